@@ -1,0 +1,1 @@
+//! A configurable decoder on burn: weights in and out, log-probabilities over packed trees, generation

@@ -1,0 +1,1 @@
+//! The preference-training loop: reference cache, optimizer, checkpoints, exact resume, evaluation

@@ -1,0 +1,1 @@
+//! Black-box and golden tests of the whole workspace.

@@ -1,0 +1,3 @@
+//! `cargo xtask`: builds the `dpo` program with the wanted backend and runs it.
+
+fn main() {}
