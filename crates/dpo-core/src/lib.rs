@@ -1,1 +1,40 @@
 //! Direct Preference Optimization losses: log-ratios, objectives, rewards and metrics as pure functions of burn tensors
+//!
+//! The types tell the stage: [`CompletionLogps`] (what a model says of each completion) → [`PairLogps`] →
+//! [`LogRatios`] (policy against reference) → an [`Objective`]'s loss of each pair → [`BatchScale`], which makes
+//! of the pairs' losses the mean over a batch, whole or in micro-batches. [`Rewards`] and [`PairMetrics`] are
+//! what one looks at meanwhile.
+//!
+//! ```
+//! use burn::tensor::Tensor;
+//! use dpo_core::{CompletionLogps, LogRatios, PairLogps, PairwiseLoss};
+//!
+//! # fn loss(device: &burn::tensor::Device) -> Tensor<1> {
+//! let lengths = |of: [f32; 1]| Tensor::from_floats(of, device);
+//! let logps = |chosen: f32, rejected: f32| PairLogps {
+//!     chosen: CompletionLogps::new(Tensor::from_floats([chosen], device), lengths([4.0])),
+//!     rejected: CompletionLogps::new(Tensor::from_floats([rejected], device), lengths([5.0])),
+//! };
+//! let ratios = LogRatios::new(logps(-12.0, -15.0), logps(-13.0, -14.5));
+//! PairwiseLoss::Sigmoid { beta: 0.1, label_smoothing: 0.0 }.loss(&ratios) // [0.62095…]
+//! # }
+//! ```
+
+#[macro_use]
+mod shape;
+
+mod config;
+mod logps;
+mod losses;
+mod metrics;
+mod objective;
+mod ratios;
+mod scale;
+
+pub use config::{InvalidLoss, LossConfig, LossKind};
+pub use logps::{CompletionLogps, PairLogps};
+pub use losses::{conservative_dpo_loss, dpo_loss, hinge_loss, ipo_loss, log_sigmoid, sft_loss};
+pub use metrics::{MetricMeans, PairMetrics, PairScore};
+pub use objective::{IpoReduction, Objective, PairwiseLoss};
+pub use ratios::{LogRatios, Rewards};
+pub use scale::{BatchScale, RowSize};

@@ -3,10 +3,24 @@
 //! The one path every row takes:
 //! source file → [`PreferenceExample`] → chat template → [`TokenTree`] → [`PackedBatch`].
 
+pub mod encode;
+pub mod error;
 pub mod example;
+pub mod order;
+pub mod pack;
 pub mod report;
+pub mod source;
+pub mod template;
+pub mod tokenizer;
 pub mod tree;
 
+pub use encode::{EncodeConfig, EncodeOptions, EncodedRow, Overlong, SpecialText, encode_all};
+pub use error::{DataError, Place, Spot};
 pub use example::{Message, PreferenceExample, Relation, RowId, Text};
-pub use report::{Cause, DataReport};
-pub use tree::{PackedBatch, TokenTree, TreeSpan};
+pub use order::{BatchOrder, EpochOrder, Sampling, micro_batches};
+pub use pack::{InvalidBatch, pack};
+pub use report::{Cause, DataReport, Effect};
+pub use source::{ColumnNames, Purpose, SourceConfig, Strings, read_examples};
+pub use template::{ChatTemplate, Clock};
+pub use tokenizer::{GgufVocabulary, Piece, TextEncoder, TokenizerFile};
+pub use tree::{CompletionSpan, PackedBatch, ScoreRows, TokenTree, TreeSpan};

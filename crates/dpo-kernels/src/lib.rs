@@ -1,1 +1,28 @@
-//! Fused operations with their own backward for preference training on burn
+//! Fused operations with their own backward for preference training on burn.
+//!
+//! Every operation has a portable body on burn's own primitives, so that it runs on any backend, and may have a
+//! faster one per backend (module `cpu`, with the feature of that name). All of them take part in autodiff and keep
+//! only what their backward needs: no `[tokens, vocabulary]` and no `[tokens, tokens]` tensor outlives a chunk.
+//!
+//! | operation | kept for backward |
+//! |---|---|
+//! | [`linear`] | input, weight |
+//! | [`rms_norm`] | input, one number a row |
+//! | [`rotary`] | the angles |
+//! | [`swiglu`] | both inputs |
+//! | [`tree_attention`] | queries, keys, values, output, one number a row and head |
+//! | [`completion_logps`] | hidden rows, head weight, one number a row |
+
+mod autodiff;
+mod backend;
+#[cfg(feature = "cpu")]
+mod cpu;
+mod layout;
+mod optimizer;
+mod portable;
+mod tensor;
+
+pub use backend::{FusedOps, FusedPrimitives};
+pub use layout::{AttentionSpec, Segment, TreeLayout, TreeRange};
+pub use optimizer::{AdamWStep, AdamWUpdate, adamw, squared_norm};
+pub use tensor::{completion_logps, linear, rms_norm, rotary, swiglu, tree_attention};

@@ -1,1 +1,13 @@
-//! A configurable decoder on burn: weights in and out, log-probabilities over packed trees, generation
+//! A configurable decoder on burn: weights in and out, log-probabilities over packed trees, generation.
+
+pub mod config;
+pub mod decoder;
+pub mod error;
+pub mod gguf;
+pub mod weights;
+
+pub use config::{DecoderConfig, HfConfig};
+pub use decoder::{Decoder, GradientList, PackedInput, ParameterInfo, ScoredRows};
+pub use error::ModelError;
+pub use gguf::{GgufModel, GgufTokenizer};
+pub use weights::{HfFolder, WeightSource};

@@ -1,0 +1,56 @@
+//! Laying one run file over another.
+
+use super::{
+    RunFile,
+    sections::{DataSection, EvalSection, LossSection, ModelSection, RunSection, TrainSection},
+};
+
+/// The section whose fields are those of `$over`, where it sets them, else those of `$below`.
+macro_rules! lay {
+    ($section:ident, $over:expr, $below:expr; $($field:ident),*) => {
+        $section { $($field: $over.$field.clone().or_else(|| $below.$field.clone())),* }
+    };
+}
+
+impl RunFile {
+    /// Lays `over` on top: what it sets wins, what it leaves open stays.
+    ///
+    /// Of two keys that exclude each other, the one that `over` sets takes the other's place.
+    #[must_use]
+    pub fn apply(&self, over: &Self) -> Self {
+        Self {
+            model: lay!(ModelSection, over.model, self.model; base, reference),
+            data: lay!(DataSection, over.data, self.data;
+                train, eval, max_length, overlong, columns, strings, special_text),
+            loss: lay!(LossSection, over.loss, self.loss; kind, beta, label_smoothing, ipo_reduction),
+            train: self.train.without_alternatives_to(&over.train).apply(&over.train),
+            eval: lay!(EvalSection, over.eval, self.eval; eval_every, samples, sample_tokens),
+            run: lay!(RunSection, over.run, self.run;
+                out, resume, backend, threads, log_every, save_every, keep_checkpoints),
+        }
+    }
+}
+
+impl TrainSection {
+    fn apply(&self, over: &Self) -> Self {
+        lay!(TrainSection, over, self;
+            learning_rate, schedule, warmup_steps, warmup_ratio, epochs, max_steps, batch_size, accumulate,
+            tokens_per_micro_batch, weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm, seed,
+            order)
+    }
+
+    /// Takes back every setting that `over` makes in another way.
+    fn without_alternatives_to(&self, over: &Self) -> Self {
+        let mut kept = self.clone();
+        if over.epochs.is_some() || over.max_steps.is_some() {
+            (kept.epochs, kept.max_steps) = (None, None);
+        }
+        if over.warmup_steps.is_some() || over.warmup_ratio.is_some() {
+            (kept.warmup_steps, kept.warmup_ratio) = (None, None);
+        }
+        if over.accumulate.is_some() || over.tokens_per_micro_batch.is_some() {
+            (kept.accumulate, kept.tokens_per_micro_batch) = (None, None);
+        }
+        kept
+    }
+}

@@ -1,0 +1,139 @@
+//! The words a run file may use where it offers a choice.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// `loss.kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum LossKind {
+    /// DPO, or conservative DPO with `label_smoothing`: −ln σ(β·h)
+    Sigmoid,
+    /// Squared distance of the margin to 1/(2β)
+    Ipo,
+    /// SLiC and RSO: max(0, 1 − β·h)
+    Hinge,
+    /// DPO on log-ratios divided by the completion's length
+    SigmoidNorm,
+    /// Supervised fine-tuning on the chosen completions; no reference
+    Sft,
+}
+
+impl LossKind {
+    /// The word that selects it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sigmoid => "sigmoid",
+            Self::Ipo => "ipo",
+            Self::Hinge => "hinge",
+            Self::SigmoidNorm => "sigmoid_norm",
+            Self::Sft => "sft",
+        }
+    }
+}
+
+/// `loss.ipo_reduction`: what the margin of `ipo` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum IpoReduction {
+    /// Log-ratios divided by the number of completion tokens
+    Mean,
+    /// Summed log-ratios, as in the paper
+    Sum,
+}
+
+/// `data.overlong`: what becomes of a row longer than `max_length`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum Overlong {
+    /// Stop with the row's number
+    Refuse,
+    /// Leave the row out and count it
+    Drop,
+    /// Keep the prompt's end and the completion's start
+    Truncate,
+    /// Drop rows whose prompt is too long, cut the end of completions (the Python trainer's choice)
+    KeepStart,
+}
+
+/// `data.strings`: what prompts and completions that are strings are read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum Strings {
+    /// As messages where they are `Human:`/`Assistant:` transcripts or come from instruction columns, else as text
+    Auto,
+    /// As text that no chat template touches
+    Plain,
+    /// As a user turn and an assistant turn, for the chat template
+    Messages,
+}
+
+/// `data.special_text`: what special tokens mean that are written out in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum SpecialText {
+    /// The characters they are made of, so that a row cannot end a turn
+    Literal,
+    /// Themselves, for texts that were already put through a chat template
+    Parse,
+}
+
+/// `train.schedule`: the learning rate after warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum Schedule {
+    /// Straight down to 0 at the last step
+    Linear,
+    /// Half a cosine down to 0 at the last step
+    Cosine,
+    /// Stays where it is
+    Constant,
+}
+
+/// `train.order`: the order of the rows in an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum Order {
+    /// A new permutation each epoch, fixed by the seed
+    Shuffle,
+    /// As they lie in the files
+    Sequential,
+}
+
+/// `run.backend`: what computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum Backend {
+    /// The processor
+    Cpu,
+    /// Any GPU, through Vulkan, Metal or DirectX
+    Wgpu,
+    /// An NVIDIA GPU, through CUDA
+    Cuda,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The name in messages, the word of a run file and the value of the flag are one.
+    #[test]
+    fn a_loss_has_one_name() {
+        for &kind in LossKind::value_variants() {
+            let written = toml::Value::try_from(kind).ok();
+            assert_eq!(written.as_ref().and_then(toml::Value::as_str), Some(kind.name()));
+            assert_eq!(
+                kind.to_possible_value().map(|v| v.get_name().to_owned()).as_deref(),
+                Some(kind.name())
+            );
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! A run file after it was checked: every value there, nothing contradictory.
+
+use std::path::PathBuf;
+
+use super::{
+    RunFile,
+    choices::{Backend, IpoReduction, LossKind, Order, Overlong, Schedule, SpecialText, Strings},
+    sections::{DataSection, EvalSection, LossSection, ModelSection, RunSection, TrainSection},
+    values::{ColumnName, EvalSet, Resume},
+};
+
+/// Everything a training run is told, made by [`RunFile::init`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunConfig {
+    /// What is trained.
+    pub model: ModelConfig,
+    /// What it is trained on.
+    pub data: DataConfig,
+    /// What it is trained for.
+    pub loss: Loss,
+    /// How it is trained.
+    pub train: TrainConfig,
+    /// How it is measured.
+    pub eval: EvalConfig,
+    /// Where and with what it runs.
+    pub run: RunSettings,
+}
+
+/// The models.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelConfig {
+    /// A folder, a hub id or a `.gguf` file.
+    pub base: String,
+    /// Another model as reference; `None` takes `base` itself.
+    pub reference: Option<String>,
+}
+
+/// The rows and how they are read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataConfig {
+    /// Files or hub dataset ids, at least one.
+    pub train: Vec<String>,
+    /// Held-out sets. Of several each has a name and no two the same; a single one may have none.
+    pub eval: Vec<EvalSet>,
+    /// Longest sequence in tokens, at least 2; 0 for no limit.
+    pub max_length: usize,
+    /// What becomes of longer ones.
+    pub overlong: Overlong,
+    /// Columns that are not called what they are; each role at most once.
+    pub columns: Vec<ColumnName>,
+    /// What strings are read as.
+    pub strings: Strings,
+    /// What special tokens in the text mean.
+    pub special_text: SpecialText,
+}
+
+/// The objective with the parameters it reads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Loss {
+    /// DPO; `label_smoothing` is in `[0, 0.5)`.
+    Sigmoid {
+        /// β, above 0.
+        beta: f64,
+        /// ε of conservative DPO.
+        label_smoothing: f64,
+    },
+    /// IPO.
+    Ipo {
+        /// β, above 0: the paper's τ.
+        beta: f64,
+        /// What the margin is made of.
+        reduction: IpoReduction,
+    },
+    /// Hinge.
+    Hinge {
+        /// β, above 0.
+        beta: f64,
+    },
+    /// DPO of length-normalised log-ratios.
+    SigmoidNorm {
+        /// β, above 0.
+        beta: f64,
+    },
+    /// Supervised fine-tuning.
+    Sft,
+}
+
+impl Loss {
+    /// The word a run file has for it.
+    pub fn kind(&self) -> LossKind {
+        match self {
+            Self::Sigmoid { .. } => LossKind::Sigmoid,
+            Self::Ipo { .. } => LossKind::Ipo,
+            Self::Hinge { .. } => LossKind::Hinge,
+            Self::SigmoidNorm { .. } => LossKind::SigmoidNorm,
+            Self::Sft => LossKind::Sft,
+        }
+    }
+
+    fn section(self) -> LossSection {
+        let mut section = LossSection { kind: Some(self.kind()), ..LossSection::default() };
+        match self {
+            Self::Sigmoid { beta, label_smoothing } => {
+                section.beta = Some(beta);
+                section.label_smoothing = Some(label_smoothing);
+            }
+            Self::Ipo { beta, reduction } => {
+                section.beta = Some(beta);
+                section.ipo_reduction = Some(reduction);
+            }
+            Self::Hinge { beta } | Self::SigmoidNorm { beta } => section.beta = Some(beta),
+            Self::Sft => {}
+        }
+        section
+    }
+}
+
+/// Warm-up of the learning rate from 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Warmup {
+    /// For so many steps.
+    Steps(usize),
+    /// For this share of all steps, in `[0, 1]`.
+    Ratio(f64),
+}
+
+/// When training ends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Duration {
+    /// After so many passes over the data, above 0.
+    Epochs(f64),
+    /// After so many optimizer steps, at least 1.
+    Steps(usize),
+}
+
+/// How a batch is cut for memory's sake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MicroBatches {
+    /// Into so many parts, at least 1 and at most the batch size.
+    Parts(usize),
+    /// Into parts of at most so many tokens, at least 1.
+    Tokens(usize),
+}
+
+/// AdamW's own settings.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamW {
+    /// In `[0, 1)`.
+    pub beta1: f64,
+    /// In `[0, 1)`.
+    pub beta2: f64,
+    /// Above 0.
+    pub epsilon: f64,
+    /// At least 0.
+    pub weight_decay: f64,
+}
+
+/// The loop.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainConfig {
+    /// Highest learning rate, at least 0.
+    pub learning_rate: f64,
+    /// Its course after warm-up.
+    pub schedule: Schedule,
+    /// Its course until then.
+    pub warmup: Warmup,
+    /// When training ends.
+    pub duration: Duration,
+    /// Rows of an optimizer step, at least 1.
+    pub batch_size: usize,
+    /// How these are cut.
+    pub micro_batches: MicroBatches,
+    /// The optimizer.
+    pub adamw: AdamW,
+    /// Global norm to clip to; 0 does not clip.
+    pub max_grad_norm: f64,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Order of the rows.
+    pub order: Order,
+}
+
+/// Measuring.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EvalConfig {
+    /// Steps between evaluations; 0: at the start and the end only.
+    pub every: usize,
+    /// Prompts answered before and after.
+    pub samples: usize,
+    /// Longest answer in tokens, at least 1.
+    pub sample_tokens: usize,
+}
+
+/// Where and with what.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunSettings {
+    /// The run directory.
+    pub out: PathBuf,
+    /// Whether to go on with a run.
+    pub resume: Resume,
+    /// What computes.
+    pub backend: Backend,
+    /// Threads; 0 takes one for each core.
+    pub threads: usize,
+    /// Steps between lines of metrics, at least 1.
+    pub log_every: usize,
+    /// Steps between checkpoints; 0 makes none.
+    pub save_every: usize,
+    /// Checkpoints to keep; 0 keeps all.
+    pub keep_checkpoints: usize,
+}
+
+impl RunConfig {
+    /// The run file that says all of this; [`RunFile::init`] of it gives the same again.
+    pub fn to_run_file(&self) -> RunFile {
+        RunFile {
+            model: ModelSection {
+                base: Some(self.model.base.clone()),
+                reference: self.model.reference.clone(),
+            },
+            data: DataSection {
+                train: Some(self.data.train.clone()),
+                eval: Some(self.data.eval.clone()),
+                max_length: Some(self.data.max_length as u32),
+                overlong: Some(self.data.overlong),
+                columns: Some(self.data.columns.clone()),
+                strings: Some(self.data.strings),
+                special_text: Some(self.data.special_text),
+            },
+            loss: self.loss.section(),
+            train: self.train.section(),
+            eval: EvalSection {
+                eval_every: Some(self.eval.every as u32),
+                samples: Some(self.eval.samples as u32),
+                sample_tokens: Some(self.eval.sample_tokens as u32),
+            },
+            run: RunSection {
+                out: Some(self.run.out.to_string_lossy().into_owned()),
+                resume: Some(self.run.resume.clone()),
+                backend: Some(self.run.backend),
+                threads: Some(self.run.threads as u32),
+                log_every: Some(self.run.log_every as u32),
+                save_every: Some(self.run.save_every as u32),
+                keep_checkpoints: Some(self.run.keep_checkpoints as u32),
+            },
+        }
+    }
+
+    /// The text of `config.toml` in a run directory.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(&self.to_run_file()).expect("every value of a run file has a TOML form")
+    }
+
+    /// The keys in which another run would compute something else, `section.key`; those of `[run]` never do.
+    ///
+    /// A run can go on from a checkpoint of a run that differs in nothing.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let (ours, theirs) = (self.to_run_file().to_table(), other.to_run_file().to_table());
+        let get = |file: &toml::Table, section: &str, key: &str| file.get(section)?.get(key).cloned();
+        super::keys::keys()
+            .into_iter()
+            .filter(|key| key.section != "run")
+            .filter(|key| get(&ours, key.section, &key.name) != get(&theirs, key.section, &key.name))
+            .map(|key| key.path())
+            .collect()
+    }
+}
+
+impl TrainConfig {
+    fn section(&self) -> TrainSection {
+        let mut section = TrainSection {
+            learning_rate: Some(self.learning_rate),
+            schedule: Some(self.schedule),
+            batch_size: Some(self.batch_size as u32),
+            weight_decay: Some(self.adamw.weight_decay),
+            adam_beta1: Some(self.adamw.beta1),
+            adam_beta2: Some(self.adamw.beta2),
+            adam_epsilon: Some(self.adamw.epsilon),
+            max_grad_norm: Some(self.max_grad_norm),
+            seed: Some(self.seed as u32),
+            order: Some(self.order),
+            ..TrainSection::default()
+        };
+        match self.warmup {
+            Warmup::Steps(steps) => section.warmup_steps = Some(steps as u32),
+            Warmup::Ratio(ratio) => section.warmup_ratio = Some(ratio),
+        }
+        match self.duration {
+            Duration::Epochs(epochs) => section.epochs = Some(epochs),
+            Duration::Steps(steps) => section.max_steps = Some(steps as u32),
+        }
+        match self.micro_batches {
+            MicroBatches::Parts(parts) => section.accumulate = Some(parts as u32),
+            MicroBatches::Tokens(tokens) => section.tokens_per_micro_batch = Some(tokens as u32),
+        }
+        section
+    }
+}

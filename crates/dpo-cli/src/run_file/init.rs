@@ -1,0 +1,262 @@
+//! From what was written to what is run: defaults, and every check at once.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    RunFile,
+    check::Check,
+    choices::{Backend, IpoReduction, LossKind, Order, Overlong, Schedule, SpecialText, Strings},
+    config::{
+        AdamW, DataConfig, Duration, EvalConfig, Loss, MicroBatches, ModelConfig, RunConfig, RunSettings,
+        TrainConfig, Warmup,
+    },
+    keys::nearest,
+    problem::{InvalidRunFile, verdict},
+    sections::{DataSection, EvalSection, LossSection, RunSection, TrainSection},
+    values::{COLUMN_ROLES, ColumnName, EvalSet, Resume, is_name},
+};
+
+impl RunFile {
+    /// Fills in the defaults and checks everything; the error has every problem there is.
+    pub fn init(&self) -> Result<RunConfig, InvalidRunFile> {
+        let mut check = Check::default();
+        let config = RunConfig {
+            model: self.model_config(&mut check),
+            data: data(&self.data, &mut check),
+            loss: loss(&self.loss, &mut check),
+            train: train(&self.train, self.kind(), &mut check),
+            eval: eval(&self.eval, &mut check),
+            run: run(&self.run, &self.default_out(), &mut check),
+        };
+        verdict(config, check.problems)
+    }
+
+    fn kind(&self) -> LossKind {
+        self.loss.kind.unwrap_or(LossKind::Sigmoid)
+    }
+
+    fn model_config(&self, check: &mut Check) -> ModelConfig {
+        if self.kind() == LossKind::Sft {
+            check.unread("model.reference", self.model.reference.is_some(), LossKind::Sft);
+        }
+        let base = check.text("model.base", self.model.base.as_ref());
+        let base = base.unwrap_or_else(|| check.missing("model.base", "a folder, a hub id or a .gguf file"));
+        ModelConfig { base, reference: check.text("model.reference", self.model.reference.as_ref()) }
+    }
+
+    /// `runs/<last part of the model's name>-<loss>`.
+    fn default_out(&self) -> PathBuf {
+        let base = self.model.base.as_deref().unwrap_or_default();
+        let base = base.strip_suffix(".gguf").unwrap_or(base);
+        let name = Path::new(base).file_name().and_then(|name| name.to_str()).unwrap_or("model");
+        Path::new("runs").join(format!("{name}-{}", self.kind().name()))
+    }
+}
+
+fn data(section: &DataSection, check: &mut Check) -> DataConfig {
+    let train = section.train.clone().unwrap_or_default();
+    if train.is_empty() {
+        check.missing("data.train", "at least one file or hub dataset id");
+    }
+    if train.iter().any(|source| source.trim().is_empty()) {
+        check.problem("data.train", "has an empty path; remove it".to_owned());
+    }
+    DataConfig {
+        train,
+        eval: eval_sets(section.eval.as_deref().unwrap_or_default(), check),
+        max_length: max_length(section, check),
+        overlong: section.overlong.unwrap_or(Overlong::Drop),
+        columns: columns(section.columns.as_deref().unwrap_or_default(), check),
+        strings: section.strings.unwrap_or(Strings::Auto),
+        special_text: section.special_text.unwrap_or(SpecialText::Literal),
+    }
+}
+
+/// A sequence of one token predicts nothing.
+fn max_length(section: &DataSection, check: &mut Check) -> usize {
+    match section.max_length {
+        Some(0) => 0,
+        length => check.count("data.max_length", length, 1024, 2),
+    }
+}
+
+/// Names every set where there are several.
+fn eval_sets(sets: &[EvalSet], check: &mut Check) -> Vec<EvalSet> {
+    let is_several = sets.len() > 1;
+    let mut names = BTreeSet::new();
+    for set in sets.iter().filter(|set| is_several || set.name.is_some()) {
+        let name = set.name_or_stem();
+        if !is_name(name) {
+            let text = format!("has a set named {name:?}; expected letters, digits, `_` and `-`: NAME=PATH");
+            check.problem("data.eval", text);
+        }
+        if !names.insert(name) {
+            check.problem("data.eval", format!("has two sets named {name:?}; name them apart: NAME=PATH"));
+        }
+    }
+    if sets.iter().any(|set| set.source.trim().is_empty()) {
+        check.problem("data.eval", "has an empty path; remove it".to_owned());
+    }
+    // A table of a run file comes back in the order of its names, so they are put in that order here.
+    let mut sets = sets.to_vec();
+    if is_several {
+        for set in &mut sets {
+            set.name = Some(set.name_or_stem().to_owned());
+        }
+        sets.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    sets
+}
+
+fn columns(names: &[ColumnName], check: &mut Check) -> Vec<ColumnName> {
+    let mut roles = BTreeSet::new();
+    for ColumnName { role, column } in names {
+        if !COLUMN_ROLES.contains(&role.as_str()) {
+            let near = nearest(role, COLUMN_ROLES.iter().copied());
+            check.problem("data.columns", format!("has no role {role:?}; {near}"));
+        }
+        if !roles.insert(role) {
+            check.problem("data.columns", format!("names the column of {role:?} twice; remove one"));
+        }
+        if column.is_empty() {
+            check.problem("data.columns", format!("has an empty name for {role:?}; name a column"));
+        }
+    }
+    let mut names = names.to_vec();
+    names.sort_by(|a, b| a.role.cmp(&b.role));
+    names
+}
+
+fn loss(section: &LossSection, check: &mut Check) -> Loss {
+    let kind = section.kind.unwrap_or(LossKind::Sigmoid);
+    if kind != LossKind::Sigmoid {
+        check.unread("loss.label_smoothing", section.label_smoothing.is_some(), kind);
+    }
+    if kind != LossKind::Ipo {
+        check.unread("loss.ipo_reduction", section.ipo_reduction.is_some(), kind);
+    }
+    // Margins of means are some hundred times smaller than margins of sums; 5 is Tülu 3's choice.
+    let default = if kind == LossKind::SigmoidNorm { 5.0 } else { 0.1 };
+    let mut beta = || check.number("loss.beta", section.beta, default, "a number above 0", |b| b > 0.0);
+    match kind {
+        LossKind::Sigmoid => Loss::Sigmoid {
+            beta: beta(),
+            label_smoothing: check.number(
+                "loss.label_smoothing",
+                section.label_smoothing,
+                0.0,
+                "a number from 0 to below 0.5",
+                |share| (0.0..0.5).contains(&share),
+            ),
+        },
+        LossKind::Ipo => {
+            Loss::Ipo { beta: beta(), reduction: section.ipo_reduction.unwrap_or(IpoReduction::Mean) }
+        }
+        LossKind::Hinge => Loss::Hinge { beta: beta() },
+        LossKind::SigmoidNorm => Loss::SigmoidNorm { beta: beta() },
+        LossKind::Sft => {
+            check.unread("loss.beta", section.beta.is_some(), kind);
+            Loss::Sft
+        }
+    }
+}
+
+fn train(section: &TrainSection, kind: LossKind, check: &mut Check) -> TrainConfig {
+    let default_rate = if kind == LossKind::Sft { 2e-5 } else { 1e-6 };
+    let rate = |check: &mut Check, key, value, default| {
+        check.number(key, value, default, "a number of at least 0", |x| x >= 0.0)
+    };
+    let batch_size = check.count("train.batch_size", section.batch_size, 8, 1);
+    TrainConfig {
+        learning_rate: rate(check, "train.learning_rate", section.learning_rate, default_rate),
+        schedule: section.schedule.unwrap_or(Schedule::Linear),
+        warmup: warmup(section, check),
+        duration: duration(section, check),
+        batch_size,
+        micro_batches: micro_batches(section, batch_size, check),
+        adamw: adamw(section, check),
+        max_grad_norm: rate(check, "train.max_grad_norm", section.max_grad_norm, 1.0),
+        seed: u64::from(section.seed.unwrap_or(42)),
+        order: section.order.unwrap_or(Order::Shuffle),
+    }
+}
+
+fn warmup(section: &TrainSection, check: &mut Check) -> Warmup {
+    let steps = ("train.warmup_steps", section.warmup_steps.is_some());
+    check.exclusive(("train.warmup_ratio", section.warmup_ratio.is_some()), steps);
+    let share = |share| (0.0..=1.0).contains(&share);
+    let ratio = check.number("train.warmup_ratio", section.warmup_ratio, 0.1, "a number from 0 to 1", share);
+    section.warmup_steps.map_or(Warmup::Ratio(ratio), |steps| Warmup::Steps(steps as usize))
+}
+
+fn duration(section: &TrainSection, check: &mut Check) -> Duration {
+    check.exclusive(
+        ("train.epochs", section.epochs.is_some()),
+        ("train.max_steps", section.max_steps.is_some()),
+    );
+    let epochs = check.number("train.epochs", section.epochs, 1.0, "a number above 0", |n| n > 0.0);
+    match section.max_steps {
+        Some(_) => Duration::Steps(check.count("train.max_steps", section.max_steps, 1, 1)),
+        None => Duration::Epochs(epochs),
+    }
+}
+
+fn micro_batches(section: &TrainSection, batch_size: usize, check: &mut Check) -> MicroBatches {
+    let tokens = ("train.tokens_per_micro_batch", section.tokens_per_micro_batch);
+    check.exclusive(("train.accumulate", section.accumulate.is_some()), (tokens.0, tokens.1.is_some()));
+    let parts = check.count("train.accumulate", section.accumulate, 1, 1);
+    if parts > batch_size && batch_size > 0 {
+        let text = format!("is {parts}; expected at most `train.batch_size`, which is {batch_size}");
+        check.problem("train.accumulate", text);
+    }
+    match tokens.1 {
+        Some(_) => MicroBatches::Tokens(check.count(tokens.0, tokens.1, 1, 1)),
+        None => MicroBatches::Parts(parts),
+    }
+}
+
+fn adamw(section: &TrainSection, check: &mut Check) -> AdamW {
+    let mut number = |key, value, default, expected, holds: fn(f64) -> bool| {
+        check.number(key, value, default, expected, holds)
+    };
+    let decays = "a number from 0 to below 1";
+    AdamW {
+        beta1: number("train.adam_beta1", section.adam_beta1, 0.9, decays, |b| (0.0..1.0).contains(&b)),
+        beta2: number("train.adam_beta2", section.adam_beta2, 0.999, decays, |b| (0.0..1.0).contains(&b)),
+        epsilon: number("train.adam_epsilon", section.adam_epsilon, 1e-8, "a number above 0", |e| e > 0.0),
+        weight_decay: number(
+            "train.weight_decay",
+            section.weight_decay,
+            0.0,
+            "a number of at least 0",
+            |rate| rate >= 0.0,
+        ),
+    }
+}
+
+fn eval(section: &EvalSection, check: &mut Check) -> EvalConfig {
+    EvalConfig {
+        every: check.count("eval.eval_every", section.eval_every, 0, 0),
+        samples: check.count("eval.samples", section.samples, 3, 0),
+        sample_tokens: check.count("eval.sample_tokens", section.sample_tokens, 128, 1),
+    }
+}
+
+fn run(section: &RunSection, default_out: &Path, check: &mut Check) -> RunSettings {
+    let out = check.text("run.out", section.out.as_ref());
+    if matches!(&section.resume, Some(Resume::From(dir)) if dir.trim().is_empty()) {
+        check.problem("run.resume", "is empty; expected `no`, `auto` or a directory".to_owned());
+    }
+    RunSettings {
+        out: out.map_or_else(|| default_out.to_owned(), PathBuf::from),
+        resume: section.resume.clone().unwrap_or(Resume::No),
+        backend: section.backend.unwrap_or(Backend::Cpu),
+        threads: check.count("run.threads", section.threads, 0, 0),
+        log_every: check.count("run.log_every", section.log_every, 1, 1),
+        save_every: check.count("run.save_every", section.save_every, 500, 0),
+        keep_checkpoints: check.count("run.keep_checkpoints", section.keep_checkpoints, 2, 0),
+    }
+}

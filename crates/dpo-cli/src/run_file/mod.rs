@@ -1,0 +1,64 @@
+//! The run file: what `dpo train` is told, in TOML or as flags.
+//!
+//! [`RunFile`] is what was written, [`RunConfig`] what it comes to. A flag is laid over the file,
+//! the file over the defaults; everything wrong is said at once.
+
+mod apply;
+mod check;
+pub mod choices;
+pub mod config;
+pub mod docs;
+pub mod flags;
+mod init;
+mod keys;
+mod parse;
+pub mod problem;
+pub mod sections;
+pub mod values;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+pub use config::RunConfig;
+pub use docs::{reference_page, template};
+pub use flags::TrainArgs;
+pub use problem::InvalidRunFile;
+
+/// A run file as it was written. A missing key is `None`, an unknown one is an error.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Args)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunFile {
+    /// The models.
+    #[command(flatten)]
+    pub model: sections::ModelSection,
+    /// The rows.
+    #[command(flatten)]
+    pub data: sections::DataSection,
+    /// The objective.
+    #[command(flatten)]
+    pub loss: sections::LossSection,
+    /// The loop.
+    #[command(flatten)]
+    pub train: sections::TrainSection,
+    /// Measuring.
+    #[command(flatten)]
+    pub eval: sections::EvalSection,
+    /// Where and with what.
+    #[command(flatten)]
+    pub run: sections::RunSection,
+}
+
+impl RunFile {
+    /// Whether it names neither a model nor data, which asks for the built-in experiment.
+    pub fn names_nothing(&self) -> bool {
+        self.model.base.is_none() && self.data.train.is_none()
+    }
+
+    fn to_table(&self) -> toml::Table {
+        toml::Table::try_from(self).expect("every value of a run file has a TOML form")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

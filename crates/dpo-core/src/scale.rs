@@ -1,0 +1,52 @@
+//! From the losses of pairs to the loss of a batch.
+
+use burn::tensor::Tensor;
+
+use crate::Objective;
+
+/// What one row brings into its batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RowSize {
+    /// Its share in the batch's weighted mean, ≥ 0; 1 unless the row says otherwise.
+    pub weight: f64,
+    /// Tokens of the chosen completion that have a log-prob.
+    pub chosen_tokens: usize,
+}
+
+/// The denominator of a batch's mean, taken over the whole batch, so that the losses of its micro-batches add up
+/// to the loss of the batch, and their gradients to its gradient.
+///
+/// For pairs the loss of a batch is `Σ w·loss / Σ w`; for `sft` it is `Σ w·(−Σ_t ℓ_t) / Σ w·|y_w|`, the mean over
+/// tokens.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BatchScale {
+    denominator: f64,
+}
+
+impl BatchScale {
+    /// The scale of the batch made of these rows, which are all of its micro-batches' rows.
+    pub fn new(objective: &Objective, rows: impl IntoIterator<Item = RowSize>) -> Self {
+        let share = |row: RowSize| match objective {
+            Objective::Pairwise(_) => row.weight,
+            Objective::Sft => row.weight * row.chosen_tokens as f64,
+        };
+        Self { denominator: rows.into_iter().map(share).sum() }
+    }
+
+    /// `Σ w`, or the number of tokens for `sft`.
+    pub fn denominator(&self) -> f64 {
+        self.denominator
+    }
+
+    /// A micro-batch's part of the batch's loss. Of a batch that weighs nothing every part is 0.
+    ///
+    /// # Shapes
+    /// - `losses`: `[n_rows]`, as an objective gives them
+    /// - `weights`: `[n_rows]`, without a gradient
+    /// - output: `[1]`
+    pub fn reduce(&self, losses: Tensor<1>, weights: Tensor<1>) -> Tensor<1> {
+        assert_shape!(weights, losses.dims());
+        let sum = (losses * weights).sum();
+        if self.denominator > 0.0 { sum / self.denominator } else { sum * 0.0 }
+    }
+}

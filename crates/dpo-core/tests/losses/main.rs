@@ -1,0 +1,7 @@
+//! Tests of the losses on the processor.
+#![allow(clippy::unwrap_used)]
+
+mod batches;
+mod common;
+mod golden;
+mod known_answers;

@@ -1,0 +1,258 @@
+//! One row: its values taken out, brought into the form of an example, and checked.
+
+use serde_json::{Map, Value};
+
+use super::columns::{Answer, Plan};
+use super::conversation::{Said, WrongType, is_silent, message, said, turns};
+use super::split::{Asked, Format, Split, split};
+use super::{Purpose, SourceConfig, Strings, prefix, transcript};
+use crate::{Cause, Message, Relation, Text};
+
+/// A row that was read.
+pub(super) struct Assembled {
+    pub(super) format: Format,
+    pub(super) relation: Relation,
+    /// Its texts, or why it is dropped.
+    pub(super) content: Result<Split, Cause>,
+    /// What is odd about it.
+    pub(super) notes: Vec<Cause>,
+    pub(super) weight: f64,
+    pub(super) template_kwargs: Map<String, Value>,
+}
+
+/// Reads the row as `plan` has it.
+pub(super) fn assemble(
+    plan: &Plan,
+    mut row: Map<String, Value>,
+    config: &SourceConfig,
+) -> Result<Assembled, WrongType> {
+    let weight = weight(&mut row, plan.weight.as_deref())?;
+    let mut template_kwargs = template_kwargs(&mut row, plan)?;
+    let prompt = prompt(&mut row, plan, &mut template_kwargs)?;
+    let mut asked = Asked {
+        prompt,
+        system: system(&mut row, plan.system.as_deref())?,
+        history: history(&mut row, plan.history.as_deref())?,
+        is_question: plan.prompt_is_asked,
+    };
+    let sides = sides(&mut row, plan, config, &mut asked)?;
+    let relation = if sides.len() == 1 { Relation::Demonstration } else { Relation::Pair };
+    let mut notes = Vec::new();
+    let (format, split) = split(asked, sides, config.strings, &mut notes);
+    let content = split.and_then(|split| check(split, &mut notes));
+    Ok(Assembled { format, relation, content, notes, weight, template_kwargs })
+}
+
+/// The completions as the file has them.
+fn sides(
+    row: &mut Map<String, Value>,
+    plan: &Plan,
+    config: &SourceConfig,
+    asked: &mut Asked,
+) -> Result<Vec<Said>, WrongType> {
+    let (chosen, rejected) = match &plan.answer {
+        Answer::Pair { chosen, rejected } => (chosen, rejected),
+        Answer::Completion(column) => return Ok(vec![said(take(row, column), column)?]),
+        Answer::Conversation(column) => {
+            return match take(row, column) {
+                Value::Array(list) => Ok(vec![Said::Turns(turns(list, column)?)]),
+                other => Err(WrongType::new(column, &other, "a list of messages")),
+            };
+        }
+        Answer::Text(column) => {
+            return match take(row, column) {
+                Value::String(text) => Ok(vec![Said::Text(text)]),
+                other => Err(WrongType::new(column, &other, "a string")),
+            };
+        }
+    };
+    let first = said(take(row, chosen), chosen)?;
+    let second = take(row, rejected);
+    match (&first, &second) {
+        (Said::Text(_), Value::Array(_) | Value::Object(_)) => {
+            return Err(WrongType::new(rejected, &second, "a string, as the chosen side is"));
+        }
+        (Said::Turns(_), Value::String(_)) => {
+            return Err(WrongType::new(rejected, &second, "a list of messages, as the chosen side is"));
+        }
+        _ => {}
+    }
+    let second = said(second, rejected)?;
+    if config.purpose == Purpose::Pairs {
+        return Ok(vec![first, second]);
+    }
+    // Without a prompt column, only both sides together show where the prompt ends.
+    Ok(vec![match (first, &second, &asked.prompt) {
+        (Said::Text(mut first), Said::Text(second), None) if !transcript::is_transcript(&first) => {
+            let completion = first.split_off(prefix::common_text(&first, second));
+            asked.prompt = Some(Said::Text(first));
+            Said::Text(completion)
+        }
+        (first, ..) => first,
+    }])
+}
+
+/// Drops what nothing can be learnt from, and notes what is odd.
+fn check(split: Split, notes: &mut Vec<Cause>) -> Result<Split, Cause> {
+    if split.completions.iter().any(is_blank) {
+        return Err(Cause::EmptyCompletion);
+    }
+    if let [chosen, rejected] = &split.completions[..] {
+        if chosen == rejected {
+            return Err(Cause::IdenticalSides);
+        }
+        if differ_in_space_only(chosen, rejected) {
+            notes.push(Cause::DifferInSpaceOnly);
+        }
+        if is_blank(&split.prompt) {
+            notes.push(Cause::BlankPrompt);
+        }
+    }
+    let has_nul = |text: &Text| pieces(text).any(|piece| piece.contains('\0'));
+    if has_nul(&split.prompt) || split.completions.iter().any(has_nul) {
+        notes.push(Cause::NulCharacter);
+    }
+    Ok(split)
+}
+
+/// The strings of a text: itself, or what was said in each turn.
+fn pieces(text: &Text) -> Box<dyn Iterator<Item = &str> + '_> {
+    match text {
+        Text::Plain(text) => Box::new(std::iter::once(text.as_str())),
+        Text::Messages(turns) => Box::new(turns.iter().map(|turn| turn.content.as_str())),
+    }
+}
+
+fn is_blank(text: &Text) -> bool {
+    match text {
+        Text::Plain(text) => text.trim().is_empty(),
+        Text::Messages(turns) => is_silent(turns),
+    }
+}
+
+fn differ_in_space_only(chosen: &Text, rejected: &Text) -> bool {
+    let words = |text| pieces(text).flat_map(str::split_whitespace);
+    let extras = |text: &Text| match text {
+        Text::Plain(_) => false,
+        Text::Messages(turns) => turns.iter().any(|turn| !turn.extra.is_empty()),
+    };
+    !extras(chosen) && !extras(rejected) && words(chosen).eq(words(rejected))
+}
+
+fn take(row: &mut Map<String, Value>, column: &str) -> Value {
+    row.get_mut(column).map(Value::take).unwrap_or_default()
+}
+
+/// The value of an optional column; null is none.
+fn take_optional(row: &mut Map<String, Value>, column: Option<&str>) -> Option<Value> {
+    Some(take(row, column?)).filter(|value| !value.is_null())
+}
+
+fn weight(row: &mut Map<String, Value>, column: Option<&str>) -> Result<f64, WrongType> {
+    match take_optional(row, column) {
+        None => Ok(1.0),
+        Some(value) => match value.as_f64() {
+            Some(weight) if weight.is_finite() && weight >= 0.0 => Ok(weight),
+            _ => Err(WrongType::new(column.unwrap_or_default(), &value, "a number, 0 or more")),
+        },
+    }
+}
+
+fn system(row: &mut Map<String, Value>, column: Option<&str>) -> Result<Option<String>, WrongType> {
+    match take_optional(row, column) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.trim().is_empty())),
+        Some(other) => Err(WrongType::new(column.unwrap_or_default(), &other, "a string")),
+    }
+}
+
+/// Earlier turns: messages, or LLaMA-Factory's `[[said, answered], …]`.
+fn history(row: &mut Map<String, Value>, column: Option<&str>) -> Result<Vec<Message>, WrongType> {
+    const EXPECTED: &str = "a list of messages or of [question, answer] lists";
+    let column_name = column.unwrap_or_default();
+    match take_optional(row, column) {
+        None => Ok(Vec::new()),
+        Some(Value::Array(list)) if list.iter().all(Value::is_object) => turns(list, column_name),
+        Some(Value::Array(list)) => {
+            let mut history = Vec::with_capacity(2 * list.len());
+            for (idx, round) in list.into_iter().enumerate() {
+                let [Some(asked), Some(answered)] = [0, 1].map(|idx| round.get(idx).and_then(Value::as_str))
+                else {
+                    return Err(WrongType::new(format!("{column_name}[{idx}]"), &round, EXPECTED));
+                };
+                history.push(message("user", asked.to_owned()));
+                history.push(message("assistant", answered.to_owned()));
+            }
+            Ok(history)
+        }
+        Some(other) => Err(WrongType::new(column_name, &other, EXPECTED)),
+    }
+}
+
+/// The prompt, with the `input` column under it; `{"messages": …, "tools": …}` is taken apart.
+fn prompt(
+    row: &mut Map<String, Value>,
+    plan: &Plan,
+    template_kwargs: &mut Map<String, Value>,
+) -> Result<Option<Said>, WrongType> {
+    let Some(column) = plan.prompt.as_deref() else { return Ok(None) };
+    let mut prompt = match take(row, column) {
+        Value::Object(mut request) if request.contains_key("messages") => {
+            if let Some(tools) = request.remove("tools").filter(|tools| !tools.is_null()) {
+                template_kwargs.insert("tools".to_owned(), tools);
+            }
+            said(request.remove("messages").unwrap_or_default(), &format!("{column}.messages"))?
+        }
+        value => said(value, column)?,
+    };
+    match take_optional(row, plan.input.as_deref()) {
+        Some(Value::String(input)) => {
+            if let (Said::Text(prompt), false) = (&mut prompt, input.trim().is_empty()) {
+                prompt.push('\n');
+                prompt.push_str(&input);
+            }
+        }
+        Some(other) => {
+            return Err(WrongType::new(plan.input.as_deref().unwrap_or_default(), &other, "a string"));
+        }
+        None => {}
+    }
+    Ok(Some(prompt))
+}
+
+/// `chat_template_kwargs` and `tools`, each as JSON or as a string of JSON.
+fn template_kwargs(row: &mut Map<String, Value>, plan: &Plan) -> Result<Map<String, Value>, WrongType> {
+    let mut take_json = |column: Option<&str>| match take_optional(row, column) {
+        Some(Value::String(json)) if json.trim().is_empty() => None,
+        Some(Value::String(json)) => Some(serde_json::from_str(&json).unwrap_or(Value::String(json))),
+        other => other,
+    };
+    let mut template_kwargs = match take_json(plan.template_kwargs.as_deref()) {
+        None => Map::new(),
+        Some(Value::Object(kwargs)) => kwargs,
+        Some(other) => return Err(WrongType::new("chat_template_kwargs", &other, "an object")),
+    };
+    // Tables fill the keys that a row does not have with nulls.
+    template_kwargs.retain(|_, value| !value.is_null());
+    match take_json(plan.tools.as_deref()) {
+        None => {}
+        Some(tools @ Value::Array(_)) => {
+            template_kwargs.insert("tools".to_owned(), tools);
+        }
+        Some(other) => {
+            return Err(WrongType::new("tools", &other, "a list, or a string of JSON with a list"));
+        }
+    }
+    Ok(template_kwargs)
+}
+
+impl Asked {
+    /// Whether strings become turns.
+    pub(super) fn as_turns(&self, strings: Strings) -> bool {
+        match strings {
+            Strings::Plain => false,
+            Strings::Messages => true,
+            Strings::Auto => self.is_question || self.system.is_some() || !self.history.is_empty(),
+        }
+    }
+}

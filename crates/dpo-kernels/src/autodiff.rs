@@ -1,0 +1,137 @@
+//! How each fused operation takes part in autodiff: what it keeps, and which backward it calls.
+
+use burn::backend::{
+    Backend,
+    autodiff::{
+        Autodiff, NodeId,
+        checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+        grads::Gradients,
+        ops::{Backward, Ops, OpsKind},
+    },
+    tensor::{FloatTensor, IntTensor},
+};
+
+use crate::{
+    AttentionSpec, FusedOps, FusedPrimitives,
+    backend::{AttentionSaved, LogpsSaved, Rotation},
+};
+
+// The halves are called on the backend inside; these bodies are never reached.
+impl<B: FusedPrimitives, C: CheckpointStrategy> FusedPrimitives for Autodiff<B, C> {}
+
+/// Hands a gradient to the parent it belongs to, if that parent is tracked.
+fn register<B: Backend>(grads: &mut Gradients, parent: Option<NodeId>, grad: Option<FloatTensor<B>>) {
+    if let (Some(node), Some(grad)) = (parent, grad) {
+        grads.register::<B>(node, grad);
+    }
+}
+
+/// Declares the backward of an operation: `$saved` was kept, `$grad` is the output's gradient, the body gives one
+/// optional gradient a parent.
+macro_rules! backward {
+    ($name:ident, $n:literal, $state:ty, |$saved:ident, $grad:ident, $wanted:ident| $body:expr) => {
+        #[derive(Debug)]
+        struct $name;
+        impl<B: FusedPrimitives> Backward<B, $n> for $name {
+            type State = $state;
+            fn backward(self, ops: Ops<Self::State, $n>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let parents = ops.parents.map(|parent| parent.map(|node| node.id));
+                let $wanted = parents.map(|parent| parent.is_some());
+                let $grad = grads.consume::<B>(&ops.node);
+                let $saved = ops.state;
+                for (parent, grad) in parents.into_iter().zip($body) {
+                    register::<B>(grads, parent, grad);
+                }
+            }
+        }
+    };
+}
+
+backward!(LinearBackward, 2, (FloatTensor<B>, FloatTensor<B>), |saved, grad, wanted| {
+    B::linear_backward(saved.0, saved.1, grad, wanted)
+});
+backward!(RmsNormBackward, 2, (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>), |saved, grad, _wanted| {
+    let (dx, dweight) = B::rms_norm_backward(saved.0, saved.1, saved.2, grad);
+    [Some(dx), Some(dweight)]
+});
+backward!(RotaryBackward, 1, (FloatTensor<B>, FloatTensor<B>), |saved, grad, _wanted| {
+    [Some(B::rotate(grad, saved.0, saved.1, Rotation::Backward))]
+});
+backward!(SwigluBackward, 2, (FloatTensor<B>, FloatTensor<B>), |saved, grad, _wanted| {
+    let (dgate, dup) = B::swiglu_backward(saved.0, saved.1, grad);
+    [Some(dgate), Some(dup)]
+});
+backward!(AttentionBackward, 3, (AttentionSaved<B>, AttentionSpec), |saved, grad, _wanted| {
+    B::attention_backward(saved.0, grad, &saved.1).map(Some)
+});
+backward!(LogpsBackward, 2, LogpsSaved<B>, |saved, grad, wanted| B::logps_backward(saved, grad, wanted));
+
+impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
+    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (x_value, weight_value) = (x.primitive().clone(), weight.primitive().clone());
+        let output = B::linear_forward(x_value.clone(), weight_value.clone());
+        match LinearBackward.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x_value, weight_value), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self> {
+        let (x_value, weight_value) = (x.primitive().clone(), weight.primitive().clone());
+        let (output, inv_rms) = B::rms_norm_forward(x_value.clone(), weight_value.clone(), epsilon);
+        match RmsNormBackward.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x_value, weight_value, inv_rms), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn rotary(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (cos, sin) = (cos.into_primitive(), sin.into_primitive());
+        let output = B::rotate(x.primitive().clone(), cos.clone(), sin.clone(), Rotation::Forward);
+        match RotaryBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((cos, sin), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (gate_value, up_value) = (gate.primitive().clone(), up.primitive().clone());
+        let output = B::swiglu_forward(gate_value.clone(), up_value.clone());
+        match SwigluBackward.prepare::<C>([gate.node(), up.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((gate_value, up_value), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn tree_attention(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        spec: AttentionSpec,
+    ) -> FloatTensor<Self> {
+        let nodes = [query.node(), key.node(), value.node()];
+        let (query, key, value) = (query.into_primitive(), key.into_primitive(), value.into_primitive());
+        let (output, log_sum_exp) = B::attention_forward(query.clone(), key.clone(), value.clone(), &spec);
+        match AttentionBackward.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let saved = AttentionSaved { query, key, value, output: output.clone(), log_sum_exp };
+                prep.finish((saved, spec), output)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn completion_logps(
+        hidden: FloatTensor<Self>,
+        head: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let nodes = [hidden.node(), head.node()];
+        let (hidden, head) = (hidden.into_primitive(), head.into_primitive());
+        let (logps, log_sum_exp) = B::logps_forward(hidden.clone(), head.clone(), targets.clone());
+        match LogpsBackward.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(LogpsSaved { hidden, head, targets, log_sum_exp }, logps),
+            OpsKind::UnTracked(prep) => prep.finish(logps),
+        }
+    }
+}

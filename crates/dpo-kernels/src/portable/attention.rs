@@ -1,0 +1,146 @@
+//! Attention over trees, one segment at a time with dense scores.
+
+use burn::{
+    backend::{Backend, TensorMetadata, tensor::FloatTensor},
+    tensor::{Shape, TensorData},
+};
+
+use super::{dims2, reshape, slice};
+use crate::{AttentionSpec, Segment, TreeLayout, backend::AttentionSaved};
+
+/// Rows `range` of `[n, heads · head_dim]` as `[heads, rows, head_dim]`.
+fn heads_of<B: Backend>(
+    x: &FloatTensor<B>,
+    range: &std::ops::Range<usize>,
+    n_heads: usize,
+    head_dim: usize,
+) -> FloatTensor<B> {
+    let rows = B::float_slice(x.clone(), &[slice(range.clone())]);
+    B::float_swap_dims(reshape::<B, 3>(rows, [range.len(), n_heads, head_dim]), 0, 1)
+}
+
+/// `[heads, rows, head_dim]` back to `[rows, heads · head_dim]`.
+fn rows_of<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    let shape = x.shape();
+    reshape::<B, 2>(B::float_swap_dims(x, 0, 1), [shape[1], shape[0] * shape[2]])
+}
+
+/// Keys or values that a segment sees, repeated so that each query head has its own: `[n_heads, visible, head_dim]`.
+fn visible<B: Backend>(x: &FloatTensor<B>, segment: &Segment, spec: &AttentionSpec) -> FloatTensor<B> {
+    let own = heads_of::<B>(x, &segment.own, spec.n_kv_heads, spec.head_dim);
+    let all = if segment.trunk.is_empty() {
+        own
+    } else {
+        B::float_cat(vec![heads_of::<B>(x, &segment.trunk, spec.n_kv_heads, spec.head_dim), own], 1)
+    };
+    let n_visible = segment.trunk.len() + segment.own.len();
+    let group = spec.n_heads / spec.n_kv_heads;
+    let all = reshape::<B, 4>(all, [spec.n_kv_heads, 1, n_visible, spec.head_dim]);
+    let all = B::float_expand(all, Shape::new([spec.n_kv_heads, group, n_visible, spec.head_dim]));
+    reshape::<B, 3>(all, [spec.n_heads, n_visible, spec.head_dim])
+}
+
+/// 0 where a row of the segment may look, −10³⁰ where it may not: `[1, own, trunk + own]`.
+fn bias<B: Backend>(segment: &Segment, like: &FloatTensor<B>) -> FloatTensor<B> {
+    let (n_trunk, n_own) = (segment.trunk.len(), segment.own.len());
+    let values: Vec<f32> = (0..n_own)
+        .flat_map(|row| (0..n_trunk + n_own).map(move |col| if col > n_trunk + row { -1e30 } else { 0.0 }))
+        .collect();
+    let data = TensorData::new(values, [1, n_own, n_trunk + n_own]).convert_dtype(like.dtype());
+    B::float_from_data(data, &like.device())
+}
+
+/// Scores of a segment, masked: `[n_heads, own, visible]`.
+fn scores<B: Backend>(
+    query: &FloatTensor<B>,
+    keys: &FloatTensor<B>,
+    segment: &Segment,
+    spec: &AttentionSpec,
+) -> FloatTensor<B> {
+    let q = heads_of::<B>(query, &segment.own, spec.n_heads, spec.head_dim);
+    let products = B::float_matmul(q, B::float_swap_dims(keys.clone(), 1, 2));
+    B::float_add(B::float_mul_scalar(products, spec.scale.into()), bias::<B>(segment, query))
+}
+
+pub(crate) fn forward<B: Backend>(
+    query: FloatTensor<B>,
+    key: FloatTensor<B>,
+    value: FloatTensor<B>,
+    spec: &AttentionSpec,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let (mut outputs, mut sums) = (Vec::new(), Vec::new());
+    for segment in spec.layout.trees().iter().flat_map(TreeLayout::segments) {
+        let keys = visible::<B>(&key, &segment, spec);
+        let values = visible::<B>(&value, &segment, spec);
+        let scores = scores::<B>(&query, &keys, &segment, spec);
+        let max = B::float_max_dim(scores.clone(), 2);
+        let sum = B::float_sum_dim(B::float_exp(B::float_sub(scores.clone(), max.clone())), 2);
+        let log_sum_exp = B::float_add(B::float_log(sum), max);
+        let weights = B::float_exp(B::float_sub(scores, log_sum_exp.clone()));
+        outputs.push(rows_of::<B>(B::float_matmul(weights, values)));
+        sums.push(rows_of::<B>(log_sum_exp));
+    }
+    (B::float_cat(outputs, 0), B::float_cat(sums, 0))
+}
+
+/// Adds `[n_heads, visible, head_dim]` to rows of `[n, n_kv_heads · head_dim]`, summed over each group of heads.
+fn add_visible<B: Backend>(
+    total: FloatTensor<B>,
+    part: FloatTensor<B>,
+    segment: &Segment,
+    spec: &AttentionSpec,
+) -> FloatTensor<B> {
+    let (n_trunk, n_own) = (segment.trunk.len(), segment.own.len());
+    let group = spec.n_heads / spec.n_kv_heads;
+    let part = reshape::<B, 4>(part, [spec.n_kv_heads, group, n_trunk + n_own, spec.head_dim]);
+    let part = reshape::<B, 3>(B::float_sum_dim(part, 1), [spec.n_kv_heads, n_trunk + n_own, spec.head_dim]);
+    let rows = rows_of::<B>(part);
+    let mut total = total;
+    for (target, source) in [(&segment.trunk, 0..n_trunk), (&segment.own, n_trunk..n_trunk + n_own)] {
+        if target.is_empty() {
+            continue;
+        }
+        let place = [slice(target.clone()), slice(0..spec.n_kv_heads * spec.head_dim)];
+        let sum = B::float_add(
+            B::float_slice(total.clone(), &place),
+            B::float_slice(rows.clone(), &[slice(source), place[1]]),
+        );
+        total = B::float_slice_assign(total, &place, sum);
+    }
+    total
+}
+
+/// With `P` the attention weights: `dV = Pᵀ·g`, `dS = P∘(g·Vᵀ − rowsum(g∘out))·scale`, `dQ = dS·K`, `dK = dSᵀ·Q`.
+pub(crate) fn backward<B: Backend>(
+    saved: AttentionSaved<B>,
+    grad: FloatTensor<B>,
+    spec: &AttentionSpec,
+) -> [FloatTensor<B>; 3] {
+    let [_, kv_width] = dims2::<B>(&saved.key);
+    let zeros = |like: &FloatTensor<B>| B::float_zeros(like.shape(), &like.device(), like.dtype().into());
+    let (mut dkey, mut dvalue) = (zeros(&saved.key), zeros(&saved.value));
+    debug_assert_eq!(kv_width, spec.n_kv_heads * spec.head_dim);
+    let mut dquery = Vec::new();
+    let of_heads = |x: &FloatTensor<B>, rows: &std::ops::Range<usize>| heads_of::<B>(x, rows, spec.n_heads, spec.head_dim);
+    for segment in spec.layout.trees().iter().flat_map(TreeLayout::segments) {
+        let keys = visible::<B>(&saved.key, &segment, spec);
+        let values = visible::<B>(&saved.value, &segment, spec);
+        let sums = heads_of::<B>(&saved.log_sum_exp, &segment.own, spec.n_heads, 1);
+        let scores = scores::<B>(&saved.query, &keys, &segment, spec);
+        let weights = B::float_exp(B::float_sub(scores, sums));
+        let g = of_heads(&grad, &segment.own);
+        let out = of_heads(&saved.output, &segment.own);
+        let dot = B::float_sum_dim(B::float_mul(g.clone(), out), 2);
+        let dweights = B::float_matmul(g.clone(), B::float_swap_dims(values, 1, 2));
+        let dscores = B::float_mul_scalar(
+            B::float_mul(weights.clone(), B::float_sub(dweights, dot)),
+            spec.scale.into(),
+        );
+        dquery.push(rows_of::<B>(B::float_matmul(dscores.clone(), keys)));
+        let dk = B::float_matmul(B::float_swap_dims(dscores, 1, 2), of_heads(&saved.query, &segment.own));
+        let dv = B::float_matmul(B::float_swap_dims(weights, 1, 2), g);
+        dkey = add_visible::<B>(dkey, dk, &segment, spec);
+        dvalue = add_visible::<B>(dvalue, dv, &segment, spec);
+    }
+    [B::float_cat(dquery, 0), dkey, dvalue]
+}

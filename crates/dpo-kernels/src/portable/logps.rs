@@ -1,0 +1,76 @@
+//! Log-probabilities of targets, a chunk of rows at a time.
+
+use burn::{
+    backend::{
+        Backend, TensorMetadata,
+        tensor::{FloatTensor, IntTensor},
+    },
+    tensor::{IndexingUpdateOp, Shape},
+};
+
+use super::{dims2, reshape, slice};
+use crate::backend::LogpsSaved;
+
+/// Rows whose logits exist at a time.
+const CHUNK: usize = 128;
+
+fn chunks(n: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    (0..n).step_by(CHUNK).map(move |start| start..(start + CHUNK).min(n))
+}
+
+fn targets_of<B: Backend>(targets: &IntTensor<B>, rows: &std::ops::Range<usize>) -> IntTensor<B> {
+    B::int_reshape(B::int_slice(targets.clone(), &[slice(rows.clone())]), Shape::new([rows.len(), 1]))
+}
+
+pub(crate) fn forward<B: Backend>(
+    hidden: FloatTensor<B>,
+    head: FloatTensor<B>,
+    targets: IntTensor<B>,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let [n, _] = dims2::<B>(&hidden);
+    let head = B::float_transpose(head);
+    let (mut logps, mut sums) = (Vec::new(), Vec::new());
+    for rows in chunks(n) {
+        let logits = B::float_matmul(B::float_slice(hidden.clone(), &[slice(rows.clone())]), head.clone());
+        let picked = B::float_gather(1, logits.clone(), targets_of::<B>(&targets, &rows));
+        let max = B::float_max_dim(logits.clone(), 1);
+        let sum = B::float_sum_dim(B::float_exp(B::float_sub(logits, max.clone())), 1);
+        let log_sum_exp = B::float_add(B::float_log(sum), max);
+        logps.push(reshape::<B, 1>(B::float_sub(picked, log_sum_exp.clone()), [rows.len()]));
+        sums.push(reshape::<B, 1>(log_sum_exp, [rows.len()]));
+    }
+    (B::float_cat(logps, 0), B::float_cat(sums, 0))
+}
+
+/// `d logp / d logits = onehot − softmax`, so a chunk's logits are made again and turned into that in place.
+pub(crate) fn backward<B: Backend>(
+    saved: LogpsSaved<B>,
+    grad: FloatTensor<B>,
+    [hidden_wanted, head_wanted]: [bool; 2],
+) -> [Option<FloatTensor<B>>; 2] {
+    let LogpsSaved { hidden, head, targets, log_sum_exp } = saved;
+    let n = hidden.shape()[0];
+    let (mut dhidden, mut dhead) = (Vec::new(), None);
+    for rows in chunks(n) {
+        let h = B::float_slice(hidden.clone(), &[slice(rows.clone())]);
+        let column = |x: &FloatTensor<B>| {
+            reshape::<B, 2>(B::float_slice(x.clone(), &[slice(rows.clone())]), [rows.len(), 1])
+        };
+        let g = column(&grad);
+        let logits = B::float_matmul(h.clone(), B::float_transpose(head.clone()));
+        let softmax = B::float_exp(B::float_sub(logits, column(&log_sum_exp)));
+        let d = B::float_mul(softmax, B::float_neg(g.clone()));
+        let d = B::float_scatter(1, d, targets_of::<B>(&targets, &rows), g, IndexingUpdateOp::Add);
+        if hidden_wanted {
+            dhidden.push(B::float_matmul(d.clone(), head.clone()));
+        }
+        if head_wanted {
+            let part = B::float_matmul(B::float_transpose(d), h);
+            dhead = Some(match dhead {
+                Some(sum) => B::float_add(sum, part),
+                None => part,
+            });
+        }
+    }
+    [hidden_wanted.then(|| B::float_cat(dhidden, 0)), dhead]
+}

@@ -1,0 +1,29 @@
+//! Bodies on burn's own primitives: they run on every backend and are what the faster ones are tested against.
+
+pub(crate) mod adamw;
+pub(crate) mod attention;
+pub(crate) mod linear;
+pub(crate) mod logps;
+pub(crate) mod norm;
+pub(crate) mod rotary;
+pub(crate) mod swiglu;
+
+use burn::{
+    backend::{Backend, TensorMetadata, tensor::FloatTensor},
+    tensor::{Shape, Slice},
+};
+
+/// The slice `start..end` of a dimension.
+pub(crate) fn slice(range: std::ops::Range<usize>) -> Slice {
+    Slice::new(range.start as isize, Some(range.end as isize), 1)
+}
+
+/// Rows and columns of a matrix.
+pub(crate) fn dims2<B: Backend>(x: &FloatTensor<B>) -> [usize; 2] {
+    let shape = x.shape();
+    [shape[0], shape[1]]
+}
+
+pub(crate) fn reshape<B: Backend, const D: usize>(x: FloatTensor<B>, dims: [usize; D]) -> FloatTensor<B> {
+    B::float_reshape(x, Shape::new(dims))
+}

@@ -1,0 +1,33 @@
+//! Root-mean-square norm.
+
+use burn::backend::{Backend, tensor::FloatTensor};
+
+use super::{dims2, reshape};
+
+pub(crate) fn forward<B: Backend>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    epsilon: f64,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let [_, width] = dims2::<B>(&x);
+    let mean_square = B::float_mean_dim(B::float_mul(x.clone(), x.clone()), 1);
+    let inv_rms = B::float_recip(B::float_sqrt(B::float_add_scalar(mean_square, epsilon.into())));
+    let output = B::float_mul(B::float_mul(x, inv_rms.clone()), reshape::<B, 2>(weight, [1, width]));
+    (output, inv_rms)
+}
+
+/// With `r = 1/rms` and `g` the gradient: `dx = r·(g∘w) − x·r³·mean(g∘w∘x)`, `dw = Σ_rows g∘x·r`.
+pub(crate) fn backward<B: Backend>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    inv_rms: FloatTensor<B>,
+    grad: FloatTensor<B>,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let [_, width] = dims2::<B>(&x);
+    let normed = B::float_mul(x, inv_rms.clone());
+    let dweight = B::float_sum_dim(B::float_mul(grad.clone(), normed.clone()), 0);
+    let scaled = B::float_mul(grad, reshape::<B, 2>(weight, [1, width]));
+    let mean = B::float_mean_dim(B::float_mul(scaled.clone(), normed.clone()), 1);
+    let dx = B::float_mul(B::float_sub(scaled, B::float_mul(normed, mean)), inv_rms);
+    (dx, reshape::<B, 1>(dweight, [width]))
+}

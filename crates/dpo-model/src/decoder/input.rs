@@ -1,0 +1,92 @@
+//! A packed batch on a device.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use dpo_kernels::TreeLayout;
+
+/// Token ids, positions and layout of trees that lie end to end.
+#[derive(Debug, Clone)]
+pub struct PackedInput {
+    ids: Tensor<1, Int>,
+    constant: Option<Tensor<2>>,
+    positions: Vec<u32>,
+    layout: Arc<TreeLayout>,
+    device: Device,
+}
+
+impl PackedInput {
+    /// Puts a batch on `device` (without autodiff: ids and angles are constants).
+    ///
+    /// # Shapes
+    /// - `ids`, `positions`: `[n_tokens]`, `n_tokens` as in `layout`; ids below the model's vocabulary
+    pub fn new(ids: &[u32], positions: Vec<u32>, layout: TreeLayout, device: &Device) -> Self {
+        assert_eq!(ids.len(), positions.len(), "one position a token");
+        assert_eq!(ids.len(), layout.n_rows(), "the layout covers every token");
+        let device = device.clone().inner();
+        Self { ids: int_tensor(ids, &device), constant: None, positions, layout: Arc::new(layout), device }
+    }
+
+    /// No gradient reaches the embedding through tokens `id`, as torch has it for `padding_idx`.
+    ///
+    /// That is for step-by-step comparison with PyTorch, which drops it even where the pad token is a real one, as
+    /// the end-of-turn token of many chat models is.
+    #[must_use]
+    pub fn with_constant_token(mut self, ids: &[u32], id: u32) -> Self {
+        let values: Vec<f32> = ids.iter().map(|token| f32::from(u8::from(*token == id))).collect();
+        self.constant = Some(Tensor::from_data(TensorData::new(values, [ids.len(), 1]), &self.device));
+        self
+    }
+
+    pub(super) fn ids(&self) -> Tensor<1, Int> {
+        self.ids.clone()
+    }
+
+    pub(super) fn constant(&self) -> Option<Tensor<2>> {
+        self.constant.clone()
+    }
+
+    pub(super) fn positions(&self) -> &[u32] {
+        &self.positions
+    }
+
+    pub(super) fn layout(&self) -> &Arc<TreeLayout> {
+        &self.layout
+    }
+
+    pub(super) fn device(&self) -> &Device {
+        &self.device
+    }
+}
+
+/// Which rows predict which tokens.
+#[derive(Debug, Clone)]
+pub struct ScoredRows {
+    rows: Tensor<1, Int>,
+    targets: Tensor<1, Int>,
+}
+
+impl ScoredRows {
+    /// # Shapes
+    /// - `rows`: `[n_scored]`, the row whose hidden state predicts
+    /// - `targets`: `[n_scored]`, the token it should predict
+    pub fn new(rows: &[u32], targets: &[u32], device: &Device) -> Self {
+        assert_eq!(rows.len(), targets.len(), "one target a row");
+        let device = device.clone().inner();
+        Self { rows: int_tensor(rows, &device), targets: int_tensor(targets, &device) }
+    }
+
+    pub(super) fn rows(&self) -> Tensor<1, Int> {
+        self.rows.clone()
+    }
+
+    pub(super) fn targets(&self) -> Tensor<1, Int> {
+        self.targets.clone()
+    }
+}
+
+pub(super) fn int_tensor(values: &[u32], device: &Device) -> Tensor<1, Int> {
+    let values: Vec<i32> = values.iter().map(|value| *value as i32).collect();
+    let n = values.len();
+    Tensor::from_data(TensorData::new(values, [n]), device)
+}

@@ -1,0 +1,144 @@
+//! Everything that can go wrong while training, apart from mistakes of our own.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Errors of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The operating system refused.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried, as an infinitive.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No room left, or the quota is used up.
+    #[error(
+        "the disk is full: cannot {action} {}; nothing that was saved before is lost: free some space and resume",
+        path.display()
+    )]
+    DiskFull {
+        /// What was tried, as an infinitive.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process trains there.
+    #[error("{} is in use by {holder}; wait for it, or choose another run directory", dir.display())]
+    RunInUse {
+        /// The run directory.
+        dir: PathBuf,
+        /// `process 1234`, or that it is not known.
+        holder: String,
+    },
+    /// A new run was to start where one has been.
+    #[error("{} holds a run already; resume it, or choose another run directory", dir.display())]
+    HoldsRun {
+        /// The run directory.
+        dir: PathBuf,
+    },
+    /// A new run was to start among files of another kind.
+    #[error("{} is not empty and holds no run: it has `{found}`; choose a new or an empty directory", dir.display())]
+    NotARun {
+        /// The directory.
+        dir: PathBuf,
+        /// One of the names found there.
+        found: String,
+    },
+    /// A resume where no run has been.
+    #[error("{} holds no run that could be resumed: it has no config.toml", dir.display())]
+    NothingToResume {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A resume with other settings.
+    #[error(
+        "{} holds another run: there line {line} of config.toml is `{found}`, here it is `{wanted}`; \
+         resume with the settings it was started with, or choose another run directory",
+        dir.display()
+    )]
+    OtherRun {
+        /// The run directory.
+        dir: PathBuf,
+        /// Number of the first line that differs, from 1.
+        line: usize,
+        /// That line in the directory.
+        found: String,
+        /// That line now.
+        wanted: String,
+    },
+    /// A checkpoint is not what was written.
+    #[error("checkpoint {} is damaged: {what}; resume from an earlier one", path.display())]
+    CheckpointDamaged {
+        /// The checkpoint's folder.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// A reference log-prob that is no number.
+    #[error(
+        "log-prob {token} of completion {completion} under the reference is {value}; nothing of this row is cached"
+    )]
+    ReferenceNotFinite {
+        /// Which completion of the row, from 0.
+        completion: usize,
+        /// Which of its tokens, from 0.
+        token: usize,
+        /// The value.
+        value: f32,
+    },
+    /// The reference cache changed under a running process.
+    #[error("{}: an entry at byte {offset} is no longer what was verified at the start; start again to recompute it", path.display())]
+    CacheChanged {
+        /// The shard.
+        path: PathBuf,
+        /// Where its entry begins.
+        offset: u64,
+    },
+    /// A schedule that is none.
+    #[error("`{field}` is {found}; {help}")]
+    InvalidSchedule {
+        /// The setting.
+        field: &'static str,
+        /// The value given.
+        found: String,
+        /// What to give instead.
+        help: &'static str,
+    },
+}
+
+impl TrainError {
+    /// For `map_err`: says what was tried with which file, and tells a full disk from other failures.
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::DiskFull { action, path, source }
+            }
+            _ => Self::Io { action, path, source },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `/dev/full` refuses every write with ENOSPC.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_told_from_other_failures() {
+        let path = Path::new("/dev/full");
+        let full = std::fs::write(path, b"x").map_err(TrainError::io("write", path));
+        assert!(matches!(full, Err(TrainError::DiskFull { .. })), "{full:?}");
+        let absent = std::fs::read("/no/such/file").map_err(TrainError::io("read", path));
+        assert!(matches!(absent, Err(TrainError::Io { .. })), "{absent:?}");
+    }
+}

@@ -1,0 +1,279 @@
+//! Where a run's numbers go.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use dpo_core::MetricMeans;
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+
+/// What is known after an optimizer step: one line of `metrics.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepMetrics {
+    /// The step, from 1.
+    pub step: u64,
+    /// Passes over the data so far.
+    pub epoch: f64,
+    /// Loss of the step's batch before the step.
+    pub loss: f64,
+    /// Global norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// Rate the step was made with.
+    pub learning_rate: f64,
+    /// Rewards and log-probs of the step's pairs; none where there are no pairs.
+    #[serde(flatten)]
+    pub pairs: Option<MetricMeans>,
+    /// Tokens trained on since the start of the run.
+    pub num_tokens: u64,
+    /// Tokens a second in this step.
+    pub tokens_per_second: f64,
+}
+
+/// What an evaluation found: one line of `eval.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvalMetrics {
+    /// Steps made before it.
+    pub step: u64,
+    /// Name of the evaluation set.
+    pub set: String,
+    /// Mean loss.
+    pub loss: f64,
+    /// Rewards and log-probs; none where there are no pairs.
+    #[serde(flatten)]
+    pub pairs: Option<MetricMeans>,
+}
+
+/// Receives a run's numbers in order of its steps.
+pub trait MetricSink {
+    /// An optimizer step was made.
+    fn step(&mut self, metrics: &StepMetrics) -> Result<(), TrainError>;
+
+    /// An evaluation was made.
+    fn eval(&mut self, metrics: &EvalMetrics) -> Result<(), TrainError>;
+
+    /// Makes everything received so far survive a power cut; a checkpoint is written only after that.
+    fn flush(&mut self) -> Result<(), TrainError>;
+}
+
+/// Writes `metrics.jsonl` and `eval.jsonl`.
+#[derive(Debug)]
+pub struct JsonlSink {
+    steps: JsonlFile,
+    evals: JsonlFile,
+}
+
+impl JsonlSink {
+    /// Opens both files of a run that has made `done` steps, 0 if it is new, and takes away what was written after
+    /// them, so that the files become those of a run that was never interrupted.
+    pub fn open(metrics: &Path, eval: &Path, done: u64) -> Result<Self, TrainError> {
+        Ok(Self { steps: JsonlFile::open(metrics, done)?, evals: JsonlFile::open(eval, done)? })
+    }
+
+    /// Lines of `metrics.jsonl` and `eval.jsonl` that were taken away.
+    pub fn n_dropped(&self) -> usize {
+        self.steps.n_dropped + self.evals.n_dropped
+    }
+}
+
+impl MetricSink for JsonlSink {
+    fn step(&mut self, metrics: &StepMetrics) -> Result<(), TrainError> {
+        self.steps.append(metrics)
+    }
+
+    fn eval(&mut self, metrics: &EvalMetrics) -> Result<(), TrainError> {
+        self.evals.append(metrics)
+    }
+
+    fn flush(&mut self) -> Result<(), TrainError> {
+        self.steps.sync()?;
+        self.evals.sync()
+    }
+}
+
+/// A line that is longer is none of ours.
+const MAX_LINE_BYTES: u64 = 1 << 20;
+
+/// A file of JSON objects with a `step`, one a line.
+#[derive(Debug)]
+struct JsonlFile {
+    path: PathBuf,
+    file: File,
+    n_dropped: usize,
+}
+
+impl JsonlFile {
+    fn open(path: &Path, done: u64) -> Result<Self, TrainError> {
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = options.open(path).map_err(TrainError::io("open", path))?;
+        let (kept_bytes, n_dropped) = kept(&file, done).map_err(TrainError::io("read", path))?;
+        let mut cut = || {
+            file.set_len(kept_bytes)?;
+            file.seek(SeekFrom::End(0)).map(drop)
+        };
+        cut().map_err(TrainError::io("shorten", path))?;
+        Ok(Self { path: path.to_owned(), file, n_dropped })
+    }
+
+    /// One write a line, so that whoever follows the file sees whole lines.
+    fn append(&mut self, record: &impl Serialize) -> Result<(), TrainError> {
+        let at = TrainError::io("write", &self.path);
+        let mut line = match serde_json::to_vec(record) {
+            Ok(line) => line,
+            Err(error) => return Err(at(error.into())),
+        };
+        line.push(b'\n');
+        self.file.write_all(&line).map_err(at)
+    }
+
+    fn sync(&mut self) -> Result<(), TrainError> {
+        self.file.sync_data().map_err(TrainError::io("write", &self.path))
+    }
+}
+
+/// Bytes of the lines up to this step, and the number of those after it. A line that is no object with a step, as a
+/// fault leaves the last one, ends what is kept.
+fn kept(file: &File, done: u64) -> std::io::Result<(u64, usize)> {
+    type Object = serde_json::Map<String, serde_json::Value>;
+    let mut reader = BufReader::new(file);
+    let (mut kept_bytes, mut n_dropped, mut line) = (0, 0, Vec::new());
+    loop {
+        line.clear();
+        let n_read = (&mut reader).take(MAX_LINE_BYTES).read_until(b'\n', &mut line)? as u64;
+        if n_read == 0 {
+            return Ok((kept_bytes, n_dropped));
+        }
+        let is_whole = line.ends_with(b"\n");
+        let object = serde_json::from_slice::<Object>(&line).ok();
+        let step = object.as_ref().and_then(|object| object.get("step")?.as_u64());
+        let is_kept = is_whole && step.is_some_and(|step| step <= done);
+        if is_kept && n_dropped == 0 {
+            kept_bytes += n_read;
+        } else {
+            n_dropped += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn step(step: u64) -> StepMetrics {
+        StepMetrics {
+            step,
+            epoch: step as f64 / 8.0,
+            loss: std::f64::consts::LN_2 / step as f64,
+            grad_norm: 1.5,
+            learning_rate: 1e-6,
+            pairs: Some(MetricMeans {
+                rewards_chosen: 0.1,
+                rewards_rejected: -0.1,
+                rewards_accuracies: 0.75,
+                rewards_margins: 0.2,
+                logps_chosen: -100.5,
+                logps_rejected: -120.25,
+            }),
+            num_tokens: 512 * step,
+            tokens_per_second: 1000.0,
+        }
+    }
+
+    fn eval(step: u64) -> EvalMetrics {
+        EvalMetrics { step, set: "eval".to_owned(), loss: 0.5, pairs: None }
+    }
+
+    struct Run {
+        dir: tempfile::TempDir,
+    }
+
+    impl Run {
+        fn new() -> Self {
+            Self { dir: tempfile::tempdir().unwrap() }
+        }
+
+        fn path(&self) -> PathBuf {
+            self.dir.path().join("metrics.jsonl")
+        }
+
+        /// Makes these steps, and an evaluation after every second one.
+        fn go(&self, done: u64, to: u64) -> usize {
+            let mut sink = JsonlSink::open(&self.path(), &self.dir.path().join("eval.jsonl"), done).unwrap();
+            for at in done + 1..=to {
+                sink.step(&step(at)).unwrap();
+                if at % 2 == 0 {
+                    sink.eval(&eval(at)).unwrap();
+                }
+            }
+            sink.n_dropped()
+        }
+
+        fn files(&self) -> [String; 2] {
+            ["metrics.jsonl", "eval.jsonl"]
+                .map(|name| fs::read_to_string(self.dir.path().join(name)).unwrap())
+        }
+    }
+
+    #[test]
+    fn a_line_has_the_names_of_the_contract_in_order() {
+        let run = Run::new();
+        run.go(0, 1);
+        JsonlSink::open(&run.path(), &run.path(), 1).unwrap().flush().unwrap();
+        let value: serde_json::Map<_, _> = serde_json::from_str(&run.files()[0]).unwrap();
+        let names: Vec<_> = value.keys().map(String::as_str).collect();
+        let expected = "step epoch loss grad_norm learning_rate rewards/chosen rewards/rejected rewards/accuracies \
+                        rewards/margins logps/chosen logps/rejected num_tokens tokens_per_second";
+        assert_eq!(names, expected.split_whitespace().collect::<Vec<_>>());
+        assert_eq!(serde_json::from_str::<StepMetrics>(&run.files()[0]).unwrap(), step(1));
+    }
+
+    /// Killed after step 7, whose checkpoint is of step 4.
+    #[test]
+    fn a_resumed_file_equals_that_of_a_run_never_stopped() {
+        let (whole, resumed) = (Run::new(), Run::new());
+        whole.go(0, 9);
+        resumed.go(0, 7);
+        assert_eq!(resumed.go(4, 9), 3 + 1);
+        assert_eq!(resumed.files(), whole.files());
+    }
+
+    #[test]
+    fn a_torn_last_line_is_taken_away_wherever_it_is_torn() {
+        let whole = Run::new();
+        whole.go(0, 4);
+        let text = whole.files()[0].clone();
+        let line_start = text.trim_end().rfind('\n').unwrap() + 1;
+        for cut in line_start..text.len() {
+            let torn = Run::new();
+            torn.go(0, 4);
+            fs::write(torn.path(), &text[..cut]).unwrap();
+            torn.go(3, 4);
+            assert_eq!(torn.files()[0], text, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_line_of_ours_ends_the_file() {
+        for junk in ["\0\0\0\0\0\0\0\0", "not json\n", "{\"step\":-1}\n", "[1]\n"] {
+            let run = Run::new();
+            run.go(0, 2);
+            let expected = run.files();
+            let junk_then_line = format!("{}{junk}{}", expected[0], expected[0]);
+            fs::write(run.path(), junk_then_line).unwrap();
+            run.go(2, 2);
+            assert_eq!(run.files(), expected, "{junk:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_run_starts_with_empty_files() {
+        let run = Run::new();
+        run.go(0, 3);
+        run.go(0, 0);
+        assert_eq!(run.files(), ["", ""]);
+    }
+}
