@@ -7,8 +7,8 @@
 use std::path::Path;
 
 use dpo_data::{
-    Clock, DataError, DataReport, EncodeConfig, PreferenceExample, Relation, RowId, Text, TextEncoder, TokenTree,
-    encode_all, pack,
+    Clock, DataError, DataReport, EncodeConfig, PreferenceExample, Relation, RowId, Text, TextEncoder,
+    TokenTree, encode_all, pack,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

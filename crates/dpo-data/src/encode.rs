@@ -77,7 +77,8 @@ impl EncodeConfig {
     pub fn init(self) -> Result<EncodeOptions, DataError> {
         let Self { max_length, overlong, special_text } = self;
         if max_length == 1 {
-            let problem = "max_length is 1, and one token has no prompt to follow; set 2 or more, or 0 for no limit";
+            let problem =
+                "max_length is 1, and one token has no prompt to follow; set 2 or more, or 0 for no limit";
             return Err(DataError::Config { problem: problem.to_owned() });
         }
         Ok(EncodeOptions { max_length: (max_length > 0).then_some(max_length), overlong, special_text })
@@ -136,9 +137,10 @@ impl TextEncoder {
         options: &EncodeOptions,
     ) -> Result<EncodedRow, DataError> {
         let place = || Place { path: file.to_path_buf(), spot: Spot::Row(example.row.row) };
-        let tokens = self.row_tokens(example, options.special_text).map_err(|problem| self.error(problem, place()))?;
+        let tokens =
+            self.row_tokens(example, options.special_text).map_err(|problem| self.error(problem, place()))?;
         let (mut tree, mut causes) = split(example, tokens);
-        if self.lacks_tokens(&tree) {
+        if lacks_tokens(&tree) {
             causes.push(Cause::EmptyCompletion);
             return Ok(EncodedRow { tree: None, causes });
         }
@@ -175,7 +177,8 @@ impl TextEncoder {
         let tokenizer = self.path().to_path_buf();
         match problem {
             RowProblem::Template(problem) => {
-                let template = self.chat_template().map_or(tokenizer, |template| template.path().to_path_buf());
+                let template =
+                    self.chat_template().map_or(tokenizer, |template| template.path().to_path_buf());
                 DataError::Template { place, template, problem }
             }
             RowProblem::Text(problem) => DataError::Tokenise { place, problem },
@@ -184,17 +187,17 @@ impl TextEncoder {
         }
     }
 
-    /// Whether there is a completion with nothing to learn from: none of its tokens is scored.
-    fn lacks_tokens(&self, tree: &TokenTree) -> bool {
-        let least = if tree.prompt.is_empty() { 2 } else { 1 };
-        tree.completions.is_empty() || tree.completions.iter().any(|completion| completion.len() < least)
-    }
-
     /// Tokens at the start of a prompt that stay when it is cut there.
     fn kept_start(&self, tree: &TokenTree) -> usize {
         let starts_with_bos = self.bos_id().is_some_and(|bos| tree.prompt.first() == Some(&bos));
         usize::from(self.adds_bos() && starts_with_bos)
     }
+}
+
+/// Whether there is a completion with nothing to learn from: none of its tokens is scored.
+fn lacks_tokens(tree: &TokenTree) -> bool {
+    let least = if tree.prompt.is_empty() { 2 } else { 1 };
+    tree.completions.is_empty() || tree.completions.iter().any(|completion| completion.len() < least)
 }
 
 /// Cuts the texts of a row where they stop being the same.

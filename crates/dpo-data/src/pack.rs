@@ -232,18 +232,13 @@ mod tests {
     }
 
     #[test]
-    #[allow(clippy::reversed_empty_ranges)]
+    #[allow(clippy::reversed_empty_ranges, clippy::single_range_in_vec_init)]
     fn bad_spans_are_refused() {
-        let span = |prompt, completions: &[Range<usize>]| TreeSpan { prompt, completions: completions.to_vec() };
+        let span =
+            |prompt, completions: &[Range<usize>]| TreeSpan { prompt, completions: completions.to_vec() };
         let new = |n: usize, spans: &[TreeSpan]| PackedBatch::new(vec![0; n], spans.to_vec()).unwrap_err();
-        assert_eq!(
-            new(3, &[span(0..1, &[2..3])]),
-            InvalidBatch::Gap { tree_idx: 0, start: 2, expected: 1 }
-        );
-        assert_eq!(
-            new(3, &[span(0..1, &[1..0])]),
-            InvalidBatch::Gap { tree_idx: 0, start: 1, expected: 1 }
-        );
+        assert_eq!(new(3, &[span(0..1, &[2..3])]), InvalidBatch::Gap { tree_idx: 0, start: 2, expected: 1 });
+        assert_eq!(new(3, &[span(0..1, &[1..0])]), InvalidBatch::Gap { tree_idx: 0, start: 1, expected: 1 });
         assert_eq!(
             new(1, &[span(0..1, &[1..1])]),
             InvalidBatch::EmptyCompletion { tree_idx: 0, completion_idx: 0 }

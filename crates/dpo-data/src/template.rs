@@ -35,7 +35,8 @@ impl ChatTemplate {
     pub fn compile(source: &str, path: &Path, clock: Clock) -> Result<Self, DataError> {
         let mut env = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        let unusable = |error: Error| DataError::BadTemplate { path: path.to_path_buf(), problem: explain(&error) };
+        let unusable =
+            |error: Error| DataError::BadTemplate { path: path.to_path_buf(), problem: explain(&error) };
         env.set_syntax(syntax.map_err(unusable)?);
         env.set_fuel(Some(FUEL));
         env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
@@ -165,19 +166,23 @@ mod tests {
     use super::*;
 
     fn template(source: &str) -> ChatTemplate {
-        ChatTemplate::compile(source, Path::new("chat_template.jinja"), Clock::at_unix_seconds(1_700_000_000)).unwrap()
+        ChatTemplate::compile(source, Path::new("chat_template.jinja"), Clock::at_unix_seconds(1_700_000_000))
+            .unwrap()
     }
 
     fn render(source: &str) -> Result<String, String> {
-        let messages = json!([{"role": "user", "content": " <b> é\n"}, {"role": "assistant", "content": "x"}]);
+        let messages =
+            json!([{"role": "user", "content": " <b> é\n"}, {"role": "assistant", "content": "x"}]);
         let tools = json!([{"name": "f", "args": {"a": 1.0, "b": [true, null]}}]);
-        template(source).render(Value::from(Serde(json!({"messages": messages, "tools": tools, "none": null}))))
+        template(source)
+            .render(Value::from(Serde(json!({"messages": messages, "tools": tools, "none": null}))))
     }
 
     /// Blocks on lines of their own leave neither the line break behind them nor the spaces before them.
     #[test]
     fn blocks_are_trimmed_as_transformers_does() {
-        let source = "{% for m in messages %}\n  {% if loop.first %}\n- {{ m.role }}\n  {% endif %}\n{% endfor %}\n";
+        let source =
+            "{% for m in messages %}\n  {% if loop.first %}\n- {{ m.role }}\n  {% endif %}\n{% endfor %}\n";
         assert_eq!(render(source).unwrap(), "- user\n");
     }
 
@@ -212,7 +217,8 @@ mod tests {
 
     #[test]
     fn generation_blocks_print_what_they_hold() {
-        let source = "{% for m in messages %}\n{%- generation %}\n{{ m.role }}\n{%- endgeneration -%}\n|{% endfor %}";
+        let source =
+            "{% for m in messages %}\n{%- generation %}\n{{ m.role }}\n{%- endgeneration -%}\n|{% endfor %}";
         let plain = source.replace("endgeneration", "endif").replace("generation", "if true");
         assert_eq!(render(source).unwrap(), render(&plain).unwrap());
     }

@@ -111,8 +111,10 @@ impl TextEncoder {
         named: BTreeMap<String, String>,
         files: Vec<TokenizerFile>,
     ) -> Result<Self, DataError> {
-        let unusable =
-            |error: tokenizers::Error| DataError::Tokenizer { path: path.to_path_buf(), problem: error.to_string() };
+        let unusable = |error: tokenizers::Error| DataError::Tokenizer {
+            path: path.to_path_buf(),
+            problem: error.to_string(),
+        };
         let id = |name: &str| named.get(name).and_then(|token| tokenizer.token_to_id(token));
         let around_nothing = tokenizer.encode_fast("", true).map_err(unusable)?;
         let adds_bos = id("bos_token").is_some_and(|bos| around_nothing.get_ids().first() == Some(&bos));
@@ -207,9 +209,11 @@ impl TextEncoder {
     }
 
     fn decode_ids(&self, ids: &[u32], special: SpecialTokensIn) -> Result<String, DataError> {
-        self.tokenizer.decode(ids, special == SpecialTokensIn::Skipped).map_err(|error| DataError::Tokenizer {
-            path: self.path.clone(),
-            problem: format!("ids cannot be decoded: {error}"),
+        self.tokenizer.decode(ids, special == SpecialTokensIn::Skipped).map_err(|error| {
+            DataError::Tokenizer {
+                path: self.path.clone(),
+                problem: format!("ids cannot be decoded: {error}"),
+            }
         })
     }
 
@@ -305,7 +309,8 @@ fn template_processing(bos: Option<&(String, u32)>, eos: Option<&(String, u32)>)
     };
     let pair = [side("A", 0), side("B", 1)].concat();
     let special = bos.into_iter().chain(eos);
-    let special = special.map(|(token, id)| (token.clone(), json!({"id": token, "ids": [id], "tokens": [token]})));
+    let special =
+        special.map(|(token, id)| (token.clone(), json!({"id": token, "ids": [id], "tokens": [token]})));
     json!({
         "type": "TemplateProcessing",
         "single": side("A", 0),

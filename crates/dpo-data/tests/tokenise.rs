@@ -6,8 +6,8 @@ mod support;
 use std::path::Path;
 
 use dpo_data::{
-    Cause, Clock, DataReport, EncodeConfig, EncodeOptions, Message, Overlong, Piece, PreferenceExample, Relation,
-    RowId, SpecialText, Text, TextEncoder, TokenTree, encode_all,
+    Cause, Clock, DataReport, EncodeConfig, EncodeOptions, Message, Overlong, Piece, PreferenceExample,
+    Relation, RowId, SpecialText, Text, TextEncoder, TokenTree, encode_all,
 };
 use serde_json::{Map, Value, json};
 
@@ -39,7 +39,11 @@ fn options(max_length: usize, overlong: Overlong) -> EncodeOptions {
     EncodeConfig { max_length, overlong, special_text: SpecialText::Literal }.init().unwrap()
 }
 
-fn encode(encoder: &TextEncoder, examples: &[PreferenceExample], options: &EncodeOptions) -> (Vec<TokenTree>, DataReport) {
+fn encode(
+    encoder: &TextEncoder,
+    examples: &[PreferenceExample],
+    options: &EncodeOptions,
+) -> (Vec<TokenTree>, DataReport) {
     let mut report = DataReport::default();
     let trees = encode_all(encoder, examples, options, &mut report).unwrap();
     (trees, report)
@@ -64,7 +68,9 @@ fn smollm2_strings_are_those_of_transformers() {
     let (Some(shared), Some(encoder)) = (shared(), smollm2()) else { return };
     let golden = read_json(&shared.join("golden/tokenizer_smollm2.json"));
     let parsed = |text: &Value| {
-        encoder.encode_prompt(&Text::Plain(text.as_str().unwrap().to_owned()), &Map::new(), SpecialText::Parse).unwrap()
+        encoder
+            .encode_prompt(&Text::Plain(text.as_str().unwrap().to_owned()), &Map::new(), SpecialText::Parse)
+            .unwrap()
     };
     for string in golden["strings"].as_array().unwrap() {
         let tokens = parsed(&string["text"]);
@@ -82,6 +88,15 @@ fn smollm2_chats_are_those_of_transformers() {
     let (Some(shared), Some(encoder)) = (shared(), smollm2()) else { return };
     let golden = read_json(&shared.join("golden/tokenizer_smollm2.json"));
     let chats = golden["chats"].as_array().unwrap().iter();
+    for chat in chats.clone().filter(|chat| chat["add_generation_prompt"] == false) {
+        let example = json!({"prompt": [], "chosen": chat["messages"], "rejected": chat["messages"]});
+        let parse =
+            EncodeConfig { max_length: 0, special_text: SpecialText::Parse, ..EncodeConfig::default() };
+        let (trees, report) = encode(&encoder, &pairs([&example]), &parse.init().unwrap());
+        let [prompt, chosen, _] = as_golden(&trees[0]);
+        assert_eq!([prompt, chosen].concat(), ids(&chat["ids"]), "{}", chat["text"]);
+        assert_eq!(report.rows_of(Cause::SameTokens), 1);
+    }
     for chat in chats.filter(|chat| chat["add_generation_prompt"] == true) {
         let prompt = text(&chat["messages"]);
         let parsed = encoder.encode_prompt(&prompt, &Map::new(), SpecialText::Parse).unwrap();
@@ -95,6 +110,18 @@ fn smollm2_chats_are_those_of_transformers() {
     }
 }
 
+/// A conversation as the plain text that the human pairs were published in.
+fn transcript(example: &Value) -> Value {
+    let content = |message: &Value| message["content"].as_str().unwrap().to_owned();
+    let turn = |message: &Value| {
+        let speaker = if message["role"] == "user" { "Human" } else { "Assistant" };
+        format!("\n\n{speaker}: {}", content(message))
+    };
+    let prompt: String = example["prompt"].as_array().unwrap().iter().map(turn).collect();
+    let side = |name: &str| format!(" {}", content(&example[name][0]));
+    json!({"prompt": prompt + "\n\nAssistant:", "chosen": side("chosen"), "rejected": side("rejected")})
+}
+
 /// The rows of real data and the odd ones, cut where TRL cuts them.
 #[test]
 fn smollm2_rows_are_those_of_trl() {
@@ -105,6 +132,12 @@ fn smollm2_rows_are_those_of_trl() {
     let rows = prepared["conv"].as_array().unwrap();
     let examples = jsonl(&shared.join("data/hh-harmless/train.conv.jsonl"), rows.len());
     let (trees, _) = encode(&encoder, &pairs(&examples), &all);
+    for (tree, row) in trees.iter().zip(rows) {
+        assert_eq!(as_golden(tree), golden_tree(row));
+    }
+    let rows = prepared["plain"].as_array().unwrap();
+    let transcripts: Vec<Value> = examples.iter().map(transcript).collect();
+    let (trees, _) = encode(&encoder, &pairs(&transcripts), &all);
     for (tree, row) in trees.iter().zip(rows) {
         assert_eq!(as_golden(tree), golden_tree(row));
     }
@@ -151,10 +184,15 @@ fn a_sentence_piece_vocabulary_becomes_the_same_tokenizer() {
     let Some(shared) = shared() else { return };
     let path = shared.join("models/stories260k.gguf");
     let made = TextEncoder::from_gguf(&gguf_vocabulary(&path), &path, Clock::at_unix_seconds(0)).unwrap();
-    let original = TextEncoder::from_folder(&shared.join("models/stories260k"), Clock::at_unix_seconds(0)).unwrap();
+    let original =
+        TextEncoder::from_folder(&shared.join("models/stories260k"), Clock::at_unix_seconds(0)).unwrap();
+    // Ways to cut the same piece in two may stand in any order: no text has both.
     let merges = |encoder: &TextEncoder| {
         let json: Value = serde_json::from_slice(&encoder.files()[0].bytes).unwrap();
-        json["model"]["merges"].clone()
+        let mut merges: Vec<String> =
+            json["model"]["merges"].as_array().unwrap().iter().map(Value::to_string).collect();
+        merges.sort_unstable();
+        merges
     };
     assert_eq!(merges(&made), merges(&original));
     let rows = jsonl(&shared.join("data/hh-harmless/train.conv.jsonl"), 40);
@@ -191,8 +229,11 @@ fn a_row_cannot_forge_turns() {
         })
     };
     let forged = "a</s><|user|>\u{FDD0}b</s>\u{FDD1}\u{FDD2}2\u{FDD3}";
-    let (trees, report) =
-        encode(&encoder, &pairs([&conversation(forged), &conversation("plain")]), &options(0, Overlong::Refuse));
+    let (trees, report) = encode(
+        &encoder,
+        &pairs([&conversation(forged), &conversation("plain")]),
+        &options(0, Overlong::Refuse),
+    );
     let special = |tree: &TokenTree| {
         let ids = as_golden(tree).concat();
         ids.into_iter().filter(|id| *id < 6).collect::<Vec<u32>>()
@@ -211,12 +252,18 @@ fn a_row_cannot_forge_turns() {
 #[test]
 fn the_literal_way_changes_nothing_else() {
     let Some(shared) = shared() else { return };
-    let encoders = [Some(toy(&shared)), smollm2(), TextEncoder::from_folder(&shared.join("models/stories260k"), Clock::at_unix_seconds(0)).ok()];
+    let encoders = [
+        Some(toy(&shared)),
+        smollm2(),
+        TextEncoder::from_folder(&shared.join("models/stories260k"), Clock::at_unix_seconds(0)).ok(),
+    ];
     for encoder in encoders.into_iter().flatten() {
         let eos = encoder.decode_with_special_tokens(&[encoder.eos_id().unwrap()]).unwrap();
         for row in jsonl(&shared.join("data/hh-harmless/train.implicit.jsonl"), 20) {
             let text = row.to_string();
-            let ids = |text: &str| encoder.encode_prompt(&Text::Plain(text.to_owned()), &Map::new(), SpecialText::Literal);
+            let ids = |text: &str| {
+                encoder.encode_prompt(&Text::Plain(text.to_owned()), &Map::new(), SpecialText::Literal)
+            };
             let usual = ids(&format!("{text}\n\n")).unwrap();
             let literal = ids(&format!("{text}\n\n{eos}")).unwrap();
             let shared = usual.iter().zip(&literal).take_while(|(a, b)| a == b).count();
@@ -236,7 +283,10 @@ fn errors_name_the_row() {
     let encoder = toy(&shared).with_chat_template(template.unwrap());
     let row = json!({"prompt": [{"role": "system", "content": "x"}], "chosen": [], "rejected": []});
     let error = |example: &PreferenceExample| {
-        encoder.encode(example, Path::new("pairs.jsonl"), &options(8, Overlong::Refuse)).unwrap_err().to_string()
+        encoder
+            .encode(example, Path::new("pairs.jsonl"), &options(8, Overlong::Refuse))
+            .unwrap_err()
+            .to_string()
     };
     assert_eq!(
         error(&pair(7, &row)),
@@ -244,9 +294,17 @@ fn errors_name_the_row() {
          supported (line 1 of the template)"
     );
     let long = pair(8, &json!({"prompt": "12345", "chosen": "123", "rejected": "1"}));
-    assert!(error(&long).starts_with("pairs.jsonl: row 8: the row has 9 tokens, 5 of them prompt"), "{}", error(&long));
+    assert!(
+        error(&long).starts_with("pairs.jsonl: row 8: the row has 9 tokens, 5 of them prompt"),
+        "{}",
+        error(&long)
+    );
     let mixed = pair(9, &json!({"prompt": "12345", "chosen": [], "rejected": "1"}));
-    assert!(error(&mixed).starts_with("pairs.jsonl: row 9: the row cannot be tokenised: "), "{}", error(&mixed));
+    assert!(
+        error(&mixed).starts_with("pairs.jsonl: row 9: the row cannot be tokenised: "),
+        "{}",
+        error(&mixed)
+    );
 }
 
 /// An emoji of four bytes, of which the first two end the prompt, is shown with what is trained on.
@@ -254,7 +312,9 @@ fn errors_name_the_row() {
 fn pieces_survive_a_character_cut_in_two() {
     let Some(shared) = shared() else { return };
     let encoder = toy(&shared);
-    let ids = |text: &str| encoder.encode_prompt(&Text::Plain(text.to_owned()), &Map::new(), SpecialText::Parse).unwrap();
+    let ids = |text: &str| {
+        encoder.encode_prompt(&Text::Plain(text.to_owned()), &Map::new(), SpecialText::Parse).unwrap()
+    };
     let emoji = ids("a😀b</s>");
     let tree = TokenTree {
         row: RowId { file: 0, row: 1 },
@@ -276,6 +336,7 @@ fn an_unknown_split_is_named() {
         tokens: vec!["a".to_owned()],
         ..dpo_data::GgufVocabulary::default()
     };
-    let error = TextEncoder::from_gguf(&vocabulary, Path::new("m.gguf"), Clock::at_unix_seconds(0)).unwrap_err();
+    let error =
+        TextEncoder::from_gguf(&vocabulary, Path::new("m.gguf"), Clock::at_unix_seconds(0)).unwrap_err();
     assert!(error.to_string().starts_with("m.gguf: it splits text as `tekken`"), "{error}");
 }

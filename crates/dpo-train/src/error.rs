@@ -3,6 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use dpo_data::RowId;
+use dpo_model::ModelError;
+
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -112,9 +115,67 @@ pub enum TrainError {
         /// What to give instead.
         help: &'static str,
     },
+    /// An entry that was looked up is gone.
+    #[error("{}: the cache of reference log-probs lost an entry while it was read; start again", root.display())]
+    CacheIncomplete {
+        /// The cache's folder.
+        root: PathBuf,
+    },
+    /// NaN or infinity.
+    #[error(
+        "step {step}: {what} is not a finite number, in rows {}; nothing was updated: look at these rows, lower the \
+         learning rate, or resume from an earlier checkpoint",
+        row_list(rows)
+    )]
+    NotFinite {
+        /// The step that was not made.
+        step: u64,
+        /// "the loss" or "the gradient".
+        what: &'static str,
+        /// Rows of the step, or those at fault where that is known.
+        rows: Vec<RowId>,
+    },
+    /// The policy is not its own reference before the first update.
+    #[error(
+        "step 1, {}: the {side} completion has log-prob {policy} under the policy and {reference} under its own \
+         reference; the forward pass while training and the reference pass (or its cache) do not agree, so training \
+         does not start; delete the reference cache and try again",
+        row_list(std::slice::from_ref(row))
+    )]
+    StepZero {
+        /// The row.
+        row: RowId,
+        /// "chosen" or "rejected".
+        side: &'static str,
+        /// Its summed log-prob in the training pass.
+        policy: f64,
+        /// Its summed log-prob from the reference pass.
+        reference: f64,
+    },
+    /// A model could not be read or written.
+    #[error(transparent)]
+    Model(ModelError),
+    /// Something could not be turned into JSON.
+    #[error("cannot write JSON")]
+    Json(#[source] serde_json::Error),
+}
+
+/// Rows by file and number, the first ten of them.
+fn row_list(rows: &[RowId]) -> String {
+    let named = rows.iter().take(10).map(|row| format!("{} of file {}", row.row, row.file + 1));
+    let more = if rows.len() > 10 { ", …" } else { "" };
+    named.collect::<Vec<_>>().join(", ") + more
 }
 
 impl TrainError {
+    /// A failure of the model's files; a full disk is told apart.
+    pub(crate) fn from_model(error: ModelError) -> Self {
+        match error {
+            ModelError::Io { source, path, .. } => Self::io("write", &path)(source),
+            other => Self::Model(other),
+        }
+    }
+
     /// For `map_err`: says what was tried with which file, and tells a full disk from other failures.
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

@@ -1,20 +1,35 @@
-//! The preference-training loop: reference cache, optimizer, checkpoints, exact resume, evaluation
+//! The preference-training loop: reference cache, optimizer, checkpoints, exact resume, evaluation.
 
 mod batch;
 mod cache;
 mod checkpoint;
+mod displacement;
 mod error;
+mod evaluation;
 mod files;
+mod gradient;
 mod manifest;
 mod metrics;
+mod optimizer;
+mod reference;
 mod run_dir;
 mod schedule;
+mod state;
+mod trainer;
 
 pub use batch::DeviceBatch;
 pub use cache::{CacheScope, Lookup, ReferenceCache, RowKey};
 pub use checkpoint::{Checkpoint, Checkpoints, LastComplete};
 pub use error::TrainError;
+pub use evaluation::{EvalSet, Evaluation, evaluate, rows_of};
 pub use files::write_atomically;
+pub use gradient::{BatchGradient, BatchScores, LossSpec, MicroBatching, PassTimes, Row};
 pub use metrics::{EvalMetrics, JsonlSink, MetricSink, StepMetrics};
+pub use optimizer::{AdamW, AdamWConfig, clip_factor, gradient_norm};
+pub use reference::{CacheUse, ReferenceLogps, token_logps};
 pub use run_dir::{RunDir, RunMode};
 pub use schedule::{Decay, Schedule};
+pub use state::{Progress, Warning, save_decoder};
+pub use trainer::{
+    Ending, INFERENCE_TOKENS, Observer, StepTimes, StepZeroGate, TrainData, Trainer, TrainerConfig,
+};

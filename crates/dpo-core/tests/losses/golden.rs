@@ -130,8 +130,8 @@ fn every_loss_gradient_and_metric_is_that_of_the_python_trainer() {
 
         let found = run(inputs, &case.options, DType::F64);
         assert_close(&[found.loss], &[case.loss], 1e-9);
-        for half in 0..2 {
-            assert_close(&found.grad[half], &expected_grad[half], 1e-9);
+        for (found, expected) in found.grad.iter().zip(&expected_grad) {
+            assert_close(found, expected, 1e-9);
         }
         let means = serde_json::to_value(found.means).unwrap();
         for (name, value) in &case.metrics {
@@ -140,8 +140,8 @@ fn every_loss_gradient_and_metric_is_that_of_the_python_trainer() {
 
         let found = run(inputs, &case.options, DType::F32);
         assert_close(&[found.loss, found.loss], &[case.loss, case.f32_loss], 1e-6);
-        for half in 0..2 {
-            assert_close(&found.grad[half], &expected_grad[half], 1e-6);
+        for (found, expected) in found.grad.iter().zip(&expected_grad) {
+            assert_close(found, expected, 1e-6);
         }
     }
 }

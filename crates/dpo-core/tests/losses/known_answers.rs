@@ -29,7 +29,7 @@ fn the_worked_case_has_the_losses_of_the_papers() {
         };
         let ratios = LogRatios::new(of(-12.0, -15.0), of(-13.0, -14.5));
         let found: Vec<f64> = all_losses(0.1).iter().flat_map(|l| numbers(l.loss(&ratios))).collect();
-        assert_close(&found, &[0.620957048, 0.635957048, 21.6225, 12.25, 0.85, 0.675800298], tolerance);
+        assert_close(&found, &[0.620_957_048, 0.635_957_048, 21.6225, 12.25, 0.85, 0.675_800_298], tolerance);
         assert_close(&numbers(ratios.rewards(0.1).chosen), &[0.1], tolerance);
         assert_close(&numbers(ratios.rewards(0.1).margins()), &[0.15], tolerance);
     }

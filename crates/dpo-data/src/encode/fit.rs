@@ -96,7 +96,8 @@ mod tests {
     /// Limit 10. A prompt of 3 leaves 7; one of 8 leaves 2, so completions may have half, 5, and the prompt the rest.
     #[test]
     fn truncation_splits_the_limit_as_documented() {
-        let lengths_of = |prompt, completions: &[usize]| lengths(&cut(Overlong::Truncate, prompt, completions, 0).0);
+        let lengths_of =
+            |prompt, completions: &[usize]| lengths(&cut(Overlong::Truncate, prompt, completions, 0).0);
         assert_eq!(lengths_of(3, &[7, 2]), (3, vec![7, 2]));
         assert_eq!(lengths_of(3, &[20, 2]), (3, vec![7, 2]));
         assert_eq!(lengths_of(8, &[20, 2]), (5, vec![5, 2]));

@@ -79,7 +79,8 @@ impl TextEncoder {
     ) -> Result<RowTokens, RowProblem> {
         let eos = self.named_tokens().get("eos_token").ok_or(RowProblem::NoEos)?;
         // A completion that ends with the token already does not get another.
-        let completions: Vec<&str> = completions.iter().map(|text| text.strip_suffix(eos.as_str()).unwrap_or(text)).collect();
+        let completions: Vec<&str> =
+            completions.iter().map(|text| text.strip_suffix(eos.as_str()).unwrap_or(text)).collect();
         let row = PlainRow::new(self, prompt, &completions, special_text);
         let text = |completion: &&str| row.encode(&format!("{}{completion}", row.prompt), eos);
         Ok(RowTokens {
@@ -99,13 +100,19 @@ struct PlainRow<'a> {
 }
 
 impl<'a> PlainRow<'a> {
-    fn new(encoder: &'a TextEncoder, prompt: &'a str, completions: &[&str], special_text: SpecialText) -> Self {
+    fn new(
+        encoder: &'a TextEncoder,
+        prompt: &'a str,
+        completions: &[&str],
+        special_text: SpecialText,
+    ) -> Self {
         // A text that starts with the token already does not get another.
         let bos = encoder.named_tokens().get("bos_token").filter(|_| encoder.adds_bos());
         let prompt = bos.and_then(|bos| prompt.strip_prefix(bos.as_str())).unwrap_or(prompt);
         let special = encoder.special_tokens();
         // The two are looked at together: a special token may lie across the boundary.
-        let with_completion = completions.iter().any(|completion| special.occur_in(&format!("{prompt}{completion}")));
+        let with_completion =
+            completions.iter().any(|completion| special.occur_in(&format!("{prompt}{completion}")));
         let special_in_text = with_completion || special.occur_in(prompt);
         Self { encoder, prompt, special_in_text, special_text }
     }
@@ -139,7 +146,13 @@ impl<'a> Conversation<'a> {
         special_text: SpecialText,
     ) -> Result<Self, RowProblem> {
         let template = encoder.chat_template().ok_or(RowProblem::NoTemplate)?;
-        Ok(Self { encoder, template, prompt: to_json(prompt)?, kwargs: template_kwargs(kwargs)?, special_text })
+        Ok(Self {
+            encoder,
+            template,
+            prompt: to_json(prompt)?,
+            kwargs: template_kwargs(kwargs)?,
+            special_text,
+        })
     }
 
     fn tokens(mut self, completions: &[&[Message]]) -> Result<RowTokens, RowProblem> {
@@ -155,9 +168,10 @@ impl<'a> Conversation<'a> {
         }
         let encode = |completion: &[Value], turn: Turn| {
             let text = self.render(completion, turn)?;
-            let ids = match literal {
-                true => self.encoder.encode_marked(&text, Surroundings::Rendered),
-                false => self.encoder.encode_parsed(&text, Surroundings::Rendered),
+            let ids = if literal {
+                self.encoder.encode_marked(&text, Surroundings::Rendered)
+            } else {
+                self.encoder.encode_parsed(&text, Surroundings::Rendered)
             };
             ids.map_err(RowProblem::Text)
         };
@@ -209,7 +223,8 @@ fn template_kwargs(given: &Map<String, Value>) -> Result<Map<String, Value>, Row
         match (name.as_str(), value) {
             ("tools", Value::String(json)) => {
                 let tools = serde_json::from_str(json);
-                let tools = tools.map_err(|error| RowProblem::Text(format!("`tools` is no JSON: {error}")))?;
+                let tools =
+                    tools.map_err(|error| RowProblem::Text(format!("`tools` is no JSON: {error}")))?;
                 kwargs.insert(name.clone(), tools);
             }
             ("chat_template_kwargs", Value::Object(entries)) => kwargs.extend(entries.clone()),
@@ -218,7 +233,9 @@ fn template_kwargs(given: &Map<String, Value>) -> Result<Map<String, Value>, Row
         }
     }
     match RESERVED.iter().find(|name| kwargs.contains_key(**name)) {
-        Some(name) => Err(RowProblem::Text(format!("`{name}` cannot be set by a row's chat_template_kwargs"))),
+        Some(name) => {
+            Err(RowProblem::Text(format!("`{name}` cannot be set by a row's chat_template_kwargs")))
+        }
         None => Ok(kwargs),
     }
 }
@@ -238,5 +255,7 @@ fn messages(text: &Text) -> Option<&[Message]> {
 }
 
 fn mixed() -> RowProblem {
-    RowProblem::Text("prompt and completions must be plain texts all of them, or messages all of them".to_owned())
+    RowProblem::Text(
+        "prompt and completions must be plain texts all of them, or messages all of them".to_owned(),
+    )
 }

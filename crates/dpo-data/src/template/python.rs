@@ -76,9 +76,8 @@ impl Clock {
             Some('T') => self.strftime("%H:%M:%S"),
             Some('Z') => "UTC".to_owned(),
             Some('z') => "+0000".to_owned(),
-            Some('%') => "%".to_owned(),
+            Some('%') | None => "%".to_owned(),
             Some(other) => format!("%{other}"),
-            None => "%".to_owned(),
         }
     }
 }
@@ -254,7 +253,8 @@ mod tests {
     /// As Python prints them.
     #[test]
     fn floats_are_written_as_python_does() {
-        let pairs = [(1.0, "1.0"), (0.0001, "0.0001"), (0.00001, "1e-05"), (1e16, "1e+16"), (1.5e300, "1.5e+300")];
+        let pairs =
+            [(1.0, "1.0"), (0.0001, "0.0001"), (0.00001, "1e-05"), (1e16, "1e+16"), (1.5e300, "1.5e+300")];
         for (float, text) in pairs {
             assert_eq!(float_repr(float), text);
         }

@@ -195,16 +195,15 @@ fn named_template(named: &[Value], path: PathBuf) -> Result<(String, PathBuf), D
         [only] => Some(only),
         several => several.iter().find(|entry| entry["name"] == "default"),
     };
-    match entry.and_then(|entry| entry["template"].as_str()) {
-        Some(source) => Ok((source.to_owned(), path)),
-        None => {
-            let names: Vec<&str> = named.iter().filter_map(|entry| entry["name"].as_str()).collect();
-            let problem =
-                format!("none of its chat templates ({}) is named `default`; write the one that is meant to \
-                         chat_template.jinja", names.join(", "));
-            Err(DataError::BadTemplate { path, problem })
-        }
+    if let Some(source) = entry.and_then(|entry| entry["template"].as_str()) {
+        return Ok((source.to_owned(), path));
     }
+    let names: Vec<&str> = named.iter().filter_map(|entry| entry["name"].as_str()).collect();
+    let problem = format!(
+        "none of its chat templates ({}) is named `default`; write the one that is meant to chat_template.jinja",
+        names.join(", ")
+    );
+    Err(DataError::BadTemplate { path, problem })
 }
 
 /// `eos_token_id`, a number or a list, of `generation_config.json` or else `config.json`.

@@ -207,8 +207,9 @@ impl GgufVocabulary {
     /// longer left side first, then the longer right side, then by ids.
     fn merges_from_scores(&self) -> Vec<[&str; 2]> {
         // Bytes and control tokens are no result of merging, whatever their name, nor is a page of text.
-        let mergeable =
-            |id: usize| matches!(self.token_type(id), 1 | USER_DEFINED | 5) && self.tokens[id].len() <= LONGEST_PIECE;
+        let mergeable = |id: usize| {
+            matches!(self.token_type(id), 1 | USER_DEFINED | 5) && self.tokens[id].len() <= LONGEST_PIECE
+        };
         let pieces: Vec<usize> = (0..self.tokens.len()).filter(|id| mergeable(*id)).collect();
         let ids: HashMap<&str, usize> = pieces.iter().map(|id| (self.tokens[*id].as_str(), *id)).collect();
         let mut merges = Vec::new();
@@ -227,7 +228,10 @@ impl GgufVocabulary {
             let lengths = |cut: &(usize, usize)| (n_chars[cut.0], n_chars[cut.1]);
             score_b.total_cmp(score_a).then_with(|| lengths(b).cmp(&lengths(a)))
         });
-        merges.into_iter().map(|(_, (left, right))| [self.tokens[left].as_str(), self.tokens[right].as_str()]).collect()
+        merges
+            .into_iter()
+            .map(|(_, (left, right))| [self.tokens[left].as_str(), self.tokens[right].as_str()])
+            .collect()
     }
 }
 
@@ -258,9 +262,7 @@ fn byte_level(pre: &str) -> Result<Parts, String> {
             return Err(problem);
         }
     };
-    let bytes = |use_regex: bool| {
-        json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex})
-    };
+    let bytes = |use_regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex});
     let splits: Vec<Value> = first.into_iter().chain([bytes(gpt2_pattern)]).collect();
     let pre_tokenizer = json!({"type": "Sequence", "pretokenizers": splits});
     Ok(Parts { normalizer, pre_tokenizer, decoder: bytes(true), adds_bos })

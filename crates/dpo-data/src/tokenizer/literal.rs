@@ -59,7 +59,8 @@ impl SpecialTokens {
 
     /// The leftmost special token, the longest there: where it starts, it and its id.
     fn find<'t>(&self, text: &'t str) -> Option<(usize, &'t str, u32)> {
-        let starts = text.bytes().enumerate().filter(|(_, byte)| self.first_bytes.binary_search(byte).is_ok());
+        let starts =
+            text.bytes().enumerate().filter(|(_, byte)| self.first_bytes.binary_search(byte).is_ok());
         starts.into_iter().find_map(|(start, _)| {
             let (token, id) = self.at_start(text.get(start..)?)?;
             Some((start, token, id))
@@ -182,7 +183,8 @@ fn rename_in_model(model: &mut Value, special: &SpecialTokens) {
     }
     match model.get_mut("vocab") {
         Some(Value::Object(vocab)) => {
-            let renamed = std::mem::take(vocab).into_iter().map(|(token, id)| (name_of(&token).unwrap_or(token), id));
+            let renamed =
+                std::mem::take(vocab).into_iter().map(|(token, id)| (name_of(&token).unwrap_or(token), id));
             *vocab = renamed.collect::<Map<_, _>>();
         }
         Some(Value::Array(pieces)) => {

@@ -8,14 +8,14 @@ use dpo_data::{Clock, GgufVocabulary, TextEncoder};
 use serde_json::Value;
 
 /// The folder of golden files: `$DPO_SHARED`, or `shared` beside the workspace.
-pub fn shared() -> Option<PathBuf> {
+pub(crate) fn shared() -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let folder = std::env::var_os("DPO_SHARED").map_or_else(beside, PathBuf::from);
     found(folder, "the folder of golden files (set DPO_SHARED)")
 }
 
 /// SmolLM2-135M-Instruct, a GGUF file or a Hugging Face folder: `$DPO_SMOLLM2`.
-pub fn smollm2() -> Option<TextEncoder> {
+pub(crate) fn smollm2() -> Option<TextEncoder> {
     let path = std::env::var_os("DPO_SMOLLM2").unwrap_or_default().into();
     let path = found(path, "SmolLM2 (a .gguf file or a folder; set DPO_SMOLLM2)")?;
     if path.is_dir() {
@@ -32,16 +32,16 @@ fn found(path: PathBuf, what: &str) -> Option<PathBuf> {
     None
 }
 
-pub fn json(path: &Path) -> Value {
+pub(crate) fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-pub fn ids(list: &Value) -> Vec<u32> {
+pub(crate) fn ids(list: &Value) -> Vec<u32> {
     list.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
 }
 
 /// The tokenizer in the metadata of a GGUF file that is known to be good.
-pub fn gguf_vocabulary(path: &Path) -> GgufVocabulary {
+pub(crate) fn gguf_vocabulary(path: &Path) -> GgufVocabulary {
     let mut reader = Gguf { bytes: fs::read(path).unwrap(), at: 16 };
     let n_entries = reader.u64();
     let mut metadata: HashMap<String, Value> = HashMap::new();

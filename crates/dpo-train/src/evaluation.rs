@@ -1,0 +1,69 @@
+//! A model measured on held-out rows.
+
+use std::num::NonZeroUsize;
+
+use dpo_core::{Objective, PairMetrics};
+use dpo_data::TokenTree;
+use dpo_model::Decoder;
+
+use crate::{BatchScores, EvalMetrics, LossSpec, ReferenceLogps, Row};
+
+/// A named set of held-out rows with their reference log-probs.
+#[derive(Debug, Clone)]
+pub struct EvalSet {
+    /// Its name; empty for the only one.
+    pub name: String,
+    /// The rows.
+    pub trees: Vec<TokenTree>,
+    /// What the reference says of them; `None` where the objective has no reference.
+    pub reference: Option<ReferenceLogps>,
+}
+
+impl EvalSet {
+    /// Rows with their reference log-probs.
+    pub fn rows(&self) -> Vec<Row<'_>> {
+        rows_of(&self.trees, self.reference.as_ref())
+    }
+}
+
+/// Rows with their reference log-probs.
+pub fn rows_of<'a>(trees: &'a [TokenTree], reference: Option<&'a ReferenceLogps>) -> Vec<Row<'a>> {
+    let reference = |row_idx| reference.map_or(&[][..], |logps| logps.row(row_idx));
+    trees.iter().enumerate().map(|(row_idx, tree)| Row { tree, reference: reference(row_idx) }).collect()
+}
+
+/// What an evaluation found: the means, and every pair's numbers.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// The means that are logged.
+    pub metrics: EvalMetrics,
+    /// Each row's numbers, in the rows' order.
+    pub scores: BatchScores,
+}
+
+/// Measures `model`, which is on a plain device, after `step` steps.
+pub fn evaluate(
+    model: &Decoder,
+    set: &EvalSet,
+    loss: &LossSpec,
+    step: u64,
+    max_tokens: NonZeroUsize,
+) -> Evaluation {
+    let scores = loss.scores(model, &set.rows(), max_tokens);
+    let metrics = EvalMetrics {
+        step,
+        set: set.name.clone(),
+        loss: scores.loss,
+        pairs: pair_metrics(&scores, &loss.objective).means(),
+    };
+    Evaluation { metrics, scores }
+}
+
+/// Rewards and log-probs of a batch's pairs.
+pub(crate) fn pair_metrics(scores: &BatchScores, objective: &Objective) -> PairMetrics {
+    let mut metrics = PairMetrics::default();
+    if let Objective::Pairwise(loss) = objective {
+        scores.pairs.iter().for_each(|score| metrics.push(score, loss.beta()));
+    }
+    metrics
+}

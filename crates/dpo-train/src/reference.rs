@@ -1,0 +1,90 @@
+//! What the reference says of every row: computed once, kept in the cache, complete before training begins.
+
+use std::{num::NonZeroUsize, path::Path};
+
+use burn::tensor::Tensor;
+use dpo_data::{TokenTree, micro_batches, pack};
+use dpo_model::Decoder;
+
+use crate::{CacheScope, DeviceBatch, ReferenceCache, RowKey, TrainError, gradient::scored_tokens};
+
+/// Token log-probs of rows under one model, in the rows' order.
+#[derive(Debug, Clone, Default)]
+pub struct ReferenceLogps {
+    rows: Vec<Vec<f32>>,
+}
+
+/// Where the log-probs came from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheUse {
+    /// Rows found in the cache.
+    pub hits: usize,
+    /// Rows computed.
+    pub computed: usize,
+    /// Damaged entries that were met and computed again.
+    pub damaged: usize,
+}
+
+impl ReferenceLogps {
+    /// Log-probs of every scored token of a row, completion after completion.
+    pub fn row(&self, row_idx: usize) -> &[f32] {
+        &self.rows[row_idx]
+    }
+
+    /// Looks all rows up in the cache below `root`, and computes those that are not there with the model that
+    /// `model` gives, which is asked for only then. `progress` is told how many rows of how many are done.
+    pub fn cached(
+        root: &Path,
+        scope: &CacheScope,
+        trees: &[TokenTree],
+        max_tokens: NonZeroUsize,
+        mut model: impl FnMut() -> Result<Decoder, TrainError>,
+        mut progress: impl FnMut(usize, usize),
+    ) -> Result<(Self, CacheUse), TrainError> {
+        let key = |tree: &TokenTree| scope.row_key(&tree.prompt, tree.completions.iter().map(Vec::as_slice));
+        let keys: Vec<RowKey> = trees.iter().map(key).collect();
+        let (mut cache, lookup) = ReferenceCache::open(root, scope, &keys)?;
+        if !lookup.misses.is_empty() {
+            let model = model()?;
+            let missing: Vec<&TokenTree> = lookup.misses.iter().map(|row_idx| &trees[*row_idx]).collect();
+            for range in micro_batches(&missing, max_tokens) {
+                let computed = token_logps(&model, &missing[range.clone()]);
+                for (row_idx, completions) in lookup.misses[range.clone()].iter().zip(&computed) {
+                    cache.insert(keys[*row_idx], completions)?;
+                }
+                cache.sync()?;
+                progress(range.end, missing.len());
+            }
+        }
+        let absent = || TrainError::CacheIncomplete { root: root.to_owned() };
+        let row = |key| Ok(cache.get(key)?.ok_or_else(absent)?.concat());
+        let rows = keys.iter().map(row).collect::<Result<Vec<_>, TrainError>>()?;
+        let used = CacheUse { hits: lookup.hits, computed: lookup.misses.len(), damaged: lookup.damaged };
+        Ok((Self { rows }, used))
+    }
+
+    /// Computes all rows without a cache.
+    pub fn computed(trees: &[TokenTree], max_tokens: NonZeroUsize, model: &Decoder) -> Self {
+        let trees: Vec<&TokenTree> = trees.iter().collect();
+        let ranges = micro_batches(&trees, max_tokens);
+        let rows = ranges.into_iter().flat_map(|range| token_logps(model, &trees[range]));
+        Self { rows: rows.map(|completions| completions.concat()).collect() }
+    }
+}
+
+/// Log-probs of every scored token of each tree's completions; `model` is on a plain device.
+pub fn token_logps(model: &Decoder, trees: &[&TokenTree]) -> Vec<Vec<Vec<f32>>> {
+    let batch = DeviceBatch::new(&pack(trees), &model.device());
+    let values = host_f32(batch.token_logps(model));
+    let mut rest = values.as_slice();
+    let mut take = |n: usize| {
+        let (head, tail) = rest.split_at(n);
+        rest = tail;
+        head.to_vec()
+    };
+    trees.iter().map(|tree| scored_tokens(tree).into_iter().map(&mut take).collect()).collect()
+}
+
+fn host_f32(tensor: Tensor<1>) -> Vec<f32> {
+    tensor.into_data().iter::<f32>().collect()
+}

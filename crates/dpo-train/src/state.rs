@@ -1,0 +1,179 @@
+//! What a checkpoint holds, and how it is written and read.
+
+use std::{borrow::Cow, path::Path};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use dpo_model::{
+    Decoder, ModelError, WeightSource,
+    weights::{DEFAULT_MAX_SHARD_BYTES, HfFolder, TensorInfo, WeightDtype, save_folder},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    AdamW, AdamWConfig, TrainError,
+    files::read_bounded,
+    optimizer::Moments,
+    write_atomically,
+};
+
+/// Folders and files of a checkpoint.
+const MODEL: &str = "model";
+const OPTIMIZER: &str = "optimizer";
+const PROGRESS: &str = "progress.json";
+
+/// Everything about a run but tensors.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Optimizer steps made.
+    pub step: u64,
+    /// Tokens trained on.
+    pub n_tokens: u64,
+    /// Seconds spent, over all sittings.
+    pub seconds: f64,
+    /// Warnings given so far.
+    pub warnings: Vec<Warning>,
+}
+
+/// Something the user should look at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Warning {
+    /// Step after which it was noticed.
+    pub step: u64,
+    /// One sentence.
+    pub message: String,
+}
+
+/// Writes a checkpoint's content into `folder`: the policy in f32, the moments, the progress.
+pub(crate) fn write(
+    folder: &Path,
+    policy: &Decoder,
+    hf_config: &Map<String, Value>,
+    optimizer: &AdamW,
+    progress: &Progress,
+) -> Result<(), TrainError> {
+    let make = |name: &str| {
+        let path = folder.join(name);
+        std::fs::create_dir(&path).map_err(TrainError::io("make the directory", &path))?;
+        Ok::<_, TrainError>(path)
+    };
+    save_decoder(&make(MODEL)?, policy, hf_config, |_| WeightDtype::F32)?;
+    write_moments(&make(OPTIMIZER)?, policy, optimizer)?;
+    let json = serde_json::to_vec_pretty(progress).map_err(TrainError::Json)?;
+    write_atomically(&folder.join(PROGRESS), &json)
+}
+
+/// Writes `config.json` and the weights, each tensor in the format that `dtype` gives for its name.
+pub fn save_decoder(
+    folder: &Path,
+    policy: &Decoder,
+    hf_config: &Map<String, Value>,
+    dtype: impl Fn(&str) -> WeightDtype,
+) -> Result<(), TrainError> {
+    let mut infos = Vec::new();
+    let mut tensors = Vec::new();
+    policy.for_each_parameter(|info, tensor| {
+        infos.push(TensorInfo { dtype: dtype(&info.name), name: info.name, shape: info.shape });
+        tensors.push(tensor);
+    });
+    save_tensors(folder, hf_config, &infos, tensors)
+}
+
+/// Tensors are read from the device one at a time, in the order they are asked for.
+fn save_tensors(
+    folder: &Path,
+    config: &Map<String, Value>,
+    infos: &[TensorInfo],
+    tensors: Vec<Tensor<1>>,
+) -> Result<(), TrainError> {
+    let place = |name: &str| infos.iter().position(|info| info.name == name);
+    save_folder(folder, config, infos, DEFAULT_MAX_SHARD_BYTES, |info: &TensorInfo| {
+        let Some(idx) = place(&info.name) else { unreachable!("{} is one of those to save", info.name) };
+        let values: Vec<f32> = tensors[idx].to_data().iter::<f32>().collect();
+        Ok::<_, ModelError>(Cow::Owned(values))
+    })
+    .map_err(TrainError::from_model)
+}
+
+fn write_moments(folder: &Path, policy: &Decoder, optimizer: &AdamW) -> Result<(), TrainError> {
+    let mut infos = Vec::new();
+    let mut tensors = Vec::new();
+    for (info, moments) in policy.parameters().into_iter().zip(optimizer.moments()) {
+        for (moment, tensor) in [("first", &moments.first), ("second", &moments.second)] {
+            let name = format!("{moment}.{}", info.name);
+            infos.push(TensorInfo { name, shape: info.shape.clone(), dtype: WeightDtype::F32 });
+            tensors.push(tensor.clone());
+        }
+    }
+    let config = Map::from_iter([("time".to_owned(), Value::from(optimizer.time()))]);
+    save_tensors(folder, &config, &infos, tensors)
+}
+
+/// What [`write`] wrote.
+pub(crate) struct Restored {
+    pub(crate) policy: Decoder,
+    pub(crate) optimizer: AdamW,
+    pub(crate) progress: Progress,
+}
+
+/// Reads a checkpoint whose manifest was verified; `like` gives the model's shape and device.
+pub(crate) fn read(folder: &Path, like: Decoder, adamw: AdamWConfig) -> Result<Restored, TrainError> {
+    let device = like.device().inner();
+    let model = open(&folder.join(MODEL))?;
+    model.check(&like.config().expected_tensors()).map_err(TrainError::Model)?;
+    let mut failure = None;
+    let mut values = |name: &str, source: &HfFolder, shape: usize| {
+        tensor(source, name, shape, &device).unwrap_or_else(|error| {
+            failure.get_or_insert(error);
+            Tensor::zeros([shape], &device)
+        })
+    };
+    let policy = like.map_parameters(|info, param| values(&info.name, &model, param.dims()[0]));
+    let parameters = policy.parameters();
+    let (time, moments) = if folder.join(OPTIMIZER).join("model.safetensors").exists() {
+        let source = open(&folder.join(OPTIMIZER))?;
+        let moments = parameters.iter().map(|info| {
+            let n = info.shape.iter().product();
+            let mut moment = |which: &str| values(&format!("{which}.{}", info.name), &source, n);
+            Moments { first: moment("first"), second: moment("second") }
+        });
+        let moments = moments.collect();
+        (json::<OptimizerConfig>(&folder.join(OPTIMIZER).join("config.json"))?.time, moments)
+    } else {
+        (0, Vec::new())
+    };
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(Restored {
+            policy,
+            optimizer: AdamW::restore(adamw, time, moments),
+            progress: json(&folder.join(PROGRESS))?,
+        }),
+    }
+}
+
+#[derive(Deserialize)]
+struct OptimizerConfig {
+    time: u64,
+}
+
+fn open(folder: &Path) -> Result<HfFolder, TrainError> {
+    HfFolder::open(folder).map_err(TrainError::Model)
+}
+
+fn tensor(source: &HfFolder, name: &str, len: usize, device: &Device) -> Result<Tensor<1>, TrainError> {
+    let values = source.read_f32(name).map_err(TrainError::Model)?;
+    if values.len() != len {
+        let what = format!("`{name}` has {} values instead of {len}", values.len());
+        return Err(TrainError::CheckpointDamaged { path: source.path().to_owned(), what });
+    }
+    Ok(Tensor::from_data(TensorData::new(values, [len]), device))
+}
+
+fn json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, TrainError> {
+    let bytes = read_bounded(path, 64 << 20).map_err(TrainError::io("read", path))?.unwrap_or_default();
+    serde_json::from_slice(&bytes).map_err(|error| TrainError::CheckpointDamaged {
+        path: path.to_owned(),
+        what: error.to_string(),
+    })
+}

@@ -1,0 +1,347 @@
+//! The loop: steps, evaluations, checkpoints, and a way out at any moment.
+
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use burn::module::Module;
+use dpo_data::{BatchOrder, EpochOrder, TokenTree};
+use dpo_model::Decoder;
+use serde_json::{Map, Value};
+
+use crate::{
+    AdamW, AdamWConfig, BatchScores, Checkpoints, EvalSet, Evaluation, LossSpec, MetricSink, MicroBatching,
+    PassTimes, Progress, ReferenceLogps, Row, Schedule, StepMetrics, TrainError, Warning, clip_factor,
+    displacement::DisplacementWatch,
+    evaluation::{evaluate, pair_metrics},
+    gradient_norm, state,
+};
+
+/// Tokens that go through the model at a time where nothing is kept for a backward pass.
+pub const INFERENCE_TOKENS: NonZeroUsize = NonZeroUsize::new(2048).expect("not 0");
+
+/// What a run is told, checked.
+#[derive(Debug, Clone)]
+pub struct TrainerConfig {
+    /// What is minimised.
+    pub loss: LossSpec,
+    /// The learning rate of each step; its `total_steps` end the run.
+    pub schedule: Schedule,
+    /// The optimizer.
+    pub adamw: AdamWConfig,
+    /// Global norm that gradients are clipped to; 0 does not clip.
+    pub max_grad_norm: f64,
+    /// Which rows make up which step.
+    pub order: BatchOrder,
+    /// How a step's rows are cut for memory's sake.
+    pub micro: MicroBatching,
+    /// Steps between evaluations; 0 evaluates at the start and the end only.
+    pub eval_every: u64,
+    /// Steps between checkpoints; 0 makes none but when stopped.
+    pub save_every: u64,
+    /// Checkpoints to keep; `None` keeps all.
+    pub keep_checkpoints: Option<NonZeroUsize>,
+    /// Steps between lines of metrics, at least 1.
+    pub log_every: u64,
+    /// What the first step is held to.
+    pub gate: StepZeroGate,
+}
+
+/// What must hold before the first update, when the reference is the policy that training starts from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum StepZeroGate {
+    /// Every pair's log-ratios are 0 to the last bit.
+    Exact,
+    /// They are at most this far from 0, in nats: backends that sum in any order.
+    Within(f64),
+    /// The reference is another model: nothing to hold.
+    Open,
+}
+
+/// The data of a run.
+#[derive(Debug)]
+pub struct TrainData {
+    /// Rows to train on.
+    pub trees: Vec<TokenTree>,
+    /// What the reference says of them; `None` where the objective has no reference.
+    pub reference: Option<ReferenceLogps>,
+    /// Held-out rows.
+    pub eval_sets: Vec<EvalSet>,
+}
+
+/// Follows a run, and may end it.
+pub trait Observer {
+    /// A step was made.
+    fn stepped(&mut self, step: &StepMetrics, times: &StepTimes);
+    /// An evaluation was made.
+    fn evaluated(&mut self, evaluation: &Evaluation);
+    /// A checkpoint is on the disk.
+    fn saved(&mut self, step: u64, path: &Path);
+    /// Something to look at.
+    fn warned(&mut self, warning: &Warning);
+    /// Whether to save and leave; asked between micro-batches.
+    fn stop_requested(&self) -> bool;
+}
+
+/// Where the time of a step went.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StepTimes {
+    /// Forward and backward.
+    pub passes: PassTimes,
+    /// Gradient norm and update.
+    pub optimizer: std::time::Duration,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// All steps were made.
+    Complete,
+    /// Stopped on request, after saving.
+    Stopped,
+}
+
+/// A run in progress.
+#[derive(Debug)]
+pub struct Trainer {
+    config: TrainerConfig,
+    data: TrainData,
+    checkpoints: Checkpoints,
+    /// `config.json` of the model, for its checkpoints.
+    hf_config: Map<String, Value>,
+    optimizer: AdamW,
+    progress: Progress,
+    watch: DisplacementWatch,
+}
+
+impl Trainer {
+    /// A run that has made no step.
+    pub fn new(
+        config: TrainerConfig,
+        data: TrainData,
+        checkpoints: Checkpoints,
+        hf_config: Map<String, Value>,
+    ) -> Self {
+        let optimizer = AdamW::new(config.adamw);
+        let (progress, watch) = (Progress::default(), DisplacementWatch::default());
+        Self { config, data, checkpoints, hf_config, optimizer, progress, watch }
+    }
+
+    /// Takes over the state of a checkpoint; `policy` gives the model's shape and device.
+    pub fn restore(mut self, checkpoint: PathBuf, policy: Decoder) -> Result<(Self, Decoder), TrainError> {
+        let restored = state::read(&checkpoint, policy, self.config.adamw)?;
+        self.optimizer = restored.optimizer;
+        self.progress = restored.progress;
+        Ok((self, restored.policy))
+    }
+
+    /// Steps, tokens and seconds so far.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// The held-out rows.
+    pub fn eval_sets(&self) -> &[EvalSet] {
+        &self.data.eval_sets
+    }
+
+    /// Steps of the whole run.
+    pub fn total_steps(&self) -> u64 {
+        self.config.schedule.total_steps()
+    }
+
+    /// Trains to the end, or until the observer wants to stop.
+    pub fn run(
+        &mut self,
+        policy: Decoder,
+        sink: &mut dyn MetricSink,
+        observer: &mut dyn Observer,
+    ) -> Result<(Decoder, Ending), TrainError> {
+        let mut policy = policy.train();
+        let mut epoch = CurrentEpoch::default();
+        if self.progress.step == 0 {
+            self.evaluate(&policy, sink, observer)?;
+        }
+        while self.progress.step < self.total_steps() {
+            let stepped = self.step(policy, &mut epoch, sink, observer)?;
+            policy = stepped.policy;
+            if !stepped.made {
+                self.save(&policy, sink, observer)?;
+                return Ok((policy, Ending::Stopped));
+            }
+            self.after_step(&policy, sink, observer)?;
+        }
+        sink.sync()?;
+        Ok((policy, Ending::Complete))
+    }
+
+    /// One optimizer step, or none when the observer wants to stop.
+    fn step(
+        &mut self,
+        policy: Decoder,
+        epoch: &mut CurrentEpoch,
+        sink: &mut dyn MetricSink,
+        observer: &mut dyn Observer,
+    ) -> Result<Stepped, TrainError> {
+        let start = Instant::now();
+        let step = self.progress.step + 1;
+        let indices = epoch.batch(&self.config.order, self.progress.step);
+        let rows = self.rows(&indices);
+        let stop = || observer.stop_requested();
+        let Some(batch) = self.config.loss.gradient(&policy, &rows, self.config.micro, &stop) else {
+            return Ok(Stepped { policy, made: false });
+        };
+        let passes_end = Instant::now();
+        self.check(step, &rows, &batch.scores)?;
+        let grad_norm = gradient_norm(&batch.gradients);
+        if !grad_norm.is_finite() {
+            return Err(TrainError::NotFinite { step, what: "the gradient", rows: rows_named(&rows) });
+        }
+        let learning_rate = self.config.schedule.rate(step);
+        let grad_scale = clip_factor(grad_norm, self.config.max_grad_norm);
+        let policy = self.optimizer.step(policy, batch.gradients, learning_rate, grad_scale);
+        let seconds = start.elapsed().as_secs_f64();
+        self.progress.step = step;
+        self.progress.n_tokens += batch.scores.n_tokens as u64;
+        self.progress.seconds += seconds;
+        let metrics = StepMetrics {
+            step,
+            epoch: step as f64 / self.config.order.n_batches() as f64,
+            loss: batch.scores.loss,
+            grad_norm,
+            learning_rate,
+            pairs: pair_metrics(&batch.scores, &self.config.loss.objective).means(),
+            num_tokens: self.progress.n_tokens,
+            tokens_per_second: batch.scores.n_tokens as f64 / seconds,
+        };
+        if step.is_multiple_of(self.config.log_every) || step == self.total_steps() {
+            sink.step(&metrics)?;
+        }
+        observer.stepped(&metrics, &StepTimes { passes: batch.times, optimizer: passes_end.elapsed() });
+        self.watch_displacement(step, &batch.scores, observer);
+        Ok(Stepped { policy, made: true })
+    }
+
+    fn rows(&self, indices: &[usize]) -> Vec<Row<'_>> {
+        let reference = |idx| self.data.reference.as_ref().map_or(&[][..], |logps| logps.row(idx));
+        indices.iter().map(|&idx| Row { tree: &self.data.trees[idx], reference: reference(idx) }).collect()
+    }
+
+    /// Losses must be numbers; before the first update the policy must be its reference.
+    fn check(&self, step: u64, rows: &[Row<'_>], scores: &BatchScores) -> Result<(), TrainError> {
+        let bad = scores.bad_rows(rows);
+        if !bad.is_empty() {
+            return Err(TrainError::NotFinite { step, what: "the loss", rows: bad });
+        }
+        let tolerance = match self.config.gate {
+            StepZeroGate::Exact => 0.0,
+            StepZeroGate::Within(tolerance) => tolerance,
+            StepZeroGate::Open => return Ok(()),
+        };
+        if step > 1 {
+            return Ok(());
+        }
+        for (row, pair) in rows.iter().zip(&scores.pairs) {
+            let sides = [
+                ("chosen", pair.policy_chosen, pair.reference_chosen),
+                ("rejected", pair.policy_rejected, pair.reference_rejected),
+            ];
+            for (side, policy, reference) in sides {
+                if (policy - reference).abs() > tolerance {
+                    return Err(TrainError::StepZero { row: row.tree.row, side, policy, reference });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn watch_displacement(&mut self, step: u64, scores: &BatchScores, observer: &mut dyn Observer) {
+        let is_new = self.progress.warnings.is_empty();
+        if let Some(message) = self.watch.push(&scores.pairs).filter(|_| is_new) {
+            let warning = Warning { step, message };
+            observer.warned(&warning);
+            self.progress.warnings.push(warning);
+        }
+    }
+
+    /// What is due after a step: an evaluation, a checkpoint.
+    fn after_step(
+        &mut self,
+        policy: &Decoder,
+        sink: &mut dyn MetricSink,
+        observer: &mut dyn Observer,
+    ) -> Result<(), TrainError> {
+        let step = self.progress.step;
+        let is_due = |every: u64| every > 0 && step.is_multiple_of(every);
+        if is_due(self.config.eval_every) || step == self.total_steps() {
+            self.evaluate(policy, sink, observer)?;
+        }
+        if is_due(self.config.save_every) {
+            self.save(policy, sink, observer)?;
+        }
+        Ok(())
+    }
+
+    fn evaluate(
+        &self,
+        policy: &Decoder,
+        sink: &mut dyn MetricSink,
+        observer: &mut dyn Observer,
+    ) -> Result<(), TrainError> {
+        let model = policy.valid();
+        for set in &self.data.eval_sets {
+            let evaluation = evaluate(&model, set, &self.config.loss, self.progress.step, INFERENCE_TOKENS);
+            sink.evaluation(&evaluation.metrics)?;
+            observer.evaluated(&evaluation);
+        }
+        Ok(())
+    }
+
+    /// Writes a checkpoint, after the lines of metrics that lead up to it.
+    fn save(
+        &self,
+        policy: &Decoder,
+        sink: &mut dyn MetricSink,
+        observer: &mut dyn Observer,
+    ) -> Result<(), TrainError> {
+        sink.sync()?;
+        let write = |folder: &Path| {
+            state::write(folder, policy, &self.hf_config, &self.optimizer, &self.progress)
+        };
+        let checkpoint = self.checkpoints.save(self.progress.step, write)?;
+        if let Some(keep) = self.config.keep_checkpoints {
+            self.checkpoints.prune(keep)?;
+        }
+        observer.saved(checkpoint.step, &checkpoint.path);
+        Ok(())
+    }
+}
+
+/// The policy after a step was made, or as it was.
+struct Stepped {
+    policy: Decoder,
+    made: bool,
+}
+
+/// The order of the epoch that the run is in.
+#[derive(Default)]
+struct CurrentEpoch(Option<(u64, EpochOrder)>);
+
+impl CurrentEpoch {
+    /// Indices of the rows of the step after `done` steps.
+    fn batch(&mut self, order: &BatchOrder, done: u64) -> Vec<usize> {
+        let n_batches = order.n_batches() as u64;
+        let (epoch, batch_idx) = (done / n_batches, (done % n_batches) as usize);
+        if self.0.as_ref().is_none_or(|(current, _)| *current != epoch) {
+            self.0 = Some((epoch, order.epoch(epoch)));
+        }
+        let batch = self.0.as_ref().and_then(|(_, order)| order.batch(batch_idx));
+        batch.map(<[usize]>::to_vec).unwrap_or_default()
+    }
+}
+
+fn rows_named(rows: &[Row<'_>]) -> Vec<dpo_data::RowId> {
+    rows.iter().map(|row| row.tree.row).collect()
+}
