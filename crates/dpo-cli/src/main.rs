@@ -1,6 +1,86 @@
 //! The `dpo` program: tunes language models on human preferences.
 
+mod data;
+mod device;
+mod eval;
+mod experiment;
+mod hub;
+mod model_source;
+mod report;
+mod run_file;
+mod score;
+mod train;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Pooled pages: the system's allocator gives memory back and takes it again at every step.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {}
+/// Tunes language models on human preferences with Direct Preference Optimization.
+#[derive(Debug, Parser)]
+#[command(name = "dpo", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train a model on preference pairs; without a model and data, the built-in experiment
+    Train(Box<run_file::TrainArgs>),
+    /// Write the log-probability of every completion, a JSON line a row
+    Score(score::ScoreArgs),
+    /// Measure a model against its reference on preference pairs
+    Eval(eval::EvalArgs),
+    /// Print a run file with every key, its default and what it means
+    Config,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    quiet_panics();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            exit_code(&error)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Train(args) => train::run(&args),
+        Command::Score(args) => score::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Config => {
+            print!("{}", run_file::template());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// 2 where the command or the run file is at fault, 1 for everything else.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref::<run_file::InvalidRunFile>() {
+        Some(_) => ExitCode::from(2),
+        None => ExitCode::FAILURE,
+    }
+}
+
+/// A panic is a bug of this program: say so, and where to look.
+fn quiet_panics() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        // The reader of damaged Parquet files catches what its library throws, and reports it as an error.
+        let is_caught = info.location().is_some_and(|location| location.file().contains("parquet"));
+        if !is_caught {
+            default(info);
+            eprintln!("error: this is a bug of dpo; nothing that was saved is lost");
+        }
+    }));
+}

@@ -19,7 +19,7 @@ pub use error::{DataError, Place, Spot};
 pub use example::{Message, PreferenceExample, Relation, RowId, Text};
 pub use order::{BatchOrder, EpochOrder, Sampling, micro_batches};
 pub use pack::{InvalidBatch, pack};
-pub use report::{Cause, DataReport, Effect};
+pub use report::{Cause, DataReport, Effect, FileReport};
 pub use source::{ColumnNames, Purpose, SourceConfig, Strings, read_examples};
 pub use template::{ChatTemplate, Clock};
 pub use tokenizer::{GgufVocabulary, Piece, TextEncoder, TokenizerFile};

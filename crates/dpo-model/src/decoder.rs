@@ -2,6 +2,8 @@
 
 mod attention;
 mod block;
+mod cache;
+mod cached;
 mod feed_forward;
 mod input;
 mod parameters;

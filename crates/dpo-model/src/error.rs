@@ -102,6 +102,35 @@ pub enum ModelError {
         /// All that differs.
         mismatch: TensorMismatch,
     },
+    /// A prompt that cannot be continued.
+    #[error("prompt {prompt}: {problem}")]
+    BadPrompt {
+        /// Its index.
+        prompt: usize,
+        /// What was found, what is possible.
+        problem: String,
+    },
+    /// A setting of generation that makes no sense.
+    #[error("`{setting}` is {found}, expected {expected}")]
+    BadSetting {
+        /// Its name.
+        setting: &'static str,
+        /// Its value.
+        found: String,
+        /// What would have been understood.
+        expected: &'static str,
+    },
+    /// The model does not say which token is next.
+    #[error(
+        "prompt {prompt}: the scores after {n_tokens} tokens are not finite: the weights are damaged or training \
+         diverged; use an earlier checkpoint"
+    )]
+    NotFinite {
+        /// The index of the prompt.
+        prompt: usize,
+        /// Tokens before, those of the prompt included.
+        n_tokens: usize,
+    },
 }
 
 impl ModelError {

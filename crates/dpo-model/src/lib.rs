@@ -3,11 +3,13 @@
 pub mod config;
 pub mod decoder;
 pub mod error;
+pub mod generate;
 pub mod gguf;
 pub mod weights;
 
 pub use config::{DecoderConfig, HfConfig};
 pub use decoder::{Decoder, GradientList, PackedInput, ParameterInfo, ScoredRows};
 pub use error::ModelError;
+pub use generate::{Finish, GenerateConfig, Generation, NewToken, Next, SampleConfig, Sampling};
 pub use gguf::{GgufModel, GgufTokenizer};
 pub use weights::{HfFolder, WeightSource};

@@ -173,7 +173,7 @@ impl Trainer {
             }
             self.after_step(&policy, sink, observer)?;
         }
-        sink.sync()?;
+        sink.flush()?;
         Ok((policy, Ending::Complete))
     }
 
@@ -293,7 +293,7 @@ impl Trainer {
         let model = policy.valid();
         for set in &self.data.eval_sets {
             let evaluation = evaluate(&model, set, &self.config.loss, self.progress.step, INFERENCE_TOKENS);
-            sink.evaluation(&evaluation.metrics)?;
+            sink.eval(&evaluation.metrics)?;
             observer.evaluated(&evaluation);
         }
         Ok(())
@@ -306,7 +306,7 @@ impl Trainer {
         sink: &mut dyn MetricSink,
         observer: &mut dyn Observer,
     ) -> Result<(), TrainError> {
-        sink.sync()?;
+        sink.flush()?;
         let write = |folder: &Path| {
             state::write(folder, policy, &self.hf_config, &self.optimizer, &self.progress)
         };

@@ -2,6 +2,17 @@
 //!
 //! `docs/experiment.md` tells it in words. Nothing here knows models or tensors: texts go in, texts and numbers come out.
 
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::run_file::TrainArgs;
+
+/// Runs the built-in experiment.
+pub(crate) fn run(_args: &TrainArgs) -> Result<ExitCode> {
+    bail!("not wired yet")
+}
+
 pub(crate) mod corpus;
 mod domains;
 pub(crate) mod evaluate;

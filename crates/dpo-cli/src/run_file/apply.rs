@@ -36,7 +36,7 @@ impl TrainSection {
         lay!(TrainSection, over, self;
             learning_rate, schedule, warmup_steps, warmup_ratio, epochs, max_steps, batch_size, accumulate,
             tokens_per_micro_batch, weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm, seed,
-            order)
+            order, pad_gradient)
     }
 
     /// Takes back every setting that `over` makes in another way.

@@ -107,6 +107,17 @@ pub enum Order {
     Sequential,
 }
 
+/// `train.pad_gradient`: what the embedding learns of the pad token as an input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum PadGradient {
+    /// All that it should: chat models use it as a real token
+    Keep,
+    /// Nothing, as PyTorch has it for `padding_idx`; for comparison step by step
+    Drop,
+}
+
 /// `run.backend`: what computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{
     RunFile,
-    choices::{Backend, IpoReduction, LossKind, Order, Overlong, Schedule, SpecialText, Strings},
+    choices::{Backend, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule, SpecialText, Strings},
     sections::{DataSection, EvalSection, LossSection, ModelSection, RunSection, TrainSection},
     values::{ColumnName, EvalSet, Resume},
 };
@@ -178,6 +178,8 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Order of the rows.
     pub order: Order,
+    /// What the embedding learns of the pad token.
+    pub pad_gradient: PadGradient,
 }
 
 /// Measuring.
@@ -279,6 +281,7 @@ impl TrainConfig {
             max_grad_norm: Some(self.max_grad_norm),
             seed: Some(self.seed as u32),
             order: Some(self.order),
+            pad_gradient: Some(self.pad_gradient),
             ..TrainSection::default()
         };
         match self.warmup {

@@ -8,7 +8,7 @@ use std::{
 use super::{
     RunFile,
     check::Check,
-    choices::{Backend, IpoReduction, LossKind, Order, Overlong, Schedule, SpecialText, Strings},
+    choices::{Backend, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule, SpecialText, Strings},
     config::{
         AdamW, DataConfig, Duration, EvalConfig, Loss, MicroBatches, ModelConfig, RunConfig, RunSettings,
         TrainConfig, Warmup,
@@ -181,6 +181,7 @@ fn train(section: &TrainSection, kind: LossKind, check: &mut Check) -> TrainConf
         max_grad_norm: rate(check, "train.max_grad_norm", section.max_grad_norm, 1.0),
         seed: u64::from(section.seed.unwrap_or(42)),
         order: section.order.unwrap_or(Order::Shuffle),
+        pad_gradient: section.pad_gradient.unwrap_or(PadGradient::Keep),
     }
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    choices::{Backend, IpoReduction, LossKind, Order, Overlong, Schedule, SpecialText, Strings},
+    choices::{Backend, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule, SpecialText, Strings},
     values::{self, ColumnName, EvalSet, Resume},
 };
 
@@ -140,6 +140,9 @@ pub struct TrainSection {
     /// Order of the rows
     #[arg(long)]
     pub order: Option<Order>,
+    /// What the embedding learns of the pad token where it is read
+    #[arg(long)]
+    pub pad_gradient: Option<PadGradient>,
 }
 
 /// `[eval]`

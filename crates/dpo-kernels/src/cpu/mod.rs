@@ -1,10 +1,226 @@
-//! Faster bodies for the processor (burn's `flex` backend), in f32 on contiguous tensors; anything else falls back.
+//! Faster bodies for the processor (burn's `flex` backend), in f32; any other type falls back.
 //!
 //! Work is cut into pieces whose size does not depend on the number of threads, and every sum has a fixed order, so
 //! results are the same bits however many threads there are.
 
-use burn::backend::Flex;
+mod adamw;
+mod attention;
+mod attention_backward;
+mod buffer;
+mod exp;
+mod gemm;
+mod head;
+mod head_backward;
+mod norm;
+mod rotary;
+mod simd;
+mod swiglu;
+#[cfg(test)]
+mod tests;
 
-use crate::FusedPrimitives;
+use burn::{
+    backend::{
+        Flex, TensorMetadata,
+        flex::FlexTensor,
+        tensor::{FloatTensor, IntTensor},
+    },
+    tensor::DType,
+};
 
-impl FusedPrimitives for Flex {}
+use self::buffer::{all_f32, contiguous, dims2, tensor, values};
+use crate::{
+    AdamWStep, AttentionSpec, FusedPrimitives,
+    backend::{AttentionSaved, LogpsSaved, Rotation},
+    portable,
+};
+
+impl FusedPrimitives for Flex {
+    fn rms_norm_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        if !all_f32([&x, &weight]) {
+            return portable::norm::forward::<Self>(x, weight, epsilon);
+        }
+        let [n, width] = dims2(&x);
+        let (x, weight) = (contiguous(x), contiguous(weight));
+        let (output, inv_rms) = norm::forward(values(&x), values(&weight), epsilon);
+        (tensor(output, [n, width]), tensor(inv_rms, [n, 1]))
+    }
+
+    fn rms_norm_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        inv_rms: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        if !all_f32([&x, &weight, &inv_rms, &grad]) {
+            return portable::norm::backward::<Self>(x, weight, inv_rms, grad);
+        }
+        let [n, width] = dims2(&x);
+        let [x, weight, inv_rms, grad] = [x, weight, inv_rms, grad].map(contiguous);
+        let (dx, dweight) = norm::backward(values(&x), values(&weight), values(&inv_rms), values(&grad));
+        (tensor(dx, [n, width]), tensor(dweight, [width]))
+    }
+
+    fn rotate(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        direction: Rotation,
+    ) -> FloatTensor<Self> {
+        if !all_f32([&x, &cos, &sin]) {
+            return portable::rotary::rotate::<Self>(x, cos, sin, direction);
+        }
+        let ([n, width], [_, half]) = (dims2(&x), dims2(&cos));
+        let [x, cos, sin] = [x, cos, sin].map(contiguous);
+        tensor(rotary::rotate(values(&x), [values(&cos), values(&sin)], [width, half], direction), [n, width])
+    }
+
+    fn swiglu_forward(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
+        if !all_f32([&gate, &up]) {
+            return portable::swiglu::forward::<Self>(gate, up);
+        }
+        let dims = dims2(&gate);
+        let (gate, up) = (contiguous(gate), contiguous(up));
+        tensor(swiglu::forward(values(&gate), values(&up)), dims)
+    }
+
+    fn swiglu_backward(
+        gate: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        if !all_f32([&gate, &up, &grad]) {
+            return portable::swiglu::backward::<Self>(gate, up, grad);
+        }
+        let dims = dims2(&gate);
+        let [gate, up, grad] = [gate, up, grad].map(contiguous);
+        let (dgate, dup) = swiglu::backward(values(&gate), values(&up), values(&grad));
+        (tensor(dgate, dims), tensor(dup, dims))
+    }
+
+    fn attention_forward(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        spec: &AttentionSpec,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        if !all_f32([&query, &key, &value]) {
+            return portable::attention::forward::<Self>(query, key, value, spec);
+        }
+        let dims = dims2(&query);
+        let [query, key, value] = [query, key, value].map(contiguous);
+        let inputs = attention::Inputs::new(values(&query), values(&key), values(&value), spec);
+        let (output, log_sum_exp) = attention::forward(inputs, spec);
+        (tensor(output, dims), tensor(log_sum_exp, [dims[0], spec.n_heads]))
+    }
+
+    fn attention_backward(
+        saved: AttentionSaved<Self>,
+        grad: FloatTensor<Self>,
+        spec: &AttentionSpec,
+    ) -> [FloatTensor<Self>; 3] {
+        let AttentionSaved { query, key, value, output, log_sum_exp } = &saved;
+        if !all_f32([query, key, value, output, log_sum_exp, &grad]) {
+            return portable::attention::backward::<Self>(saved, grad, spec);
+        }
+        let (query_dims, key_dims) = (dims2(query), dims2(key));
+        let AttentionSaved { query, key, value, output, log_sum_exp } = saved;
+        let [query, key, value, output, log_sum_exp, grad] =
+            [query, key, value, output, log_sum_exp, grad].map(contiguous);
+        let heads = |tensor| attention::Heads { values: tensor, n_heads: spec.n_heads, head_dim: spec.head_dim };
+        let saved = attention_backward::Saved {
+            inputs: attention::Inputs::new(values(&query), values(&key), values(&value), spec),
+            output: heads(values(&output)),
+            log_sum_exp: values(&log_sum_exp),
+            grad: heads(values(&grad)),
+        };
+        let [dquery, dkey, dvalue] = attention_backward::backward(saved, spec);
+        [tensor(dquery, query_dims), tensor(dkey, key_dims), tensor(dvalue, key_dims)]
+    }
+
+    fn logps_forward(
+        hidden: FloatTensor<Self>,
+        head: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let ([n, d_model], [vocab, _]) = (dims2(&hidden), dims2(&head));
+        let Some(ids) = target_ids(&targets, vocab).filter(|_| all_f32([&hidden, &head])) else {
+            return portable::logps::forward::<Self>(hidden, head, targets);
+        };
+        let (hidden, head) = (contiguous(hidden), contiguous(head));
+        let operands =
+            head::Head { hidden: values(&hidden), weight: values(&head), targets: &ids, d_model, vocab };
+        let (logps, log_sum_exp) = head::forward(operands);
+        (tensor(logps, [n]), tensor(log_sum_exp, [n]))
+    }
+
+    fn logps_backward(
+        saved: LogpsSaved<Self>,
+        grad: FloatTensor<Self>,
+        wanted: [bool; 2],
+    ) -> [Option<FloatTensor<Self>>; 2] {
+        let ([n, d_model], [vocab, _]) = (dims2(&saved.hidden), dims2(&saved.head));
+        let f32 = all_f32([&saved.hidden, &saved.head, &saved.log_sum_exp, &grad]);
+        let Some(ids) = target_ids(&saved.targets, vocab).filter(|_| f32) else {
+            return portable::logps::backward::<Self>(saved, grad, wanted);
+        };
+        let [hidden, head, log_sum_exp, grad] =
+            [saved.hidden, saved.head, saved.log_sum_exp, grad].map(contiguous);
+        let operands =
+            head::Head { hidden: values(&hidden), weight: values(&head), targets: &ids, d_model, vocab };
+        let [dhidden, dhead] = head_backward::backward(operands, values(&log_sum_exp), values(&grad), wanted);
+        [dhidden.map(|grad| tensor(grad, [n, d_model])), dhead.map(|grad| tensor(grad, [vocab, d_model]))]
+    }
+
+    fn adamw_update(
+        param: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        [first, second]: [FloatTensor<Self>; 2],
+        step: &AdamWStep,
+    ) -> [FloatTensor<Self>; 3] {
+        if !all_f32([&param, &grad, &first, &second]) {
+            return portable::adamw::update::<Self>(param, grad, [first, second], step);
+        }
+        let [mut param, mut first, mut second] = [param, first, second].map(whole);
+        let grad = contiguous(grad);
+        // Copies first what another tensor still holds.
+        let moments = [first.storage_mut(), second.storage_mut()];
+        adamw::update(param.storage_mut(), values(&grad), moments, step);
+        [param, first, second]
+    }
+
+    fn sum_of_squares(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        if !all_f32([&x]) {
+            return portable::adamw::sum_of_squares::<Self>(x);
+        }
+        tensor(vec![adamw::sum_of_squares(values(&contiguous(x)))], [1])
+    }
+}
+
+/// The tensor with a storage that holds its elements and nothing else.
+fn whole(tensor: FlexTensor) -> FlexTensor {
+    let n = tensor.shape().num_elements();
+    let plain = tensor.is_contiguous() && tensor.layout().start_offset() == 0;
+    if plain && tensor.bytes().len() == n * size_of::<f32>() { tensor } else { tensor.to_contiguous() }
+}
+
+/// Targets as indices; `None` for an integer type that is not expected here.
+///
+/// # Panics
+/// If one is not in the vocabulary: that is a bug of the caller.
+fn target_ids(targets: &FlexTensor, vocab: usize) -> Option<Vec<usize>> {
+    let targets = contiguous(targets.clone());
+    let ids: Vec<i64> = match targets.dtype() {
+        DType::I32 => targets.as_slice::<i32>()?.iter().copied().map(i64::from).collect(),
+        DType::I64 => targets.as_slice::<i64>()?.to_vec(),
+        _ => return None,
+    };
+    let index = |id: i64| {
+        let index = usize::try_from(id).ok().filter(|&index| index < vocab);
+        index.unwrap_or_else(|| panic!("target {id} is not in a vocabulary of {vocab}"))
+    };
+    Some(ids.into_iter().map(index).collect())
+}

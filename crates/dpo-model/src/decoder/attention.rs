@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use burn::{module::Module, tensor::Tensor};
+use burn::{
+    module::Module,
+    tensor::{Tensor, activation::softmax},
+};
 use dpo_kernels::{AttentionSpec, TreeLayout, tree_attention};
 
 use super::{
+    cache::LayerCache,
     parts::{Init, Projection},
     rotary::RotaryAngles,
 };
@@ -63,8 +67,33 @@ impl Attention {
         self.o_proj.forward(tree_attention(query, key, value, self.spec(layout)))
     }
 
-    pub(super) fn output(&self, attended: Tensor<2>) -> Tensor<2> {
-        self.o_proj.forward(attended)
+    /// One query a row, `[batch, n_heads · head_dim]`, over the first `n_slots` slots of its past.
+    ///
+    /// `bias`, `[batch, 1, 1, n_slots]`, is added to the scores.
+    pub(super) fn attend_past(
+        &self,
+        query: Tensor<2>,
+        past: &LayerCache,
+        n_slots: usize,
+        bias: Option<&Tensor<4>>,
+    ) -> Tensor<2> {
+        let &Self { n_heads, n_kv_heads, head_dim, .. } = self;
+        let [batch, width] = query.dims();
+        // Heads of a group lie side by side, so that they are the rows of one product with their keys.
+        let query = (query * self.scale()).reshape([batch, n_kv_heads, n_heads / n_kv_heads, head_dim]);
+        let keys = past.keys.clone().slice_dim(1, 0..n_slots).permute([0, 2, 3, 1]);
+        let values = past.values.clone().slice_dim(1, 0..n_slots).permute([0, 2, 1, 3]);
+        let scores = query.matmul(keys);
+        let scores = match bias {
+            Some(bias) => scores + bias.clone(),
+            None => scores,
+        };
+        let attended = softmax(scores, 3).matmul(values);
+        self.o_proj.forward(attended.reshape([batch, width]))
+    }
+
+    fn scale(&self) -> f64 {
+        (self.head_dim as f64).powf(-0.5)
     }
 
     pub(super) fn spec(&self, layout: &Arc<TreeLayout>) -> AttentionSpec {
@@ -72,7 +101,7 @@ impl Attention {
             n_heads: self.n_heads,
             n_kv_heads: self.n_kv_heads,
             head_dim: self.head_dim,
-            scale: (self.head_dim as f64).powf(-0.5),
+            scale: self.scale(),
             layout: Arc::clone(layout),
         }
     }

@@ -1,0 +1,51 @@
+//! Which device computes.
+
+use anyhow::Result;
+#[cfg(not(all(feature = "cpu", feature = "wgpu", feature = "cuda")))]
+use anyhow::bail;
+use burn::tensor::Device;
+use dpo_train::StepZeroGate;
+
+use crate::run_file::choices::Backend;
+
+/// The device of a backend that was built into this program.
+pub(crate) fn open(backend: Backend) -> Result<Device> {
+    match backend {
+        #[cfg(feature = "cpu")]
+        Backend::Cpu => Ok(Device::flex()),
+        #[cfg(feature = "wgpu")]
+        Backend::Wgpu => Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => Ok(Device::cuda(0)),
+        #[cfg(not(all(feature = "cpu", feature = "wgpu", feature = "cuda")))]
+        other => bail!(
+            "the backend `{}` is not in this program; build it with `cargo xtask train --backend {0}`, or with \
+             `cargo build --release --package dpo-cli --no-default-features --features {0}`",
+            name(other)
+        ),
+    }
+}
+
+/// The word of a run file.
+pub(crate) fn name(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Cpu => "cpu",
+        Backend::Wgpu => "wgpu",
+        Backend::Cuda => "cuda",
+    }
+}
+
+/// How exactly the policy must be its own reference before the first update: the processor adds up in one order
+/// always, GPUs in any.
+pub(crate) fn gate(backend: Backend) -> StepZeroGate {
+    match backend {
+        Backend::Cpu => StepZeroGate::Exact,
+        Backend::Wgpu | Backend::Cuda => StepZeroGate::Within(0.05),
+    }
+}
+
+/// Uses this many threads, or one a core for 0.
+pub(crate) fn set_threads(threads: usize) -> Result<()> {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! `dpo eval`: a model against its reference on preference pairs.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use dpo_core::{Objective, PairwiseLoss};
+use dpo_data::{Clock, Purpose};
+use dpo_train::{EvalSet, INFERENCE_TOKENS, LossSpec, ReferenceLogps, evaluate};
+use serde_json::json;
+
+use crate::{model_source::ModelSource, score::InputArgs, train::same_tokens};
+
+/// Arguments of `dpo eval`.
+#[derive(Debug, Args)]
+pub(crate) struct EvalArgs {
+    #[command(flatten)]
+    input: InputArgs,
+    /// The model it is held against: a folder, a hub id or a .gguf file
+    #[arg(long)]
+    reference: String,
+    /// Strength of the pull towards the reference
+    #[arg(long, default_value_t = 0.1, value_parser = positive)]
+    beta: f64,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if number > 0.0 && number.is_finite() { Ok(number) } else { Err("must be above 0".to_owned()) }
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &EvalArgs) -> Result<ExitCode> {
+    let input = args.input.open(Purpose::Pairs)?;
+    let reference = ModelSource::open(&args.reference, &input.hub, Clock::now())?;
+    same_tokens(&input.source, &reference, &input.trees[0])?;
+    let logps =
+        ReferenceLogps::computed(&input.trees, INFERENCE_TOKENS, &reference.load(&input.device)?);
+    let model = input.source.load(&input.device)?;
+    let loss = LossSpec {
+        objective: Objective::Pairwise(PairwiseLoss::Sigmoid { beta: args.beta, label_smoothing: 0.0 }),
+        constant_token: None,
+    };
+    let set = EvalSet { name: String::new(), trees: input.trees, reference: Some(logps) };
+    let metrics = evaluate(&model, &set, &loss, 0, INFERENCE_TOKENS).metrics;
+    let mut numbers = vec![("eval_loss", metrics.loss)];
+    if let Some(pairs) = metrics.pairs {
+        numbers.extend([
+            ("eval_rewards/chosen", pairs.rewards_chosen),
+            ("eval_rewards/rejected", pairs.rewards_rejected),
+            ("eval_rewards/accuracies", pairs.rewards_accuracies),
+            ("eval_rewards/margins", pairs.rewards_margins),
+            ("eval_logps/chosen", pairs.logps_chosen),
+            ("eval_logps/rejected", pairs.logps_rejected),
+        ]);
+    }
+    if args.json {
+        let mut object = serde_json::Map::new();
+        object.insert("n_pairs".to_owned(), json!(set.trees.len()));
+        object.extend(numbers.into_iter().map(|(name, number)| (name.to_owned(), json!(number))));
+        println!("{}", serde_json::Value::Object(object));
+    } else {
+        println!("{:26} {}", "pairs", set.trees.len());
+        numbers.iter().for_each(|(name, number)| println!("{name:26} {number:.6}"));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,123 @@
+//! A model as a user names it: a folder, a hub id or a GGUF file, with its tokenizer.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use burn::tensor::Device;
+use dpo_data::{Clock, GgufVocabulary, TextEncoder};
+use dpo_model::{Decoder, DecoderConfig, GgufModel, GgufTokenizer, HfConfig, HfFolder, WeightSource, weights::WeightDtype};
+use serde_json::{Map, Value};
+
+use crate::hub::Hub;
+
+/// A model's files, opened and checked; no weight is in memory.
+pub(crate) struct ModelSource {
+    /// As the user named it.
+    pub(crate) name: String,
+    /// Its folder or file.
+    pub(crate) path: PathBuf,
+    /// Its tokenizer and chat template.
+    pub(crate) encoder: TextEncoder,
+    hf: HfConfig,
+    weights: Box<dyn WeightSource>,
+}
+
+impl ModelSource {
+    /// Finds and opens a model, from the hub if there is no such path.
+    pub(crate) fn open(name: &str, hub: &Hub, clock: Clock) -> Result<Self> {
+        let path = hub.model(name)?;
+        let (hf, weights, encoder): (_, Box<dyn WeightSource>, _) = if path.is_dir() {
+            let config = path.join("config.json");
+            if !config.exists() {
+                bail!(
+                    "{}: no config.json here; expected a Hugging Face folder (config.json, model.safetensors, \
+                     tokenizer.json), a .gguf file, or a hub id like `org/name`",
+                    path.display()
+                );
+            }
+            let hf = HfConfig::read(&config)?;
+            (hf, Box::new(HfFolder::open(&path)?), TextEncoder::from_folder(&path, clock)?)
+        } else {
+            let gguf = GgufModel::open(&path)?;
+            let vocabulary = vocabulary(gguf.tokenizer()?);
+            let encoder = TextEncoder::from_gguf(&vocabulary, &path, clock)?;
+            (gguf.config().clone(), Box::new(gguf), encoder)
+        };
+        let source = Self { name: name.to_owned(), path, encoder, hf, weights };
+        source.check_vocabulary()?;
+        Ok(source)
+    }
+
+    /// The model on `device`.
+    pub(crate) fn load(&self, device: &Device) -> Result<Decoder> {
+        Decoder::load(&self.hf.decoder, self.weights.as_ref(), device)
+            .with_context(|| format!("cannot load the model `{}`", self.name))
+    }
+
+    pub(crate) fn config(&self) -> &DecoderConfig {
+        &self.hf.decoder
+    }
+
+    /// `config.json` with every key it came with.
+    pub(crate) fn raw_config(&self) -> &Map<String, Value> {
+        &self.hf.raw
+    }
+
+    /// The number format that each tensor came in.
+    pub(crate) fn dtypes(&self) -> HashMap<String, WeightDtype> {
+        self.weights.tensors().iter().map(|info| (info.name.clone(), info.dtype)).collect()
+    }
+
+    /// The folder whose companion files belong to the model; a GGUF has none.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.path.is_dir().then_some(self.path.as_path())
+    }
+
+    /// Tokens that end an answer: the tokenizer's and the model's.
+    pub(crate) fn stop_ids(&self) -> Vec<u32> {
+        let mut ids = self.encoder.eos_ids().to_vec();
+        ids.extend(self.encoder.eos_id());
+        ids.extend(&self.hf.decoder.eos_token_ids);
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// An id that the embedding does not have would be read out of bounds.
+    fn check_vocabulary(&self) -> Result<()> {
+        let (tokenizer, model) = (self.encoder.vocab_size(), self.hf.decoder.vocab_size);
+        if tokenizer > model {
+            bail!(
+                "the tokenizer of `{}` has ids up to {}, its model an embedding of {model} rows (`vocab_size` of \
+                 config.json); they do not belong together: take the tokenizer that came with these weights",
+                self.name,
+                tokenizer - 1
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The GGUF reader's fields under the tokenizer's names.
+fn vocabulary(tokenizer: GgufTokenizer) -> GgufVocabulary {
+    GgufVocabulary {
+        model: tokenizer.model,
+        pre: tokenizer.pre.unwrap_or_default(),
+        tokens: tokenizer.tokens,
+        scores: tokenizer.scores.unwrap_or_default(),
+        token_types: tokenizer.token_types.unwrap_or_default(),
+        merges: tokenizer.merges.unwrap_or_default(),
+        bos_id: tokenizer.bos,
+        eos_id: tokenizer.eos,
+        eot_id: None,
+        unk_id: tokenizer.unk,
+        pad_id: tokenizer.pad,
+        add_bos: tokenizer.add_bos,
+        add_eos: None,
+        add_space_prefix: tokenizer.add_space_prefix,
+        chat_template: tokenizer.chat_template,
+    }
+}

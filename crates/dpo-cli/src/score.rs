@@ -1,0 +1,129 @@
+//! `dpo score`: the log-probability of every completion.
+
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+use clap::Args;
+use dpo_data::{Clock, Purpose, TokenTree, micro_batches};
+use dpo_train::{INFERENCE_TOKENS, token_logps};
+use serde_json::json;
+
+use crate::{
+    data::DataReader,
+    device,
+    hub::Hub,
+    model_source::ModelSource,
+    run_file::{
+        choices::{Backend, Overlong, Strings},
+        config::{DataConfig, Loss},
+    },
+    train::note,
+};
+
+/// Arguments of `dpo score`.
+#[derive(Debug, Args)]
+pub(crate) struct ScoreArgs {
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+    /// Where the lines go; without it, to the terminal
+    #[arg(long, value_name = "F.jsonl")]
+    out: Option<PathBuf>,
+    /// Rows are demonstrations (prompt and completion, or messages) instead of pairs
+    #[arg(long)]
+    demonstrations: bool,
+}
+
+/// A model and rows to put through it.
+#[derive(Debug, Args)]
+pub(crate) struct InputArgs {
+    /// A folder, a hub id or a .gguf file
+    #[arg(long)]
+    pub(crate) model: String,
+    /// Files or hub data sets
+    #[arg(long, required = true, num_args = 1..)]
+    pub(crate) data: Vec<String>,
+    /// Longest sequence in tokens; 0 for no limit
+    #[arg(long, default_value_t = 0)]
+    pub(crate) max_length: usize,
+    /// What becomes of longer ones
+    #[arg(long, value_enum, default_value_t = Overlong::Refuse)]
+    pub(crate) overlong: Overlong,
+    /// What strings are read as
+    #[arg(long, value_enum, default_value_t = Strings::Auto)]
+    pub(crate) strings: Strings,
+    /// What computes
+    #[arg(long, value_enum, default_value_t = Backend::Cpu)]
+    pub(crate) backend: Backend,
+    /// Threads; 0 takes one for each core
+    #[arg(long, default_value_t = 0)]
+    pub(crate) threads: usize,
+}
+
+/// A model on its device and rows as tokens.
+pub(crate) struct Input {
+    pub(crate) hub: Hub,
+    pub(crate) source: ModelSource,
+    pub(crate) trees: Vec<TokenTree>,
+    pub(crate) device: Device,
+}
+
+impl InputArgs {
+    /// Opens the model, reads the rows and says what became of them.
+    pub(crate) fn open(&self, purpose: Purpose) -> Result<Input> {
+        let device = device::open(self.backend)?;
+        device::set_threads(self.threads)?;
+        let hub = Hub::from_env(true)?;
+        let source = ModelSource::open(&self.model, &hub, Clock::now())?;
+        let config = DataConfig {
+            train: self.data.clone(),
+            eval: Vec::new(),
+            max_length: self.max_length,
+            overlong: self.overlong,
+            columns: Vec::new(),
+            strings: self.strings,
+            special_text: crate::run_file::choices::SpecialText::Literal,
+        };
+        let mut reader = DataReader::new(&hub, &source.encoder, &config, &Loss::Sft);
+        reader.source.purpose = purpose;
+        let data = reader.load(&self.data, "test")?;
+        data.report.lines().iter().for_each(|line| note(line));
+        Ok(Input { hub, trees: data.trees, source, device })
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
+    let purpose = if args.demonstrations { Purpose::Demonstrations } else { Purpose::Pairs };
+    let input = args.input.open(purpose)?;
+    let model = input.source.load(&input.device)?;
+    let mut out: Box<dyn Write> = match &args.out {
+        Some(path) => {
+            Box::new(BufWriter::new(File::create(path).with_context(|| format!("cannot write {}", path.display()))?))
+        }
+        None => Box::new(std::io::stdout().lock()),
+    };
+    let trees: Vec<&TokenTree> = input.trees.iter().collect();
+    for range in micro_batches(&trees, INFERENCE_TOKENS) {
+        for (tree, logps) in trees[range.clone()].iter().zip(token_logps(&model, &trees[range])) {
+            writeln!(out, "{}", line(tree, &logps)).context("cannot write the scores")?;
+        }
+    }
+    out.flush().context("cannot write the scores")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `{"row":1,"prompt_tokens":n,"completions":[{"tokens":n,"logp":x},…]}`
+fn line(tree: &TokenTree, logps: &[Vec<f32>]) -> serde_json::Value {
+    let completion = |(tokens, logps): (&Vec<u32>, &Vec<f32>)| {
+        let logp: f64 = logps.iter().map(|logp| f64::from(*logp)).sum();
+        json!({ "tokens": tokens.len(), "logp": logp })
+    };
+    let completions: Vec<_> = tree.completions.iter().zip(logps).map(completion).collect();
+    json!({ "row": tree.row.row, "prompt_tokens": tree.prompt.len(), "completions": completions })
+}

@@ -1,0 +1,32 @@
+//! `dpo train`: from a run file to a run directory.
+
+mod estimate;
+mod outputs;
+mod plan;
+mod preview;
+mod progress;
+mod reference;
+mod samples;
+mod session;
+
+pub(crate) use progress::note;
+pub(crate) use session::{Finished, Session, same_tokens};
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::run_file::{RunFile, TrainArgs};
+
+/// Runs the command.
+pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
+    if args.run_file()?.names_nothing() {
+        return crate::experiment::run(args);
+    }
+    let session = Session::open(args.run_config(&RunFile::default())?)?;
+    if args.dry_run {
+        session.preview()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(session.train()?.exit_code())
+}

@@ -1,0 +1,162 @@
+//! What a run leaves behind: the model, its card, the record.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use dpo_data::{Clock, FileReport};
+use dpo_model::{Decoder, weights::{WeightDtype, copy_companions}};
+use dpo_train::{Ending, Progress, RunDir, StepTimes, Warning, save_decoder, write_atomically};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{device, model_source::ModelSource, run_file::RunConfig};
+
+/// `run.json`: what was run, on what, and what it cost.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct RunRecord {
+    /// The command line.
+    pub(crate) command: Vec<String>,
+    /// `running`, `complete`, `interrupted` or `failed: why`.
+    pub(crate) status: String,
+    device: String,
+    threads: usize,
+    seed: u64,
+    /// When the first sitting began, in seconds since 1970; what chat templates are told.
+    clock: i64,
+    versions: Value,
+    model: Value,
+    /// BLAKE3 of the weights and configuration that training started from.
+    pub(crate) base_digest: String,
+    /// The training files.
+    pub(crate) data: Vec<FileReport>,
+    cost: Value,
+    warnings: Vec<Warning>,
+    /// Cards for the head of the report.
+    pub(crate) results: Vec<Value>,
+}
+
+impl RunRecord {
+    pub(crate) fn new(config: &RunConfig, source: &ModelSource, clock: Clock) -> Self {
+        Self {
+            command: std::env::args().collect(),
+            status: "running".to_owned(),
+            device: device::name(config.run.backend).to_owned(),
+            threads: rayon::current_num_threads(),
+            seed: config.train.seed,
+            clock: clock.unix_seconds(),
+            versions: json!({ "dpo": env!("CARGO_PKG_VERSION"), "burn": "0.22.1" }),
+            model: json!({
+                "base": source.name,
+                "reference": config.model.reference.as_deref().unwrap_or("the base itself"),
+            }),
+            base_digest: String::new(),
+            data: Vec::new(),
+            cost: Value::Null,
+            warnings: Vec::new(),
+            results: Vec::new(),
+        }
+    }
+
+    /// Fills in how the run ended and what it cost.
+    pub(crate) fn finish(&mut self, progress: &Progress, times: &StepTimes, ending: Ending) {
+        self.status = match ending {
+            Ending::Complete => "complete".to_owned(),
+            Ending::Stopped => format!("interrupted after step {}", progress.step),
+        };
+        self.warnings.clone_from(&progress.warnings);
+        self.cost = json!({
+            "seconds": progress.seconds,
+            "tokens": progress.n_tokens,
+            "tokens_per_second": progress.n_tokens as f64 / progress.seconds.max(1e-9),
+            "peak_memory_bytes": peak_memory_bytes(),
+            "forward_seconds": times.passes.forward.as_secs_f64(),
+            "backward_seconds": times.passes.backward.as_secs_f64(),
+            "optimizer_seconds": times.optimizer.as_secs_f64(),
+        });
+    }
+
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        Ok(write_atomically(path, &serde_json::to_vec_pretty(self)?)?)
+    }
+}
+
+/// The largest resident size of this process so far, where the system tells it.
+pub(crate) fn peak_memory_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// Writes `model/`: a Hugging Face folder in the base's number formats, with its tokenizer and a card.
+///
+/// The folder appears whole, under its name, or not at all.
+pub(crate) fn save_model(
+    dir: &RunDir,
+    policy: &Decoder,
+    source: &ModelSource,
+    record: &RunRecord,
+) -> Result<()> {
+    let temporary = tempfile::Builder::new().prefix("model.tmp-").tempdir_in(dir.path())?;
+    let folder = temporary.path();
+    let dtypes = source.dtypes();
+    let dtype = |name: &str| dtypes.get(name).copied().unwrap_or(WeightDtype::F32);
+    save_decoder(folder, policy, source.raw_config(), dtype)?;
+    if let Some(base) = source.folder() {
+        copy_companions(base, folder)?;
+    } else {
+        for file in source.encoder.files() {
+            write_atomically(&folder.join(&file.name), &file.bytes)?;
+        }
+    }
+    write_atomically(&folder.join("README.md"), card(source, record).as_bytes())?;
+    replace(folder, &dir.model()).context("cannot put the model in its place")?;
+    let _ = temporary.keep();
+    Ok(())
+}
+
+/// Gives the finished folder its name; one that is there already steps aside until that is done.
+fn replace(from: &Path, to: &Path) -> Result<()> {
+    make_readable(from)?;
+    let old = to.with_extension("old");
+    if old.exists() {
+        std::fs::remove_dir_all(&old)?;
+    }
+    if to.exists() {
+        std::fs::rename(to, &old)?;
+    }
+    std::fs::rename(from, to)?;
+    if old.exists() {
+        std::fs::remove_dir_all(&old)?;
+    }
+    Ok(())
+}
+
+/// Temporary folders are their owner's alone; a model is for whoever may read the run.
+#[cfg(unix)]
+fn make_readable(folder: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    Ok(std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?)
+}
+
+#[cfg(not(unix))]
+fn make_readable(_: &Path) -> Result<()> {
+    Ok(())
+}
+
+/// The model card: what it was made of, so that it can be made again.
+fn card(source: &ModelSource, record: &RunRecord) -> String {
+    let mut text = format!(
+        "---\nlibrary_name: transformers\ntags: [dpo, preference-tuning]\n---\n\n# {} tuned on preferences\n\n\
+         Made with `dpo` {}.\n\n- base: `{}`, BLAKE3 of weights and configuration `{}`\n",
+        Path::new(&source.name).file_name().map_or_else(|| source.name.clone(), |n| n.to_string_lossy().into_owned()),
+        env!("CARGO_PKG_VERSION"),
+        source.name,
+        record.base_digest,
+    );
+    for file in &record.data {
+        let name = file.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        text += &format!("- data: `{name}`, {} rows, BLAKE3 `{}`\n", file.rows, file.blake3);
+    }
+    text + &format!("- seed: {}\n\nThe settings are in `config.toml` of the run.\n", record.seed)
+}

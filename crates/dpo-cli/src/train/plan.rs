@@ -1,0 +1,108 @@
+//! From what a run file says to what the trainer is told.
+
+use std::num::NonZeroUsize;
+
+use anyhow::{Result, bail};
+use dpo_core::{IpoReduction, Objective, PairwiseLoss};
+use dpo_data::{BatchOrder, Sampling};
+use dpo_train::{AdamWConfig, Decay, LossSpec, MicroBatching, Schedule, StepZeroGate, TrainerConfig};
+
+use crate::{
+    device,
+    run_file::{
+        RunConfig, choices,
+        config::{Duration, Loss, MicroBatches, TrainConfig, Warmup},
+    },
+};
+
+/// The objective of a run.
+pub(crate) fn objective(loss: &Loss) -> Objective {
+    Objective::Pairwise(match *loss {
+        Loss::Sft => return Objective::Sft,
+        Loss::Sigmoid { beta, label_smoothing } => PairwiseLoss::Sigmoid { beta, label_smoothing },
+        Loss::Hinge { beta } => PairwiseLoss::Hinge { beta },
+        Loss::SigmoidNorm { beta } => PairwiseLoss::SigmoidNorm { beta },
+        Loss::Ipo { beta, reduction } => PairwiseLoss::Ipo {
+            beta,
+            reduction: match reduction {
+                choices::IpoReduction::Mean => IpoReduction::Mean,
+                choices::IpoReduction::Sum => IpoReduction::Sum,
+            },
+        },
+    })
+}
+
+/// What is minimised, for a model whose pad token is `pad`.
+pub(crate) fn loss_spec(config: &RunConfig, pad: Option<u32>) -> LossSpec {
+    let constant_token = match config.train.pad_gradient {
+        choices::PadGradient::Keep => None,
+        choices::PadGradient::Drop => pad,
+    };
+    LossSpec { objective: objective(&config.loss), constant_token }
+}
+
+/// The trainer's settings for a run over `n_rows` rows.
+pub(crate) fn trainer_config(config: &RunConfig, loss: LossSpec, n_rows: usize) -> Result<TrainerConfig> {
+    let train = &config.train;
+    let batch_size = at_least_one(train.batch_size);
+    let sampling = match train.order {
+        choices::Order::Sequential => Sampling::Sequential,
+        choices::Order::Shuffle => Sampling::Shuffled { seed: train.seed },
+    };
+    let order = BatchOrder::new(n_rows, batch_size, sampling);
+    let adamw = &train.adamw;
+    Ok(TrainerConfig {
+        loss,
+        schedule: schedule(train, total_steps(train, &order)?)?,
+        adamw: AdamWConfig {
+            beta1: adamw.beta1,
+            beta2: adamw.beta2,
+            epsilon: adamw.epsilon,
+            weight_decay: adamw.weight_decay,
+        },
+        max_grad_norm: train.max_grad_norm,
+        order,
+        micro: match train.micro_batches {
+            MicroBatches::Parts(parts) => MicroBatching::Parts(at_least_one(parts)),
+            MicroBatches::Tokens(tokens) => MicroBatching::Tokens(at_least_one(tokens)),
+        },
+        eval_every: config.eval.every as u64,
+        save_every: config.run.save_every as u64,
+        keep_checkpoints: NonZeroUsize::new(config.run.keep_checkpoints),
+        log_every: config.run.log_every as u64,
+        gate: match (&config.loss, &config.model.reference) {
+            (Loss::Sft, _) | (_, Some(_)) => StepZeroGate::Open,
+            (_, None) => device::gate(config.run.backend),
+        },
+    })
+}
+
+fn total_steps(train: &TrainConfig, order: &BatchOrder) -> Result<u64> {
+    Ok(match train.duration {
+        Duration::Steps(steps) => steps as u64,
+        Duration::Epochs(epochs) => {
+            let steps = (epochs * order.n_batches() as f64).ceil();
+            if steps > 1e15 {
+                bail!("`train.epochs` is {epochs}: that would be {steps:e} steps; give a smaller number");
+            }
+            steps as u64
+        }
+    })
+}
+
+fn schedule(train: &TrainConfig, total_steps: u64) -> Result<Schedule> {
+    let decay = match train.schedule {
+        choices::Schedule::Linear => Decay::Linear,
+        choices::Schedule::Cosine => Decay::Cosine,
+        choices::Schedule::Constant => Decay::Constant,
+    };
+    let warmup = match train.warmup {
+        Warmup::Steps(steps) => steps as u64,
+        Warmup::Ratio(share) => Schedule::warmup_share(share, total_steps)?,
+    };
+    Ok(Schedule::new(decay, train.learning_rate, warmup, total_steps)?)
+}
+
+fn at_least_one(n: usize) -> NonZeroUsize {
+    NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN)
+}

@@ -1,0 +1,40 @@
+//! `--dry-run`: one row as the model sees it.
+
+use std::io::IsTerminal;
+
+use anyhow::Result;
+use dpo_data::{Piece, TextEncoder, TokenTree};
+
+/// The first row, its completions coloured by what is trained on (in brackets where there is no colour).
+pub(crate) fn rendered(encoder: &TextEncoder, tree: &TokenTree) -> Result<String> {
+    let is_colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let (on, off) = if is_colour { ("\x1b[32m", "\x1b[0m") } else { ("⟦", "⟧") };
+    let mut text = format!("row {} of file {}:\n", tree.row.row, tree.row.file + 1);
+    for (idx, completion) in tree.completions.iter().enumerate() {
+        let name = match (idx, tree.completions.len()) {
+            (0, 2) => "chosen",
+            (1, 2) => "rejected",
+            _ => "completion",
+        };
+        text += &format!(
+            "--- {name}: {} prompt tokens, {} trained on ({})\n",
+            tree.prompt.len(),
+            completion.len(),
+            if is_colour { "green" } else { "in ⟦brackets⟧" }
+        );
+        for piece in encoder.pieces(tree, idx)? {
+            match piece {
+                Piece::Prompt(part) => text += &printable(&part),
+                Piece::Trained(part) => text += &format!("{on}{}{off}", printable(&part)),
+            }
+        }
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// Control characters but for line ends and tabs would steer the terminal.
+pub(crate) fn printable(text: &str) -> String {
+    let shown = |c: char| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c };
+    text.chars().map(shown).collect()
+}

@@ -1,0 +1,77 @@
+//! The reference's log-probs: from the cache where they are, computed where they are not.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+use dpo_data::TokenTree;
+use dpo_model::Decoder;
+use dpo_train::{CacheScope, CacheUse, INFERENCE_TOKENS, ReferenceLogps, TrainError};
+
+use super::progress::{Bar, note};
+use crate::model_source::ModelSource;
+
+/// The model that the policy is held against.
+pub(crate) struct Reference {
+    model: Decoder,
+    scope: CacheScope,
+    cache: PathBuf,
+}
+
+impl Reference {
+    /// The starting policy itself.
+    pub(crate) fn of(model: Decoder, source: &ModelSource) -> Result<Self> {
+        let digest = digest(&model, source)?;
+        Ok(Self { model, scope: CacheScope::new(&digest, "f32"), cache: cache_dir()? })
+    }
+
+    /// Another model, which is gone again when this is.
+    pub(crate) fn load(source: &ModelSource, device: &Device) -> Result<Self> {
+        Self::of(source.load(device)?, source)
+    }
+
+    /// Log-probs of these rows.
+    pub(crate) fn logps(&self, what: &str, trees: &[TokenTree]) -> Result<ReferenceLogps> {
+        let bar = Bar::hidden_until_used(&format!("reference log-probs of {what}"), "rows");
+        let (logps, used) = ReferenceLogps::cached(
+            &self.cache,
+            &self.scope,
+            trees,
+            INFERENCE_TOKENS,
+            || Ok::<_, TrainError>(self.model.clone()),
+            |done, of| bar.set(done, of),
+        )?;
+        bar.finish();
+        report(what, used);
+        Ok(logps)
+    }
+}
+
+fn report(what: &str, used: CacheUse) {
+    let CacheUse { hits, computed, damaged } = used;
+    note(&format!("reference log-probs of {what}: {hits} rows from the cache, {computed} computed"));
+    if damaged > 0 {
+        note(&format!("{damaged} damaged entries of the cache were left out and computed again"));
+    }
+}
+
+/// BLAKE3 of a model's weights and of the configuration that they are computed with.
+pub(crate) fn digest(model: &Decoder, source: &ModelSource) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&serde_json::to_vec(source.config())?);
+    model.for_each_parameter(|info, tensor| {
+        hasher.update(info.name.as_bytes());
+        let data = tensor.into_data();
+        hasher.update(data.as_bytes());
+    });
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// `$DPO_CACHE_DIR`, or `dpo` in the user's cache folder.
+fn cache_dir() -> Result<PathBuf> {
+    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let user = || var("XDG_CACHE_HOME").or_else(|| var("HOME").map(|home| home.join(".cache")));
+    let base = var("DPO_CACHE_DIR").or_else(|| user().map(|dir| dir.join("dpo")));
+    let base = base.context("no place for the cache of reference log-probs; set DPO_CACHE_DIR")?;
+    Ok(base.join("reference"))
+}

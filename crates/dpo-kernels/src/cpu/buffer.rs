@@ -1,0 +1,103 @@
+//! Tensors as slices, and memory for results.
+
+use std::cell::Cell;
+
+use burn::{
+    backend::{
+        TensorMetadata,
+        flex::{FlexTensor, Layout},
+    },
+    tensor::{Bytes, DType, Shape},
+};
+use rayon::prelude::*;
+
+/// Whether all of them are f32: what the bodies here are written for.
+pub(crate) fn all_f32<const N: usize>(tensors: [&FlexTensor; N]) -> bool {
+    tensors.iter().all(|tensor| tensor.dtype() == DType::F32)
+}
+
+/// The tensor, its elements in order and without gaps; copied only if they are not.
+pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
+}
+
+/// Elements of a contiguous f32 tensor.
+pub(crate) fn values(tensor: &FlexTensor) -> &[f32] {
+    tensor.as_slice().expect("a contiguous f32 tensor")
+}
+
+/// Rows and columns of a matrix.
+pub(crate) fn dims2(tensor: &FlexTensor) -> [usize; 2] {
+    let shape = tensor.shape();
+    [shape[0], shape[1]]
+}
+
+/// A tensor from its elements.
+pub(crate) fn tensor<const D: usize>(values: Vec<f32>, dims: [usize; D]) -> FlexTensor {
+    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(Shape::new(dims)), DType::F32)
+}
+
+/// Elements computed `chunk` at a time by `fill(chunk index, side, elements)`, on all threads; `sides` yields one item
+/// a chunk for what else a chunk gives. Elements are 0 when `fill` gets them: set while the chunk is in cache, which
+/// memory from `vec![0.0; len]` is not.
+pub(crate) fn filled<S: Send>(
+    len: usize,
+    chunk: usize,
+    sides: impl IndexedParallelIterator<Item = S>,
+    fill: impl Fn(usize, S, &mut [f32]) + Sync,
+) -> Vec<f32> {
+    let mut values: Vec<f32> = Vec::with_capacity(len);
+    let spare = &mut values.spare_capacity_mut()[..len];
+    assert!(sides.len() >= len.div_ceil(chunk), "a side for each chunk");
+    spare.par_chunks_mut(chunk).zip(sides).enumerate().for_each(|(index, (elements, side))| {
+        for element in &mut *elements {
+            element.write(0.0);
+        }
+        #[allow(unsafe_code)] // SAFETY: each element was written just above.
+        fill(index, side, unsafe { elements.assume_init_mut() });
+    });
+    #[allow(unsafe_code)] // SAFETY: the chunks cover the `len` elements, and each was written; a panic ends up above.
+    unsafe {
+        values.set_len(len);
+    }
+    values
+}
+
+/// Nothing beside the elements, for [`filled`].
+pub(crate) fn no_sides(len: usize, chunk: usize) -> impl IndexedParallelIterator<Item = ()> {
+    rayon::iter::repeat_n((), len.div_ceil(chunk))
+}
+
+thread_local! {
+    static SCRATCH: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
+
+/// Lends `len` numbers of any value to `work`. Each thread keeps its buffer, since memory fresh from the system costs
+/// a page fault every 4 KiB.
+pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    let mut buffer = SCRATCH.take();
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
+    let result = work(&mut buffer[..len]);
+    SCRATCH.set(buffer);
+    result
+}
+
+/// Columns `0..width` of `rows` rows that lie `stride` apart, times `factor`, as `[width, lanes]`: one row a lane, and
+/// zeros in the lanes that are left.
+pub(crate) fn transpose_into(
+    target: &mut [f32],
+    source: &[f32],
+    [rows, width]: [usize; 2],
+    stride: usize,
+    lanes: usize,
+    factor: f32,
+) {
+    for (col, target) in target.chunks_exact_mut(lanes).take(width).enumerate() {
+        for (row, value) in target[..rows].iter_mut().enumerate() {
+            *value = source[row * stride + col] * factor;
+        }
+        target[rows..].fill(0.0);
+    }
+}

@@ -1,0 +1,170 @@
+//! Log-probabilities of targets: logits exist for one tile of vocabulary × rows at a time, which stays in cache.
+//!
+//! A tile is `[words, lanes]`, one row of the batch a lane: softmax statistics are then sums down a column, in an order
+//! that knows nothing of the other rows. Rows are padded with zeros to whole registers, so that neither the number of
+//! rows nor a row's place changes the path through the matrix product: a row gives the same bits in any batch.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{
+    buffer::{transpose_into, with_scratch},
+    exp::exp,
+    gemm::{Matrix, Target, Write, multiply},
+    simd::{Arith, simd},
+};
+
+/// Rows of the batch in a tile, at most.
+pub(super) const ROWS: usize = 256;
+/// Words in a tile, at least, unless the vocabulary is smaller; below twice that.
+const WORDS: usize = 128;
+/// Rows are padded to a multiple of this: the widest register.
+const LANES: usize = 16;
+/// The matrix product cuts its sums elsewhere when both sides are at most this.
+const SMALL: usize = 64;
+
+/// The operands, as slices.
+#[derive(Clone, Copy)]
+pub(super) struct Head<'a> {
+    /// `[n, d_model]`.
+    pub(super) hidden: &'a [f32],
+    /// `[vocab, d_model]`.
+    pub(super) weight: &'a [f32],
+    /// `[n]`, each below `vocab`.
+    pub(super) targets: &'a [usize],
+    pub(super) d_model: usize,
+    pub(super) vocab: usize,
+}
+
+impl Head<'_> {
+    /// Chunks of rows whose tiles are made together.
+    pub(super) fn row_chunks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let n = self.targets.len();
+        (0..n).step_by(ROWS).map(move |start| start..(start + ROWS).min(n))
+    }
+
+    /// Width of the tiles of that many rows.
+    pub(super) fn lanes(&self, n_rows: usize) -> usize {
+        let least = if self.vocab <= SMALL { SMALL + 1 } else { 1 };
+        n_rows.max(least).next_multiple_of(LANES)
+    }
+
+    /// The vocabulary cut into nearly equal ranges.
+    pub(super) fn word_ranges(&self) -> Vec<Range<usize>> {
+        let n_ranges = (self.vocab / WORDS).max(1);
+        (0..n_ranges).map(|i| self.vocab * i / n_ranges..self.vocab * (i + 1) / n_ranges).collect()
+    }
+
+    /// Hidden rows as `[d_model, lanes]`.
+    pub(super) fn hidden_lanes(&self, rows: &Range<usize>) -> Vec<f32> {
+        let lanes = self.lanes(rows.len());
+        let mut transposed = vec![0.0; self.d_model * lanes];
+        let source = &self.hidden[rows.start * self.d_model..];
+        transpose_into(&mut transposed, source, [rows.len(), self.d_model], self.d_model, lanes, 1.0);
+        transposed
+    }
+
+    /// Weight of a range of words, `[words, d_model]`.
+    pub(super) fn weight_of(&self, words: &Range<usize>) -> Matrix<'_> {
+        let rows = &self.weight[words.start * self.d_model..words.end * self.d_model];
+        Matrix::new(rows, [words.len(), self.d_model], self.d_model)
+    }
+
+    /// Logits `[words, lanes]`.
+    pub(super) fn logits(&self, tile: &mut [f32], words: &Range<usize>, hidden_lanes: &[f32], lanes: usize) {
+        multiply(
+            Target { data: tile, stride: lanes, write: Write::Replace },
+            self.weight_of(words),
+            Matrix::new(hidden_lanes, [self.d_model, lanes], lanes),
+        );
+    }
+
+    /// Where in a tile the targets of its rows are.
+    pub(super) fn targets_in<'a>(
+        &'a self,
+        words: &'a Range<usize>,
+        rows: &'a Range<usize>,
+        lanes: usize,
+    ) -> impl Iterator<Item = (usize, usize)> + 'a {
+        let targets = self.targets[rows.clone()].iter().enumerate();
+        targets
+            .filter(|(_, word)| words.contains(word))
+            .map(move |(lane, word)| (lane, (word - words.start) * lanes + lane))
+    }
+}
+
+/// What the tiles of one range of words say about each lane.
+struct Statistics {
+    max: Vec<f32>,
+    /// `Σ exp(logit − max)`.
+    sum: Vec<f32>,
+    /// Lanes whose target is in this range, and its logit.
+    picked: Vec<(usize, f32)>,
+}
+
+/// Log-probability and log-sum-exp of each row.
+pub(super) fn forward(head: Head<'_>) -> (Vec<f32>, Vec<f32>) {
+    let n = head.targets.len();
+    let (mut logps, mut sums) = (Vec::with_capacity(n), Vec::with_capacity(n));
+    let ranges = head.word_ranges();
+    for rows in head.row_chunks() {
+        let lanes = head.lanes(rows.len());
+        let hidden_lanes = head.hidden_lanes(&rows);
+        let statistics: Vec<Statistics> =
+            ranges.par_iter().map(|words| statistics(&head, words, &rows, &hidden_lanes, lanes)).collect();
+        let mut picked = vec![0.0; lanes];
+        for (lane, logit) in statistics.iter().flat_map(|part| &part.picked) {
+            picked[*lane] = *logit;
+        }
+        for lane in 0..rows.len() {
+            let log_sum_exp = combine(&statistics, lane);
+            logps.push((f64::from(picked[lane]) - log_sum_exp) as f32);
+            sums.push(log_sum_exp as f32);
+        }
+    }
+    (logps, sums)
+}
+
+fn statistics(
+    head: &Head<'_>,
+    words: &Range<usize>,
+    rows: &Range<usize>,
+    hidden_lanes: &[f32],
+    lanes: usize,
+) -> Statistics {
+    with_scratch(words.len() * lanes, |tile| {
+        head.logits(tile, words, hidden_lanes, lanes);
+        // The lowest finite number: a column of −∞ then sums to 0 and not to NaN.
+        let (mut max, mut sum) = (vec![f32::MIN; lanes], vec![0.0; lanes]);
+        column_sums(tile, &mut max, &mut sum);
+        let picked = head.targets_in(words, rows, lanes).map(|(lane, place)| (lane, tile[place])).collect();
+        Statistics { max, sum, picked }
+    })
+}
+
+/// `ln Σ exp` of a lane over all ranges, in their order.
+fn combine(statistics: &[Statistics], lane: usize) -> f64 {
+    let max = statistics.iter().fold(f32::MIN, |max, part| max.max(part.max[lane]));
+    let scaled = |part: &Statistics| f64::from(part.sum[lane]) * f64::from(part.max[lane] - max).exp();
+    f64::from(max) + statistics.iter().map(scaled).sum::<f64>().ln()
+}
+
+simd! {
+    /// Largest value of each column (at least what `max` holds), and `Σ exp(value − max)`, which is added to `sum`.
+    fn column_sums(tile: &[f32], max: &mut [f32], sum: &mut [f32]) = column_sums_body;
+}
+
+#[inline(always)]
+fn column_sums_body<A: Arith>(tile: &[f32], max: &mut [f32], sum: &mut [f32]) {
+    for row in tile.chunks_exact(max.len()) {
+        for (max, &value) in max.iter_mut().zip(row) {
+            *max = if value > *max { value } else { *max };
+        }
+    }
+    for row in tile.chunks_exact(max.len()) {
+        for ((sum, &max), &value) in sum.iter_mut().zip(&*max).zip(row) {
+            *sum += exp::<A>(value - max);
+        }
+    }
+}

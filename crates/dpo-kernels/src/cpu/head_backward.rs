@@ -1,0 +1,145 @@
+//! Backward of the log-probabilities: `d logp / d logits = onehot − softmax`, so each tile of logits is made again,
+//! turned into that in place, and multiplied out at once.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{
+    buffer::with_scratch,
+    exp::exp,
+    gemm::{Matrix, Target, Write, multiply},
+    head::Head,
+    simd::{Arith, simd},
+};
+
+/// Groups of word ranges. Each sums its part of the gradient of the hidden rows in memory of its own; the sums are
+/// added in the order of the groups, so their number is fixed. More threads than this find nothing to do.
+const GROUPS: usize = 32;
+
+/// Rows of one chunk, ready for tiles.
+struct Chunk<'a> {
+    rows: Range<usize>,
+    lanes: usize,
+    /// `[d_model, lanes]`.
+    hidden_lanes: Vec<f32>,
+    /// `[rows, d_model]`.
+    hidden: Matrix<'a>,
+    /// `[lanes]`, 0 in those that are left.
+    log_sum_exp: Vec<f32>,
+    /// `[lanes]`, 0 in those that are left.
+    grad: Vec<f32>,
+}
+
+impl<'a> Chunk<'a> {
+    fn new(head: &Head<'a>, rows: Range<usize>, log_sum_exp: &[f32], grad: &[f32]) -> Self {
+        let lanes = head.lanes(rows.len());
+        let padded = |values: &[f32]| {
+            let mut values = values[rows.clone()].to_vec();
+            values.resize(lanes, 0.0);
+            values
+        };
+        let d_model = head.d_model;
+        Self {
+            lanes,
+            hidden_lanes: head.hidden_lanes(&rows),
+            hidden: Matrix::new(&head.hidden[rows.start * d_model..], [rows.len(), d_model], d_model),
+            log_sum_exp: padded(log_sum_exp),
+            grad: padded(grad),
+            rows,
+        }
+    }
+}
+
+/// Gradients for `hidden` and `weight`, where wanted.
+pub(super) fn backward(
+    head: Head<'_>,
+    log_sum_exp: &[f32],
+    grad: &[f32],
+    [hidden_wanted, weight_wanted]: [bool; 2],
+) -> [Option<Vec<f32>>; 2] {
+    let mut dhidden = hidden_wanted.then(|| vec![0.0; head.hidden.len()]);
+    let mut dweight = weight_wanted.then(|| vec![0.0; head.weight.len()]);
+    let groups = groups(&head);
+    for rows in head.row_chunks() {
+        let chunk = Chunk::new(&head, rows, log_sum_exp, grad);
+        let dweights = split_by_group(dweight.as_deref_mut(), &groups, head.d_model);
+        let parts: Vec<Option<Vec<f32>>> = groups
+            .par_iter()
+            .zip(dweights)
+            .map(|(group, dweight)| group_backward(&head, &chunk, group, dweight, hidden_wanted))
+            .collect();
+        if let Some(dhidden) = &mut dhidden {
+            let place = chunk.rows.start * head.d_model..chunk.rows.end * head.d_model;
+            for part in parts.iter().flatten() {
+                dhidden[place.clone()].iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
+            }
+        }
+    }
+    [dhidden, dweight]
+}
+
+fn groups(head: &Head<'_>) -> Vec<Vec<Range<usize>>> {
+    let ranges = head.word_ranges();
+    ranges.chunks(ranges.len().div_ceil(GROUPS)).map(<[_]>::to_vec).collect()
+}
+
+/// Rows of the weight's gradient that belong to each group.
+fn split_by_group<'a>(
+    mut dweight: Option<&'a mut [f32]>,
+    groups: &[Vec<Range<usize>>],
+    d_model: usize,
+) -> Vec<Option<&'a mut [f32]>> {
+    let take = |group: &Vec<Range<usize>>| {
+        let n_words: usize = group.iter().map(Range::len).sum();
+        dweight.as_mut().map(|rest| rest.split_off_mut(..n_words * d_model).expect("groups tile the vocabulary"))
+    };
+    groups.iter().map(take).collect()
+}
+
+/// Adds to the group's rows of the weight's gradient; gives its part of the gradient of the chunk's hidden rows.
+fn group_backward(
+    head: &Head<'_>,
+    chunk: &Chunk<'_>,
+    group: &[Range<usize>],
+    mut dweight: Option<&mut [f32]>,
+    hidden_wanted: bool,
+) -> Option<Vec<f32>> {
+    let mut dhidden = hidden_wanted.then(|| vec![0.0; chunk.rows.len() * head.d_model]);
+    for words in group {
+        with_scratch(words.len() * chunk.lanes, |tile| {
+            head.logits(tile, words, &chunk.hidden_lanes, chunk.lanes);
+            softmax_slope(tile, &chunk.log_sum_exp, &chunk.grad);
+            for (lane, place) in head.targets_in(words, &chunk.rows, chunk.lanes) {
+                tile[place] += chunk.grad[lane];
+            }
+            let slope = Matrix::new(tile, [words.len(), chunk.rows.len()], chunk.lanes);
+            if let Some(dweight) = &mut dweight {
+                let place = (words.start - group[0].start) * head.d_model;
+                // The first chunk finds zeros that nothing has touched yet: reading them would cost a page fault twice.
+                let write = if chunk.rows.start == 0 { Write::Replace } else { Write::Add };
+                let target = Target { data: &mut dweight[place..], stride: head.d_model, write };
+                multiply(target, slope, chunk.hidden);
+            }
+            if let Some(dhidden) = &mut dhidden {
+                let target = Target { data: dhidden, stride: head.d_model, write: Write::Add };
+                multiply(target, slope.transposed(), head.weight_of(words));
+            }
+        });
+    }
+    dhidden
+}
+
+simd! {
+    /// `−g · exp(logit − log_sum_exp)`, column by column.
+    fn softmax_slope(tile: &mut [f32], log_sum_exp: &[f32], grad: &[f32]) = softmax_slope_body;
+}
+
+#[inline(always)]
+fn softmax_slope_body<A: Arith>(tile: &mut [f32], log_sum_exp: &[f32], grad: &[f32]) {
+    for row in tile.chunks_exact_mut(grad.len()) {
+        for ((value, &log_sum_exp), &grad) in row.iter_mut().zip(log_sum_exp).zip(grad) {
+            *value = -grad * exp::<A>(*value - log_sum_exp);
+        }
+    }
+}
