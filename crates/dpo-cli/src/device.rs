@@ -44,8 +44,10 @@ pub(crate) fn gate(backend: Backend) -> StepZeroGate {
     }
 }
 
-/// Uses this many threads, or one a core for 0.
+/// Uses this many threads from now on, or one a core for 0.
 pub(crate) fn set_threads(threads: usize) -> Result<()> {
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    if threads > 0 {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! The `dpo` program: tunes language models on human preferences.
 
+mod bench;
 mod data;
 mod device;
 mod eval;
 mod experiment;
+mod generate;
 mod hub;
 mod model_source;
 mod report;
@@ -36,6 +38,13 @@ enum Command {
     Score(score::ScoreArgs),
     /// Measure a model against its reference on preference pairs
     Eval(eval::EvalArgs),
+    /// Answer prompts
+    Generate(generate::GenerateArgs),
+    /// Time training steps
+    Bench(bench::BenchArgs),
+    /// Make what the built-in experiment starts from: corpus, tokenizer, model and pairs
+    #[command(hide = true)]
+    Assets(experiment::AssetsArgs),
     /// Print a run file with every key, its default and what it means
     Config,
 }
@@ -57,6 +66,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Train(args) => train::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Generate(args) => generate::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Assets(args) => experiment::make_assets(&args),
         Command::Config => {
             print!("{}", run_file::template());
             Ok(ExitCode::SUCCESS)

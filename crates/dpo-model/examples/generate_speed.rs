@@ -1,6 +1,6 @@
 //! Measures generation with a small random model: 1.4 million parameters, prompts of 6 to 10 tokens, 40 new ones.
 //!
-//! `cargo run --release --package dpo-model --example generate_speed -- [N_SEQUENCES] [BATCH]…`
+//! `cargo run --release --package dpo-model --example generate_speed -- [N_SEQUENCES] [N_WORKERS] [BATCH]…`
 
 use std::{convert::Infallible, num::NonZeroUsize, time::Instant};
 
@@ -10,14 +10,20 @@ use dpo_model::{
     config::{RopeConfig, RopeVariant},
 };
 
+// As the binary has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<(), ModelError> {
     let mut numbers = std::env::args().skip(1).filter_map(|number| number.parse::<usize>().ok());
     let n_sequences = numbers.next().unwrap_or(1024);
+    let n_workers = numbers.next().unwrap_or(1);
     let batches: Vec<usize> = numbers.collect();
     let batches = if batches.is_empty() { vec![1, 16, 64, 128, 256] } else { batches };
     let model = random_model();
     println!("{} parameters", model.n_parameters());
-    let prompts: Vec<Vec<u32>> = (0..n_sequences).map(|i| (0..6 + i as u32 % 5).collect()).collect();
+    let prompts: Vec<Vec<u32>> =
+        (0..n_sequences as u32).map(|i| (0..6 + i % 5).map(|j| (i + j) % 2048).collect()).collect();
     let samplings = [
         ("greedy", Sampling::Greedy),
         ("temperature 0.8", Sampling::Sample(SampleConfig { temperature: 0.8, ..SampleConfig::default() })),
@@ -29,6 +35,7 @@ fn main() -> Result<(), ModelError> {
                 max_new_tokens: 40,
                 sampling,
                 max_batch: NonZeroUsize::new(batch).unwrap_or(NonZeroUsize::MIN),
+                max_workers: NonZeroUsize::new(n_workers).unwrap_or(NonZeroUsize::MIN),
                 ..GenerateConfig::default()
             };
             let prompts = &prompts[..n_sequences.min(4 * batch)];
@@ -36,7 +43,10 @@ fn main() -> Result<(), ModelError> {
             let generations = model.generate(prompts, &config, |_| Next::Continue)?;
             let seconds = start.elapsed().as_secs_f64();
             let n: usize = generations.iter().map(|generation| generation.tokens.len()).sum();
-            println!("batch {batch}, {name}: {n} tokens in {seconds:.2} s, {:.0} tokens/s", n as f64 / seconds);
+            println!(
+                "batch {batch}, {name}: {n} tokens in {seconds:.2} s, {:.0} tokens/s",
+                n as f64 / seconds
+            );
         }
     }
     Ok(())

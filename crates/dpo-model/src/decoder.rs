@@ -62,7 +62,11 @@ impl Decoder {
     }
 
     /// Reads every tensor of `source`, after comparing names and shapes with the configuration.
-    pub fn load(config: &DecoderConfig, source: &dyn WeightSource, device: &Device) -> Result<Self, ModelError> {
+    pub fn load(
+        config: &DecoderConfig,
+        source: &dyn WeightSource,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
         source.check(&config.expected_tensors())?;
         Self::from_values(config, device, |name, _| source.read_f32(name))
     }
@@ -97,8 +101,24 @@ impl Decoder {
     /// # Shapes
     /// - output: `[n_scored]`, in the order of [`ScoredRows`]
     pub fn logps(&self, input: &PackedInput, scored: &ScoredRows) -> Tensor<1> {
-        let rows = self.residual(input).select(0, scored.rows());
-        completion_logps(self.norm.forward(rows), self.head(), scored.targets())
+        self.hidden_logps(self.scored_hidden(input, scored), scored)
+    }
+
+    /// What the head reads of each scored token: the first half of [`Decoder::logps`].
+    ///
+    /// # Shapes
+    /// - output: `[n_scored, d_model]`
+    pub fn scored_hidden(&self, input: &PackedInput, scored: &ScoredRows) -> Tensor<2> {
+        self.norm.forward(self.residual(input).select(0, scored.rows()))
+    }
+
+    /// The head on what [`Decoder::scored_hidden`] gave: the second half of [`Decoder::logps`].
+    ///
+    /// # Shapes
+    /// - `hidden`: `[n_scored, d_model]`
+    /// - output: `[n_scored]`
+    pub fn hidden_logps(&self, hidden: Tensor<2>, scored: &ScoredRows) -> Tensor<1> {
+        completion_logps(hidden, self.head(), scored.targets())
     }
 
     /// `[vocab_size, d_model]`.

@@ -5,13 +5,13 @@ mod config;
 mod plan;
 mod random;
 mod sampler;
+mod workers;
 
 pub use config::{GenerateConfig, SampleConfig, Sampling};
 
 use burn::module::Module;
 
 use crate::{Decoder, DecoderConfig, ModelError};
-use batch::Sequence;
 
 /// What was generated after one prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,24 +56,22 @@ impl Decoder {
     ///
     /// `on_token` sees each token when it is chosen; tokens of different sequences come interleaved. What a sequence
     /// becomes depends on its prompt, its index and `config`, not on what it is batched with (as far as the last bits
-    /// of its scores do not decide).
+    /// of its scores do not decide), and not on the number of threads.
     ///
     /// A decoder on an autodiff device is run without autodiff.
     pub fn generate(
         &self,
         prompts: &[Vec<u32>],
         config: &GenerateConfig,
-        mut on_token: impl FnMut(NewToken) -> Next,
+        on_token: impl FnMut(NewToken) -> Next + Send,
     ) -> Result<Vec<Generation>, ModelError> {
         config.check()?;
         check(prompts, self.config())?;
-        let model = self.valid();
+        let batches = plan::batches(prompts, config, self.config().max_position_embeddings);
         let nothing = Generation { tokens: Vec::new(), finish: Finish::Length };
         let mut generations = vec![nothing; prompts.len()];
-        for batch in plan::batches(prompts, config, self.config().max_position_embeddings) {
-            let sequence = |job: &plan::Job| Sequence::new(&prompts[job.sequence], *job, config);
-            let sequences = batch.iter().map(sequence).collect();
-            batch::run(&model, sequences, config, &mut on_token, &mut generations)?;
+        for (sequence, generation) in workers::run(&self.valid(), prompts, batches, config, on_token)? {
+            generations[sequence] = generation;
         }
         Ok(generations)
     }

@@ -63,6 +63,16 @@ impl ReferenceLogps {
         Ok((Self { rows }, used))
     }
 
+    /// Puts rows back in their places among `n_rows`: row `i` of `self` is row `places[i]`. The others are empty.
+    #[must_use]
+    pub fn placed(self, n_rows: usize, places: &[usize]) -> Self {
+        let mut rows = vec![Vec::new(); n_rows];
+        for (logps, place) in self.rows.into_iter().zip(places) {
+            rows[*place] = logps;
+        }
+        Self { rows }
+    }
+
     /// Computes all rows without a cache.
     pub fn computed(trees: &[TokenTree], max_tokens: NonZeroUsize, model: &Decoder) -> Self {
         let trees: Vec<&TokenTree> = trees.iter().collect();

@@ -49,6 +49,20 @@ pub struct TrainerConfig {
     pub gate: StepZeroGate,
 }
 
+impl TrainerConfig {
+    /// Indices of the rows that the run will train on, ascending: all of them unless it ends within its first epoch.
+    pub fn rows_used(&self, n_rows: usize) -> Vec<usize> {
+        let n_steps = self.schedule.total_steps();
+        if n_steps >= self.order.n_batches() as u64 {
+            return (0..n_rows).collect();
+        }
+        let first_epoch = self.order.epoch(0);
+        let mut used: Vec<usize> = first_epoch.batches().take(n_steps as usize).flatten().copied().collect();
+        used.sort_unstable();
+        used
+    }
+}
+
 /// What must hold before the first update, when the reference is the policy that training starts from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum StepZeroGate {

@@ -63,6 +63,7 @@ impl Review {
 
     /// Another review of corpus `seed` that begins with the words of [`Review::generate`]`(seed, idx)`: what a
     /// model that knows the corpus perfectly would write.
+    #[cfg(test)]
     pub(crate) fn retell(seed: u64, idx: u64, telling: u64) -> Self {
         let mut first = Rng::new(seed, idx);
         first.chance(50);

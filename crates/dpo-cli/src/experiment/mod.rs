@@ -1,28 +1,25 @@
 //! The controlled-sentiment experiment: reviews of our own, a reward that is known exactly, and what to make of it.
 //!
-//! `docs/experiment.md` tells it in words. Nothing here knows models or tensors: texts go in, texts and numbers come out.
+//! `docs/experiment.md` tells it in words. The generator, the reward and the judge know neither models nor
+//! tensors: texts go in, texts and numbers come out. `assets` makes the model and its pairs, `run` trains and shows.
 
-use std::process::ExitCode;
-
-use anyhow::{Result, bail};
-
-use crate::run_file::TrainArgs;
-
-/// Runs the built-in experiment.
-pub(crate) fn run(_args: &TrainArgs) -> Result<ExitCode> {
-    bail!("not wired yet")
-}
-
-pub(crate) mod corpus;
+mod assets;
+mod bundle;
+mod corpus;
 mod domains;
-pub(crate) mod evaluate;
-pub(crate) mod grammar;
+mod evaluate;
+mod grammar;
 mod lexicon;
-pub(crate) mod pairs;
+mod pairs;
 mod plans;
-pub(crate) mod reward;
+mod reward;
 mod rng;
-pub(crate) mod shape;
-pub(crate) mod table;
-pub(crate) mod tokenizer;
+mod run;
+mod sampling;
+mod shape;
+mod table;
+mod tokenizer;
 mod writer;
+
+pub(crate) use assets::{AssetsArgs, make as make_assets};
+pub(crate) use run::run;

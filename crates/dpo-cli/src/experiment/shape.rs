@@ -37,6 +37,7 @@ impl Default for LlamaShape {
 
 impl LlamaShape {
     /// Parameters; the head is the embedding and counts once.
+    #[cfg(test)]
     pub(crate) fn n_params(self) -> usize {
         let d_kv = self.d_model / self.n_heads * self.n_kv_heads;
         let attention = 2 * self.d_model * self.d_model + 2 * self.d_model * d_kv;

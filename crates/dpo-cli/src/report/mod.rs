@@ -29,7 +29,7 @@ const STYLE: &str = include_str!("style.css");
 ///
 /// Read are `config.toml`, `metrics.jsonl`, `eval.jsonl`, `run.json`, `data_report.json`, `samples.jsonl` and
 /// `margins.json`; of what is missing or broken the page says so. An earlier report is replaced in one move.
-pub fn write_report(run_dir: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn write_report(run_dir: &Path) -> anyhow::Result<PathBuf> {
     let path = run_dir.join("report.html");
     let page = page(&Run::read(run_dir));
     let write = || {

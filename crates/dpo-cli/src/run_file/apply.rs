@@ -17,7 +17,7 @@ impl RunFile {
     ///
     /// Of two keys that exclude each other, the one that `over` sets takes the other's place.
     #[must_use]
-    pub fn apply(&self, over: &Self) -> Self {
+    pub(crate) fn apply(&self, over: &Self) -> Self {
         Self {
             model: lay!(ModelSection, over.model, self.model; base, reference),
             data: lay!(DataSection, over.data, self.data;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
-pub enum LossKind {
+pub(crate) enum LossKind {
     /// DPO, or conservative DPO with `label_smoothing`: −ln σ(β·h)
     Sigmoid,
     /// Squared distance of the margin to 1/(2β)
@@ -22,7 +22,7 @@ pub enum LossKind {
 
 impl LossKind {
     /// The word that selects it.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Sigmoid => "sigmoid",
             Self::Ipo => "ipo",
@@ -37,7 +37,7 @@ impl LossKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
-pub enum IpoReduction {
+pub(crate) enum IpoReduction {
     /// Log-ratios divided by the number of completion tokens
     Mean,
     /// Summed log-ratios, as in the paper
@@ -48,7 +48,7 @@ pub enum IpoReduction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
-pub enum Overlong {
+pub(crate) enum Overlong {
     /// Stop with the row's number
     Refuse,
     /// Leave the row out and count it
@@ -63,7 +63,7 @@ pub enum Overlong {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
-pub enum Strings {
+pub(crate) enum Strings {
     /// As messages where they are `Human:`/`Assistant:` transcripts or come from instruction columns, else as text
     Auto,
     /// As text that no chat template touches
@@ -76,7 +76,7 @@ pub enum Strings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
-pub enum SpecialText {
+pub(crate) enum SpecialText {
     /// The characters they are made of, so that a row cannot end a turn
     Literal,
     /// Themselves, for texts that were already put through a chat template
@@ -87,7 +87,7 @@ pub enum SpecialText {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
-pub enum Schedule {
+pub(crate) enum Schedule {
     /// Straight down to 0 at the last step
     Linear,
     /// Half a cosine down to 0 at the last step
@@ -100,7 +100,7 @@ pub enum Schedule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
-pub enum Order {
+pub(crate) enum Order {
     /// A new permutation each epoch, fixed by the seed
     Shuffle,
     /// As they lie in the files
@@ -111,7 +111,7 @@ pub enum Order {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
-pub enum PadGradient {
+pub(crate) enum PadGradient {
     /// All that it should: chat models use it as a real token
     Keep,
     /// Nothing, as PyTorch has it for `padding_idx`; for comparison step by step
@@ -122,7 +122,7 @@ pub enum PadGradient {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
-pub enum Backend {
+pub(crate) enum Backend {
     /// The processor
     Cpu,
     /// Any GPU, through Vulkan, Metal or DirectX

@@ -11,52 +11,52 @@ use super::{
 
 /// Everything a training run is told, made by [`RunFile::init`].
 #[derive(Debug, Clone, PartialEq)]
-pub struct RunConfig {
+pub(crate) struct RunConfig {
     /// What is trained.
-    pub model: ModelConfig,
+    pub(crate) model: ModelConfig,
     /// What it is trained on.
-    pub data: DataConfig,
+    pub(crate) data: DataConfig,
     /// What it is trained for.
-    pub loss: Loss,
+    pub(crate) loss: Loss,
     /// How it is trained.
-    pub train: TrainConfig,
+    pub(crate) train: TrainConfig,
     /// How it is measured.
-    pub eval: EvalConfig,
+    pub(crate) eval: EvalConfig,
     /// Where and with what it runs.
-    pub run: RunSettings,
+    pub(crate) run: RunSettings,
 }
 
 /// The models.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ModelConfig {
+pub(crate) struct ModelConfig {
     /// A folder, a hub id or a `.gguf` file.
-    pub base: String,
+    pub(crate) base: String,
     /// Another model as reference; `None` takes `base` itself.
-    pub reference: Option<String>,
+    pub(crate) reference: Option<String>,
 }
 
 /// The rows and how they are read.
 #[derive(Debug, Clone, PartialEq)]
-pub struct DataConfig {
+pub(crate) struct DataConfig {
     /// Files or hub dataset ids, at least one.
-    pub train: Vec<String>,
+    pub(crate) train: Vec<String>,
     /// Held-out sets. Of several each has a name and no two the same; a single one may have none.
-    pub eval: Vec<EvalSet>,
+    pub(crate) eval: Vec<EvalSet>,
     /// Longest sequence in tokens, at least 2; 0 for no limit.
-    pub max_length: usize,
+    pub(crate) max_length: usize,
     /// What becomes of longer ones.
-    pub overlong: Overlong,
+    pub(crate) overlong: Overlong,
     /// Columns that are not called what they are; each role at most once.
-    pub columns: Vec<ColumnName>,
+    pub(crate) columns: Vec<ColumnName>,
     /// What strings are read as.
-    pub strings: Strings,
+    pub(crate) strings: Strings,
     /// What special tokens in the text mean.
-    pub special_text: SpecialText,
+    pub(crate) special_text: SpecialText,
 }
 
 /// The objective with the parameters it reads.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Loss {
+pub(crate) enum Loss {
     /// DPO; `label_smoothing` is in `[0, 0.5)`.
     Sigmoid {
         /// β, above 0.
@@ -87,7 +87,7 @@ pub enum Loss {
 
 impl Loss {
     /// The word a run file has for it.
-    pub fn kind(&self) -> LossKind {
+    pub(crate) fn kind(&self) -> LossKind {
         match self {
             Self::Sigmoid { .. } => LossKind::Sigmoid,
             Self::Ipo { .. } => LossKind::Ipo,
@@ -117,7 +117,7 @@ impl Loss {
 
 /// Warm-up of the learning rate from 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Warmup {
+pub(crate) enum Warmup {
     /// For so many steps.
     Steps(usize),
     /// For this share of all steps, in `[0, 1]`.
@@ -126,7 +126,7 @@ pub enum Warmup {
 
 /// When training ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Duration {
+pub(crate) enum Duration {
     /// After so many passes over the data, above 0.
     Epochs(f64),
     /// After so many optimizer steps, at least 1.
@@ -135,7 +135,7 @@ pub enum Duration {
 
 /// How a batch is cut for memory's sake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MicroBatches {
+pub(crate) enum MicroBatches {
     /// Into so many parts, at least 1 and at most the batch size.
     Parts(usize),
     /// Into parts of at most so many tokens, at least 1.
@@ -144,77 +144,77 @@ pub enum MicroBatches {
 
 /// AdamW's own settings.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct AdamW {
+pub(crate) struct AdamW {
     /// In `[0, 1)`.
-    pub beta1: f64,
+    pub(crate) beta1: f64,
     /// In `[0, 1)`.
-    pub beta2: f64,
+    pub(crate) beta2: f64,
     /// Above 0.
-    pub epsilon: f64,
+    pub(crate) epsilon: f64,
     /// At least 0.
-    pub weight_decay: f64,
+    pub(crate) weight_decay: f64,
 }
 
 /// The loop.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TrainConfig {
+pub(crate) struct TrainConfig {
     /// Highest learning rate, at least 0.
-    pub learning_rate: f64,
+    pub(crate) learning_rate: f64,
     /// Its course after warm-up.
-    pub schedule: Schedule,
+    pub(crate) schedule: Schedule,
     /// Its course until then.
-    pub warmup: Warmup,
+    pub(crate) warmup: Warmup,
     /// When training ends.
-    pub duration: Duration,
+    pub(crate) duration: Duration,
     /// Rows of an optimizer step, at least 1.
-    pub batch_size: usize,
+    pub(crate) batch_size: usize,
     /// How these are cut.
-    pub micro_batches: MicroBatches,
+    pub(crate) micro_batches: MicroBatches,
     /// The optimizer.
-    pub adamw: AdamW,
+    pub(crate) adamw: AdamW,
     /// Global norm to clip to; 0 does not clip.
-    pub max_grad_norm: f64,
+    pub(crate) max_grad_norm: f64,
     /// Seed of everything random.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// Order of the rows.
-    pub order: Order,
+    pub(crate) order: Order,
     /// What the embedding learns of the pad token.
-    pub pad_gradient: PadGradient,
+    pub(crate) pad_gradient: PadGradient,
 }
 
 /// Measuring.
 #[derive(Debug, Clone, PartialEq)]
-pub struct EvalConfig {
+pub(crate) struct EvalConfig {
     /// Steps between evaluations; 0: at the start and the end only.
-    pub every: usize,
+    pub(crate) every: usize,
     /// Prompts answered before and after.
-    pub samples: usize,
+    pub(crate) samples: usize,
     /// Longest answer in tokens, at least 1.
-    pub sample_tokens: usize,
+    pub(crate) sample_tokens: usize,
 }
 
 /// Where and with what.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RunSettings {
+pub(crate) struct RunSettings {
     /// The run directory.
-    pub out: PathBuf,
+    pub(crate) out: PathBuf,
     /// Whether to go on with a run.
-    pub resume: Resume,
+    pub(crate) resume: Resume,
     /// What computes.
-    pub backend: Backend,
+    pub(crate) backend: Backend,
     /// Threads; 0 takes one for each core.
-    pub threads: usize,
+    pub(crate) threads: usize,
     /// Steps between lines of metrics, at least 1.
-    pub log_every: usize,
+    pub(crate) log_every: usize,
     /// Steps between checkpoints; 0 makes none.
-    pub save_every: usize,
+    pub(crate) save_every: usize,
     /// Checkpoints to keep; 0 keeps all.
-    pub keep_checkpoints: usize,
+    pub(crate) keep_checkpoints: usize,
 }
 
 impl RunConfig {
     /// The run file that says all of this; [`RunFile::init`] of it gives the same again.
-    pub fn to_run_file(&self) -> RunFile {
+    pub(crate) fn to_run_file(&self) -> RunFile {
         RunFile {
             model: ModelSection {
                 base: Some(self.model.base.clone()),
@@ -249,14 +249,14 @@ impl RunConfig {
     }
 
     /// The text of `config.toml` in a run directory.
-    pub fn to_toml(&self) -> String {
+    pub(crate) fn to_toml(&self) -> String {
         toml::to_string(&self.to_run_file()).expect("every value of a run file has a TOML form")
     }
 
     /// The keys in which another run would compute something else, `section.key`; those of `[run]` never do.
     ///
     /// A run can go on from a checkpoint of a run that differs in nothing.
-    pub fn differences(&self, other: &Self) -> Vec<String> {
+    pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
         let (ours, theirs) = (self.to_run_file().to_table(), other.to_run_file().to_table());
         let get = |file: &toml::Table, section: &str, key: &str| file.get(section)?.get(key).cloned();
         super::keys::keys()

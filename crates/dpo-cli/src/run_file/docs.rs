@@ -34,7 +34,7 @@ fn shown(key: &Key, defaults: &toml::Table) -> Option<Shown> {
 }
 
 /// A run file with every key, each explained and commented out at its default.
-pub fn template() -> String {
+pub(crate) fn template() -> String {
     let defaults = defaults();
     let mut text = String::from(
         "# A run file of `dpo train --config`. Every setting is shown with its default, commented out:\n\
@@ -72,7 +72,8 @@ fn template_key(text: &mut String, key: &Key, defaults: &toml::Table) {
 }
 
 /// `docs/run-file.md`.
-pub fn reference_page() -> String {
+#[cfg(test)]
+pub(crate) fn reference_page() -> String {
     let defaults = defaults();
     let mut page = String::from(INTRODUCTION);
     for section in sections() {
@@ -84,6 +85,7 @@ pub fn reference_page() -> String {
     page
 }
 
+#[cfg(test)]
 const INTRODUCTION: &str = "# The run file
 
 <!-- Written by the program from its own declarations; a test compares the two. -->
@@ -119,6 +121,7 @@ Everything wrong is said at once, with its place, before anything is loaded:
 Of two settings that exclude each other, a flag takes the place of the file's: `--max-steps 20` over `epochs = 3` takes 20 steps.
 ";
 
+#[cfg(test)]
 fn row(key: &Key, defaults: &toml::Table) -> String {
     let value = match shown(key, defaults) {
         Some(Shown::Default(value)) => format!("`{value}`"),

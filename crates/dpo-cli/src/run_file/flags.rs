@@ -12,32 +12,32 @@ use super::{
 
 /// Flags of `dpo train`. A flag wins over the run file, the run file over the defaults.
 #[derive(Debug, Clone, Default, Args)]
-pub struct TrainArgs {
+pub(crate) struct TrainArgs {
     /// Run file to start from; `dpo config` prints one with every key
     #[arg(long, value_name = "RUN.TOML")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// Check everything, show one row as the model sees it, estimate memory and time, and stop
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// A flag for every key of the run file.
     #[command(flatten)]
-    pub settings: Flags,
+    pub(crate) settings: Flags,
 }
 
 /// A run file given as flags; their help has the defaults.
 #[derive(Debug, Clone, Default)]
-pub struct Flags(pub RunFile);
+pub(crate) struct Flags(pub RunFile);
 
 impl TrainArgs {
     /// What was written: the file of `--config`, if any, with the flags over it.
-    pub fn run_file(&self) -> Result<RunFile, InvalidRunFile> {
+    pub(crate) fn run_file(&self) -> Result<RunFile, InvalidRunFile> {
         Ok(self.parsed()?.file.apply(&self.settings.0))
     }
 
     /// What is to be run: `beneath`, the file over it and the flags over both, checked.
     ///
     /// `beneath` takes the place of the defaults where it sets something; [`RunFile::default`] sets nothing.
-    pub fn run_config(&self, beneath: &RunFile) -> Result<RunConfig, InvalidRunFile> {
+    pub(crate) fn run_config(&self, beneath: &RunFile) -> Result<RunConfig, InvalidRunFile> {
         let Parsed { file, mut places } = self.parsed()?;
         let flags = self.settings.0.to_table();
         for key in keys() {

@@ -21,7 +21,7 @@ use super::{
 
 impl RunFile {
     /// Fills in the defaults and checks everything; the error has every problem there is.
-    pub fn init(&self) -> Result<RunConfig, InvalidRunFile> {
+    pub(crate) fn init(&self) -> Result<RunConfig, InvalidRunFile> {
         let mut check = Check::default();
         let config = RunConfig {
             model: self.model_config(&mut check),

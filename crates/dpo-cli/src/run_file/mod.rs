@@ -5,52 +5,54 @@
 
 mod apply;
 mod check;
-pub mod choices;
-pub mod config;
-pub mod docs;
-pub mod flags;
+pub(crate) mod choices;
+pub(crate) mod config;
+pub(crate) mod docs;
+pub(crate) mod flags;
 mod init;
 mod keys;
 mod parse;
-pub mod problem;
-pub mod sections;
-pub mod values;
+pub(crate) mod problem;
+pub(crate) mod sections;
+pub(crate) mod values;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-pub use config::RunConfig;
-pub use docs::{reference_page, template};
-pub use flags::TrainArgs;
-pub use problem::InvalidRunFile;
+pub(crate) use config::RunConfig;
+#[cfg(test)]
+pub(crate) use docs::reference_page;
+pub(crate) use docs::template;
+pub(crate) use flags::TrainArgs;
+pub(crate) use problem::InvalidRunFile;
 
 /// A run file as it was written. A missing key is `None`, an unknown one is an error.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Args)]
 #[serde(default, deny_unknown_fields)]
-pub struct RunFile {
+pub(crate) struct RunFile {
     /// The models.
     #[command(flatten)]
-    pub model: sections::ModelSection,
+    pub(crate) model: sections::ModelSection,
     /// The rows.
     #[command(flatten)]
-    pub data: sections::DataSection,
+    pub(crate) data: sections::DataSection,
     /// The objective.
     #[command(flatten)]
-    pub loss: sections::LossSection,
+    pub(crate) loss: sections::LossSection,
     /// The loop.
     #[command(flatten)]
-    pub train: sections::TrainSection,
+    pub(crate) train: sections::TrainSection,
     /// Measuring.
     #[command(flatten)]
-    pub eval: sections::EvalSection,
+    pub(crate) eval: sections::EvalSection,
     /// Where and with what.
     #[command(flatten)]
-    pub run: sections::RunSection,
+    pub(crate) run: sections::RunSection,
 }
 
 impl RunFile {
     /// Whether it names neither a model nor data, which asks for the built-in experiment.
-    pub fn names_nothing(&self) -> bool {
+    pub(crate) fn names_nothing(&self) -> bool {
         self.model.base.is_none() && self.data.train.is_none()
     }
 

@@ -4,13 +4,13 @@ use std::{fmt, ops::Range};
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// `section.key`, where it concerns a key.
-    pub key: Option<String>,
+    pub(crate) key: Option<String>,
     /// Where it stands: `run.toml:3:8`, or the flag.
-    pub place: Option<String>,
+    pub(crate) place: Option<String>,
     /// What was found and what was expected.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl Problem {
@@ -39,9 +39,9 @@ impl fmt::Display for Problem {
 
 /// A run that cannot start as it is configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidRunFile {
+pub(crate) struct InvalidRunFile {
     /// At least one.
-    pub problems: Vec<Problem>,
+    pub(crate) problems: Vec<Problem>,
 }
 
 impl std::error::Error for InvalidRunFile {}

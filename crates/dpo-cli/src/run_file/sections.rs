@@ -15,28 +15,28 @@ use super::{
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Args)]
 #[serde(default, deny_unknown_fields)]
 #[command(next_help_heading = "Model")]
-pub struct ModelSection {
+pub(crate) struct ModelSection {
     /// Model to start from: a Hugging Face folder, a hub id such as
     /// HuggingFaceTB/SmolLM2-135M-Instruct, or a .gguf file
     #[arg(long = "model", value_name = "MODEL")]
-    pub base: Option<String>,
+    pub(crate) base: Option<String>,
     /// Reference model, in the same forms; without it, the model to start from is the reference
     ///
     /// Its tokenizer must be the same. Its log-probs are computed once, before training.
     #[arg(long, value_name = "MODEL")]
-    pub reference: Option<String>,
+    pub(crate) reference: Option<String>,
 }
 
 /// `[data]`
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Args)]
 #[serde(default, deny_unknown_fields)]
 #[command(next_help_heading = "Data")]
-pub struct DataSection {
+pub(crate) struct DataSection {
     /// Preference pairs to train on: .jsonl, .json, .jsonl.gz, .jsonl.zst or .parquet files, or a
     /// hub dataset id; as a flag, once for each
     #[arg(long = "data", value_name = "PATH")]
     #[serde(with = "values::sources", skip_serializing_if = "Option::is_none")]
-    pub train: Option<Vec<String>>,
+    pub(crate) train: Option<Vec<String>>,
     /// Held-out pairs, measured before and after training; as a flag, once for each
     ///
     /// Several sets are told apart by name: `eval = { helpful = "a.jsonl", harmless = "b.jsonl" }`
@@ -44,148 +44,148 @@ pub struct DataSection {
     /// file when there are several.
     #[arg(long = "eval-data", value_name = "[NAME=]PATH")]
     #[serde(with = "values::eval_sets", skip_serializing_if = "Option::is_none")]
-    pub eval: Option<Vec<EvalSet>>,
+    pub(crate) eval: Option<Vec<EvalSet>>,
     /// Longest sequence, prompt and completion together, in tokens; 0 for no limit
     #[arg(long, value_name = "TOKENS")]
-    pub max_length: Option<u32>,
+    pub(crate) max_length: Option<u32>,
     /// What becomes of a row that is longer; every such row is counted and reported
     #[arg(long)]
-    pub overlong: Option<Overlong>,
+    pub(crate) overlong: Option<Overlong>,
     /// Names of the columns where they differ from prompt, chosen, rejected, completion, system, weight;
     /// as a flag, once for each
     ///
     /// In a run file: `columns = { chosen = "winner", rejected = "loser" }`.
     #[arg(long = "column", value_name = "ROLE=NAME")]
     #[serde(with = "values::columns", skip_serializing_if = "Option::is_none")]
-    pub columns: Option<Vec<ColumnName>>,
+    pub(crate) columns: Option<Vec<ColumnName>>,
     /// What prompts and completions that are strings are read as; lists of messages are always messages
     #[arg(long)]
-    pub strings: Option<Strings>,
+    pub(crate) strings: Option<Strings>,
     /// What special tokens mean that are written out in a row
     #[arg(long)]
-    pub special_text: Option<SpecialText>,
+    pub(crate) special_text: Option<SpecialText>,
 }
 
 /// `[loss]`
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Args)]
 #[serde(default, deny_unknown_fields)]
 #[command(next_help_heading = "Loss")]
-pub struct LossSection {
+pub(crate) struct LossSection {
     /// Objective; h is the margin, the chosen log-ratio less the rejected one
     #[arg(long = "loss", value_name = "LOSS")]
-    pub kind: Option<LossKind>,
+    pub(crate) kind: Option<LossKind>,
     /// Strength β of the pull towards the reference, above 0; with `sigmoid_norm` the default is 5
     #[arg(long, value_name = "BETA", allow_negative_numbers = true)]
-    pub beta: Option<f64>,
+    pub(crate) beta: Option<f64>,
     /// Share of labels taken to be wrong, from 0 to below 0.5; `sigmoid` only
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
-    pub label_smoothing: Option<f64>,
+    pub(crate) label_smoothing: Option<f64>,
     /// What the margin is made of; `ipo` only
     #[arg(long)]
-    pub ipo_reduction: Option<IpoReduction>,
+    pub(crate) ipo_reduction: Option<IpoReduction>,
 }
 
 /// `[train]`
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Args)]
 #[serde(default, deny_unknown_fields)]
 #[command(next_help_heading = "Training")]
-pub struct TrainSection {
+pub(crate) struct TrainSection {
     /// Highest learning rate; with `sft` the default is 2e-5
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
-    pub learning_rate: Option<f64>,
+    pub(crate) learning_rate: Option<f64>,
     /// How the learning rate falls after warm-up
     #[arg(long)]
-    pub schedule: Option<Schedule>,
+    pub(crate) schedule: Option<Schedule>,
     /// Steps in which the learning rate rises from 0; instead of `warmup_ratio`
     #[arg(long, value_name = "STEPS")]
-    pub warmup_steps: Option<u32>,
+    pub(crate) warmup_steps: Option<u32>,
     /// Share of all steps in which the learning rate rises from 0
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
-    pub warmup_ratio: Option<f64>,
+    pub(crate) warmup_ratio: Option<f64>,
     /// Passes over the data; need not be whole
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    pub epochs: Option<f64>,
+    pub(crate) epochs: Option<f64>,
     /// Optimizer steps to take; instead of `epochs`
     #[arg(long, value_name = "STEPS")]
-    pub max_steps: Option<u32>,
+    pub(crate) max_steps: Option<u32>,
     /// Rows of one optimizer step
     #[arg(long, value_name = "ROWS")]
-    pub batch_size: Option<u32>,
+    pub(crate) batch_size: Option<u32>,
     /// Parts a batch is computed in, to save memory; the gradient is that of the whole batch
     #[arg(long, value_name = "PARTS")]
-    pub accumulate: Option<u32>,
+    pub(crate) accumulate: Option<u32>,
     /// Compute a batch in parts of at most so many tokens; instead of `accumulate`
     ///
     /// A single row that is longer makes a part of its own.
     #[arg(long, value_name = "TOKENS")]
-    pub tokens_per_micro_batch: Option<u32>,
+    pub(crate) tokens_per_micro_batch: Option<u32>,
     /// Decay of the weights in AdamW; norms and biases are left out
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
-    pub weight_decay: Option<f64>,
+    pub(crate) weight_decay: Option<f64>,
     /// Decay of the mean of the gradients in AdamW
     #[arg(long, value_name = "BETA", allow_negative_numbers = true)]
-    pub adam_beta1: Option<f64>,
+    pub(crate) adam_beta1: Option<f64>,
     /// Decay of the mean of the squared gradients in AdamW
     #[arg(long, value_name = "BETA", allow_negative_numbers = true)]
-    pub adam_beta2: Option<f64>,
+    pub(crate) adam_beta2: Option<f64>,
     /// What keeps AdamW from dividing by 0
     #[arg(long, value_name = "EPSILON", allow_negative_numbers = true)]
-    pub adam_epsilon: Option<f64>,
+    pub(crate) adam_epsilon: Option<f64>,
     /// Norm that all gradients together are clipped to; 0 leaves them as they are
     #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
-    pub max_grad_norm: Option<f64>,
+    pub(crate) max_grad_norm: Option<f64>,
     /// Seed of everything random
     #[arg(long, value_name = "N")]
-    pub seed: Option<u32>,
+    pub(crate) seed: Option<u32>,
     /// Order of the rows
     #[arg(long)]
-    pub order: Option<Order>,
+    pub(crate) order: Option<Order>,
     /// What the embedding learns of the pad token where it is read
     #[arg(long)]
-    pub pad_gradient: Option<PadGradient>,
+    pub(crate) pad_gradient: Option<PadGradient>,
 }
 
 /// `[eval]`
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Args)]
 #[serde(default, deny_unknown_fields)]
 #[command(next_help_heading = "Evaluation")]
-pub struct EvalSection {
+pub(crate) struct EvalSection {
     /// Steps between two evaluations; 0 evaluates before the first and after the last step only
     #[arg(long, value_name = "STEPS")]
-    pub eval_every: Option<u32>,
+    pub(crate) eval_every: Option<u32>,
     /// Prompts answered before and after training, to be compared side by side
     #[arg(long, value_name = "N")]
-    pub samples: Option<u32>,
+    pub(crate) samples: Option<u32>,
     /// Longest answer, in tokens
     #[arg(long, value_name = "TOKENS")]
-    pub sample_tokens: Option<u32>,
+    pub(crate) sample_tokens: Option<u32>,
 }
 
 /// `[run]`
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Args)]
 #[serde(default, deny_unknown_fields)]
 #[command(next_help_heading = "Run")]
-pub struct RunSection {
+pub(crate) struct RunSection {
     /// Run directory; without it, runs/<model>-<loss>
     #[arg(long, value_name = "DIR")]
-    pub out: Option<String>,
+    pub(crate) out: Option<String>,
     /// Go on with a run that was stopped: auto takes the last complete checkpoint of the run
     /// directory, if there is one; DIR is a checkpoint or a run directory
     #[arg(long, value_name = "no|auto|DIR")]
-    pub resume: Option<Resume>,
+    pub(crate) resume: Option<Resume>,
     /// What computes
     #[arg(long)]
-    pub backend: Option<Backend>,
+    pub(crate) backend: Option<Backend>,
     /// Threads of the processor; 0 takes one for each core
     #[arg(long, value_name = "N")]
-    pub threads: Option<u32>,
+    pub(crate) threads: Option<u32>,
     /// Steps between two lines of metrics
     #[arg(long, value_name = "STEPS")]
-    pub log_every: Option<u32>,
+    pub(crate) log_every: Option<u32>,
     /// Steps between two checkpoints; 0 keeps none but the one an interrupted run leaves
     #[arg(long, value_name = "STEPS")]
-    pub save_every: Option<u32>,
+    pub(crate) save_every: Option<u32>,
     /// Checkpoints to keep, the newest ones; 0 keeps all
     #[arg(long, value_name = "N")]
-    pub keep_checkpoints: Option<u32>,
+    pub(crate) keep_checkpoints: Option<u32>,
 }

@@ -5,23 +5,23 @@ use std::{collections::BTreeMap, fmt, path::Path, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 /// The roles a column of the data can play, the keys of `data.columns`.
-pub const COLUMN_ROLES: [&str; 6] = ["prompt", "chosen", "rejected", "completion", "system", "weight"];
+pub(crate) const COLUMN_ROLES: [&str; 6] = ["prompt", "chosen", "rejected", "completion", "system", "weight"];
 
 /// An evaluation set: `NAME=SOURCE` or `SOURCE`.
 ///
 /// What stands before the first `=` is a name only if it is made of letters, digits, `_` and `-`,
 /// so that a path with an equals sign can be written `./a=b.jsonl`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EvalSet {
+pub(crate) struct EvalSet {
     /// The name in the metrics (`eval_<name>_loss`), when it was given one.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// A file or the id of a hub dataset.
-    pub source: String,
+    pub(crate) source: String,
 }
 
 impl EvalSet {
     /// The given name, else the file's name up to its first dot.
-    pub fn name_or_stem(&self) -> &str {
+    pub(crate) fn name_or_stem(&self) -> &str {
         let file = || Path::new(&self.source).file_name().and_then(|f| f.to_str());
         let stem = |f: &'_ str| f.find('.').filter(|&at| at > 0).unwrap_or(f.len());
         match &self.name {
@@ -47,17 +47,17 @@ impl FromStr for EvalSet {
 }
 
 /// Whether `name` can stand in a metric's name.
-pub fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
 /// The name a column has in the data: `ROLE=NAME`, as in `chosen=winner`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ColumnName {
+pub(crate) struct ColumnName {
     /// One of [`COLUMN_ROLES`].
-    pub role: String,
+    pub(crate) role: String,
     /// Its name in the files.
-    pub column: String,
+    pub(crate) column: String,
 }
 
 impl FromStr for ColumnName {
@@ -74,7 +74,7 @@ impl FromStr for ColumnName {
 /// Whether and from where a run goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
-pub enum Resume {
+pub(crate) enum Resume {
     /// Start anew; an output directory that already holds a run is refused.
     No,
     /// From the last complete checkpoint of the output directory, if it has one.

@@ -9,7 +9,10 @@ mod reference;
 mod samples;
 mod session;
 
+pub(crate) use outputs::peak_memory_bytes;
+pub(crate) use preview::printable;
 pub(crate) use progress::note;
+pub(crate) use reference::cache_root;
 pub(crate) use session::{Finished, Session, same_tokens};
 
 use std::process::ExitCode;

@@ -22,7 +22,7 @@ impl Reference {
     /// The starting policy itself.
     pub(crate) fn of(model: Decoder, source: &ModelSource) -> Result<Self> {
         let digest = digest(&model, source)?;
-        Ok(Self { model, scope: CacheScope::new(&digest, "f32"), cache: cache_dir()? })
+        Ok(Self { model, scope: CacheScope::new(&digest, "f32"), cache: cache_root()?.join("reference") })
     }
 
     /// Another model, which is gone again when this is.
@@ -68,10 +68,9 @@ pub(crate) fn digest(model: &Decoder, source: &ModelSource) -> Result<String> {
 }
 
 /// `$DPO_CACHE_DIR`, or `dpo` in the user's cache folder.
-fn cache_dir() -> Result<PathBuf> {
+pub(crate) fn cache_root() -> Result<PathBuf> {
     let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let user = || var("XDG_CACHE_HOME").or_else(|| var("HOME").map(|home| home.join(".cache")));
     let base = var("DPO_CACHE_DIR").or_else(|| user().map(|dir| dir.join("dpo")));
-    let base = base.context("no place for the cache of reference log-probs; set DPO_CACHE_DIR")?;
-    Ok(base.join("reference"))
+    base.context("no place for the cache; set DPO_CACHE_DIR")
 }

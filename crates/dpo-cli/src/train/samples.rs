@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use dpo_data::TextEncoder;
-use dpo_model::Decoder;
+use dpo_model::{Decoder, GenerateConfig, Sampling, generate::Next};
 use dpo_train::{Evaluation, TrainData, write_atomically};
 use serde_json::json;
 
@@ -26,16 +26,28 @@ pub(crate) fn prompts(data: &TrainData, n: usize) -> Vec<Vec<u32>> {
 }
 
 /// Answers prompts greedily.
-pub(crate) struct Sampler {}
+pub(crate) struct Sampler {
+    config: GenerateConfig,
+}
 
 impl Sampler {
-    pub(crate) fn new(_source: &ModelSource, _max_new_tokens: usize) -> Self {
-        Self {}
+    pub(crate) fn new(source: &ModelSource, max_new_tokens: usize) -> Self {
+        let config = GenerateConfig {
+            max_new_tokens,
+            sampling: Sampling::Greedy,
+            stop_ids: source.stop_ids(),
+            ..GenerateConfig::default()
+        };
+        Self { config }
     }
 
     /// One answer a prompt, as token ids.
-    pub(crate) fn answer(&self, _model: &Decoder, prompts: &[Vec<u32>]) -> Result<Vec<Vec<u32>>> {
-        Ok(prompts.to_vec())
+    pub(crate) fn answer(&self, model: &Decoder, prompts: &[Vec<u32>]) -> Result<Vec<Vec<u32>>> {
+        if prompts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let generations = model.generate(prompts, &self.config, |_| Next::Continue)?;
+        Ok(generations.into_iter().map(|generation| generation.tokens).collect())
     }
 }
 

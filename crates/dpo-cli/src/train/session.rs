@@ -252,7 +252,9 @@ impl Session {
             Some(other) => Reference::load(other, &self.device)?,
             None => Reference::of(policy.clone(), &self.source)?,
         };
-        let train = reference.logps("the training rows", &self.train.trees)?;
+        let used = self.trainer.rows_used(self.train.trees.len());
+        let trees: Vec<TokenTree> = used.iter().map(|&row_idx| self.train.trees[row_idx].clone()).collect();
+        let train = reference.logps("the training rows", &trees)?.placed(self.train.trees.len(), &used);
         let mut eval_sets = Vec::new();
         for (name, trees) in eval_trees() {
             let what = if name.is_empty() { "the held-out rows".to_owned() } else { name.clone() };

@@ -12,7 +12,7 @@ const LANES: usize = 16;
 
 /// The numbers of a step, rounded as burn rounds scalars, so that the bits are those of the portable body.
 #[derive(Clone, Copy)]
-struct Numbers {
+pub(super) struct Numbers {
     grad_scale: f32,
     beta1: f32,
     one_less_beta1: f32,

@@ -3,6 +3,9 @@
 //! Work is cut into pieces whose size does not depend on the number of threads, and every sum has a fixed order, so
 //! results are the same bits however many threads there are.
 
+// The bodies that `simd!` compiles must be inlined into functions with the features they are compiled for.
+#![allow(clippy::inline_always)]
+
 mod adamw;
 mod attention;
 mod attention_backward;

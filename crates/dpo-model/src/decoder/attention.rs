@@ -41,8 +41,9 @@ impl Attention {
         init: &mut Init<impl FnMut(&str, &[usize]) -> Result<Vec<f32>, E>>,
     ) -> Result<Self, E> {
         let &DecoderConfig { d_model, n_heads, n_kv_heads, head_dim, .. } = config;
-        let mut projection =
-            |part: &str, shape| Projection::new(&format!("{name}.{part}"), shape, config.attention_bias, init);
+        let mut projection = |part: &str, shape| {
+            Projection::new(&format!("{name}.{part}"), shape, config.attention_bias, init)
+        };
         Ok(Self {
             q_proj: projection("q_proj", [n_heads * head_dim, d_model])?,
             k_proj: projection("k_proj", [n_kv_heads * head_dim, d_model])?,

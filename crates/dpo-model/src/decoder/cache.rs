@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::input::int_tensor;
+use super::input::index_tensor;
 use crate::DecoderConfig;
 
 /// Slots for new tokens that are there from the start; more are added when these are used up.
@@ -93,7 +93,7 @@ impl KvCache {
         Some(Tensor::from_data(TensorData::new(values, shape), &self.device))
     }
 
-    /// Forgets all rows but these, in this order, and slots that none of them uses.
+    /// Makes these its rows, each as often as it is named, and forgets the others and slots that none of them uses.
     pub(crate) fn keep(&mut self, rows: &[usize]) {
         self.starts = rows.iter().map(|row| self.starts[*row]).collect();
         let unused = self.starts.iter().copied().min().unwrap_or(0);
@@ -101,7 +101,7 @@ impl KvCache {
         self.len -= unused;
         self.capacity -= unused;
         self.max_len -= unused;
-        let kept = int_tensor(&rows.iter().map(|row| *row as u32).collect::<Vec<_>>(), &self.device);
+        let kept = index_tensor(rows, &self.device);
         self.map_layers(|past| {
             let past = if unused == 0 { past } else { past.slice_dim(1, unused..) };
             past.select(0, kept.clone())

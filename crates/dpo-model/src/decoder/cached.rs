@@ -9,7 +9,7 @@ use super::{
     Decoder, PackedInput,
     block::Block,
     cache::{Fill, KvCache, LayerCache},
-    input::int_tensor,
+    input::{index_tensor, int_tensor},
     rotary::RotaryAngles,
 };
 
@@ -19,12 +19,20 @@ const PREFILL_TOKENS: usize = 4096;
 impl Decoder {
     /// Reads prompts, none of them empty, and gives the scores of the token after each, `[batch, vocab_size]`.
     ///
-    /// The cache has room for `max_new` tokens more. It is fastest when prompts of one length follow each other.
+    /// The cache has room for `max_new` tokens more. Equal neighbours are read once, and neighbours of one length are
+    /// written to the cache at once.
     pub(crate) fn prefill(&self, prompts: &[&[u32]], max_new: usize) -> (Tensor<2>, KvCache) {
-        let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.len()).collect();
+        let mut unique = prompts.to_vec();
+        unique.dedup();
+        let lengths: Vec<usize> = unique.iter().map(|prompt| prompt.len()).collect();
         let mut cache = KvCache::new(&self.config, &self.device(), &lengths, max_new);
-        let last = groups(&lengths).into_iter().map(|rows| self.prefill_rows(prompts, rows, &mut cache));
-        let last = Tensor::cat(last.collect(), 0);
+        let last = groups(&lengths).into_iter().map(|rows| self.prefill_rows(&unique, rows, &mut cache));
+        let mut last = Tensor::cat(last.collect(), 0);
+        if unique.len() < prompts.len() {
+            let row_of: Vec<usize> = rows_of_equals(prompts);
+            cache.keep(&row_of);
+            last = last.select(0, index_tensor(&row_of, &self.device()));
+        }
         (self.head_logits(self.norm.forward(last)), cache)
     }
 
@@ -37,9 +45,8 @@ impl Decoder {
         let mut x = self.embed_tokens.lookup(input.ids(), None);
         let layers = std::mem::take(&mut cache.layers);
         let layers = layers.into_iter().zip(&self.layers).map(|(past, layer)| {
-            let (y, past) = layer.prefill(x.clone(), &angles, &input, |key, value| {
-                past.fill(key, value, &fills, end)
-            });
+            let (y, past) =
+                layer.prefill(x.clone(), &angles, &input, |key, value| past.fill(key, value, &fills, end));
             x = y;
             past
         });
@@ -127,6 +134,12 @@ fn groups(lengths: &[usize]) -> Vec<Range<usize>> {
     groups
 }
 
+/// The row of each prompt when equal neighbours share one.
+fn rows_of_equals(prompts: &[&[u32]]) -> Vec<usize> {
+    let runs = prompts.chunk_by(|a, b| a == b).enumerate();
+    runs.flat_map(|(row, run)| std::iter::repeat_n(row, run.len())).collect()
+}
+
 /// Where the keys of these prompts go: one entry for neighbours of the same length.
 fn fills(prompts: &[&[u32]], rows: Range<usize>) -> Vec<Fill> {
     let (mut row, mut token) = (rows.start, 0);
@@ -151,6 +164,12 @@ mod tests {
         let fill = |tokens, rows, len| Fill { tokens, rows, len };
         assert_eq!(fills(&prompts, 0..4), [fill(0..4, 0..2, 2), fill(4..7, 2..3, 3), fill(7..9, 3..4, 2)]);
         assert_eq!(fills(&prompts, 1..3), [fill(0..2, 1..2, 2), fill(2..5, 2..3, 3)]);
+    }
+
+    #[test]
+    fn equal_neighbours_share_a_row() {
+        let prompts: [&[u32]; 5] = [&[1], &[1], &[2, 3], &[1], &[1]];
+        assert_eq!(rows_of_equals(&prompts), [0, 0, 1, 2, 2]);
     }
 
     #[test]

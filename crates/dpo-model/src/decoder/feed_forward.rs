@@ -21,7 +21,8 @@ impl FeedForward {
         init: &mut Init<impl FnMut(&str, &[usize]) -> Result<Vec<f32>, E>>,
     ) -> Result<Self, E> {
         let (wide, narrow) = (config.d_ff, config.d_model);
-        let mut projection = |part: &str, shape| Projection::new(&format!("{name}.{part}"), shape, config.mlp_bias, init);
+        let mut projection =
+            |part: &str, shape| Projection::new(&format!("{name}.{part}"), shape, config.mlp_bias, init);
         Ok(Self {
             gate_proj: projection("gate_proj", [wide, narrow])?,
             up_proj: projection("up_proj", [wide, narrow])?,

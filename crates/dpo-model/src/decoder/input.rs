@@ -90,3 +90,7 @@ pub(super) fn int_tensor(values: &[u32], device: &Device) -> Tensor<1, Int> {
     let n = values.len();
     Tensor::from_data(TensorData::new(values, [n]), device)
 }
+
+pub(super) fn index_tensor(values: &[usize], device: &Device) -> Tensor<1, Int> {
+    int_tensor(&values.iter().map(|value| *value as u32).collect::<Vec<_>>(), device)
+}

@@ -21,7 +21,9 @@ impl RotaryAngles {
         let table = |part: fn(f32) -> f32| {
             let values: Vec<f32> = positions
                 .iter()
-                .flat_map(|position| frequencies.inv_freq.iter().map(move |freq| part(*position as f32 * freq)))
+                .flat_map(|position| {
+                    frequencies.inv_freq.iter().map(move |freq| part(*position as f32 * freq))
+                })
                 .map(|value| value * frequencies.attention_scaling)
                 .collect();
             Tensor::from_data(TensorData::new(values, shape), device)

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-use super::{Finish, GenerateConfig, Generation, NewToken, Next, Sampling, plan::Job, random::SplitMix64, sampler};
+use super::{
+    Finish, GenerateConfig, Generation, NewToken, Next, Sampling, plan::Job, random::SplitMix64, sampler,
+};
 use crate::{Decoder, ModelError};
 
 /// A sequence that is being generated.
@@ -26,7 +28,7 @@ impl<'a> Sequence<'a> {
             Sampling::Greedy => 0,
             Sampling::Sample(sample) => sample.seed,
         };
-        let is_penalised = config.repetition_penalty != 1.0;
+        let is_penalised = (config.repetition_penalty - 1.0).abs() > 0.0;
         Self {
             prompt,
             job,
@@ -38,9 +40,10 @@ impl<'a> Sequence<'a> {
     }
 
     /// Adds a token and decides whether it is the last.
-    fn push(&mut self, token: u32, config: &GenerateConfig, on_token: &mut impl FnMut(NewToken) -> Next) {
+    fn push(&mut self, token: u32, config: &GenerateConfig, on_token: &impl Fn(NewToken) -> Next) {
         self.tokens.push(token);
         if !self.seen.is_empty() {
+            // There is a prompt, so it is empty only where nothing is penalised.
             self.seen.insert(token);
         }
         self.finish = match () {
@@ -55,14 +58,17 @@ impl<'a> Sequence<'a> {
     }
 }
 
-/// Generates all of `rows` and puts the results into `generations`.
+/// The result of one sequence.
+pub(super) type Done = (usize, Generation);
+
+/// Generates all of `rows`.
 pub(super) fn run(
     model: &Decoder,
     mut rows: Vec<Sequence>,
     config: &GenerateConfig,
-    on_token: &mut impl FnMut(NewToken) -> Next,
-    generations: &mut [Generation],
-) -> Result<(), ModelError> {
+    on_token: &impl Fn(NewToken) -> Next,
+) -> Result<Vec<Done>, ModelError> {
+    let mut done = Vec::with_capacity(rows.len());
     let prompts: Vec<&[u32]> = rows.iter().map(|row| row.prompt).collect();
     let room = rows.iter().map(|row| row.job.room).max().unwrap_or(0);
     let (mut logits, mut cache) = model.prefill(&prompts, room);
@@ -82,25 +88,29 @@ pub(super) fn run(
         if 4 * live.len() <= 3 * rows.len() {
             cache.keep(&live);
             next = live.iter().map(|row| next[*row]).collect();
-            retire(&mut rows, generations);
+            retire(&mut rows, &mut done);
         }
         logits = model.decode_step(&next, &mut cache);
     }
-    retire(&mut rows, generations);
-    Ok(())
+    retire(&mut rows, &mut done);
+    Ok(done)
 }
 
 /// Moves finished sequences to the results.
-fn retire(rows: &mut Vec<Sequence>, generations: &mut [Generation]) {
+fn retire(rows: &mut Vec<Sequence>, done: &mut Vec<Done>) {
     rows.retain_mut(|row| {
         let Some(finish) = row.finish else { return true };
-        generations[row.job.sequence] = Generation { tokens: std::mem::take(&mut row.tokens), finish };
+        done.push((row.job.sequence, Generation { tokens: std::mem::take(&mut row.tokens), finish }));
         false
     });
 }
 
 /// A token for every row from its scores, `[rows, vocab_size]`; any for a finished row.
-fn pick_all(logits: Tensor<2>, rows: &mut [Sequence], config: &GenerateConfig) -> Result<Vec<u32>, ModelError> {
+fn pick_all(
+    logits: Tensor<2>,
+    rows: &mut [Sequence],
+    config: &GenerateConfig,
+) -> Result<Vec<u32>, ModelError> {
     let [_, vocab] = logits.dims();
     let data = logits.into_data().convert::<f32>();
     let logits = data.as_slice::<f32>().expect("converted to f32");

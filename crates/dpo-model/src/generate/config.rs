@@ -22,6 +22,9 @@ pub struct GenerateConfig {
     ///
     /// Bounds the cache, which is `2 · n_layers · n_kv_heads · head_dim` numbers a token.
     pub max_batch_tokens: NonZeroUsize,
+    /// Most batches at the same time, each on a thread of its own and with a cache of its own. More than one make use of a processor's cores,
+    /// above all with small models; on a GPU they gain little.
+    pub max_workers: NonZeroUsize,
 }
 
 impl Default for GenerateConfig {
@@ -32,8 +35,9 @@ impl Default for GenerateConfig {
             sampling: Sampling::Greedy,
             repetition_penalty: 1.0,
             stop_ids: Vec::new(),
-            max_batch: number(64),
+            max_batch: number(128),
             max_batch_tokens: number(65_536),
+            max_workers: number(1),
         }
     }
 }
@@ -93,10 +97,7 @@ impl SampleConfig {
 }
 
 fn above_0(setting: &'static str, value: f64) -> Result<(), ModelError> {
-    match value.is_finite() && value > 0.0 {
-        true => Ok(()),
-        false => Err(wrong(setting, value, "a number above 0")),
-    }
+    if value.is_finite() && value > 0.0 { Ok(()) } else { Err(wrong(setting, value, "a number above 0")) }
 }
 
 fn wrong(setting: &'static str, found: f64, expected: &'static str) -> ModelError {

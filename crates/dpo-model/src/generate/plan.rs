@@ -13,8 +13,8 @@ pub(super) struct Job {
     pub(super) room: usize,
 }
 
-/// Batches within the limits of `config`, at least one sequence each, prompts of similar length together: the shorter
-/// ones of a batch waste the slots that the longest one needs.
+/// Batches within the limits of `config`, at least one sequence each, prompts of similar length together, since the
+/// shorter ones of a batch waste the slots that the longest one needs, and equal prompts side by side.
 ///
 /// A sequence never outgrows `longest`; prompts that leave no room are left out.
 pub(super) fn batches(prompts: &[Vec<u32>], config: &GenerateConfig, longest: usize) -> Vec<Vec<Job>> {
@@ -23,7 +23,7 @@ pub(super) fn batches(prompts: &[Vec<u32>], config: &GenerateConfig, longest: us
         Job { sequence, len, room: config.max_new_tokens.min(longest.saturating_sub(len)) }
     };
     let mut jobs: Vec<Job> = prompts.iter().enumerate().map(job).filter(|job| job.room > 0).collect();
-    jobs.sort_by_key(|job| job.len);
+    jobs.sort_by_key(|job| (job.len, &prompts[job.sequence]));
     let mut batches: Vec<Vec<Job>> = Vec::new();
     for job in jobs {
         match batches.last_mut() {
@@ -63,7 +63,10 @@ mod tests {
             ..GenerateConfig::default()
         };
         assert_eq!(lengths(&batches(&prompts, &limits(4, 1000), 99)), [vec![2, 2, 2, 3], vec![7, 9]]);
-        assert_eq!(lengths(&batches(&prompts, &limits(9, 26), 99)), [vec![2, 2], vec![2, 3], vec![7], vec![9]]);
+        assert_eq!(
+            lengths(&batches(&prompts, &limits(9, 26), 99)),
+            [vec![2, 2], vec![2, 3], vec![7], vec![9]]
+        );
         assert_eq!(lengths(&batches(&prompts, &limits(9, 1), 99)), [[2], [2], [2], [3], [7], [9]]);
     }
 

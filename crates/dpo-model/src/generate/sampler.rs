@@ -2,7 +2,6 @@
 //!
 //! Order and meaning of the settings are those of transformers: repetition penalty, temperature, top-k, top-p, min-p.
 
-use std::cmp::Ordering;
 use std::num::NonZeroUsize;
 
 use super::{GenerateConfig, SampleConfig, Sampling, random::SplitMix64};
@@ -12,15 +11,15 @@ use super::{GenerateConfig, SampleConfig, Sampling, random::SplitMix64};
 pub(super) struct Scratch {
     logits: Vec<f32>,
     candidates: Vec<Candidate>,
-    weights: Vec<f32>,
+    ranks: Vec<u64>,
 }
 
 /// A token that may be drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Candidate {
-    pub(super) id: u32,
+struct Candidate {
+    id: u32,
     /// Its probability over that of the likeliest token.
-    pub(super) weight: f32,
+    weight: f32,
 }
 
 /// Picks a token; `None` when a score is not a number or the best is infinite.
@@ -84,17 +83,18 @@ fn argmax(logits: &[f32]) -> Option<usize> {
 
 /// Leaves in `scratch.candidates` what may be drawn.
 fn candidates(logits: &[f32], max: f32, sample: &SampleConfig, scratch: &mut Scratch) {
-    let Scratch { candidates, weights, .. } = scratch;
+    let Scratch { candidates, ranks, .. } = scratch;
     // Differences first, so that no temperature makes infinity minus infinity of them.
-    let temperature = (sample.temperature as f32).max(f32::MIN_POSITIVE);
-    let weigh = |(id, score): (usize, &f32)| Candidate { id: id as u32, weight: ((score - max) / temperature).exp() };
+    let temperature = (sample.temperature as f32).clamp(f32::MIN_POSITIVE, f32::MAX);
+    let weigh =
+        |(id, score): (usize, &f32)| Candidate { id: id as u32, weight: ((score - max) / temperature).exp() };
     candidates.clear();
     candidates.extend(logits.iter().enumerate().map(weigh));
     if let Some(k) = sample.top_k {
-        keep_top_k(candidates, k, weights);
+        keep_top_k(candidates, k, ranks);
     }
     if sample.top_p < 1.0 {
-        keep_top_p(candidates, sample.top_p);
+        keep_top_p(candidates, sample.top_p, ranks);
     }
     if sample.min_p > 0.0 {
         // The likeliest token has weight 1 and always stays.
@@ -103,43 +103,62 @@ fn candidates(logits: &[f32], max: f32, sample: &SampleConfig, scratch: &mut Scr
 }
 
 /// The `k` likeliest, and those as likely as the last of them.
-fn keep_top_k(candidates: &mut Vec<Candidate>, k: NonZeroUsize, weights: &mut Vec<f32>) {
+fn keep_top_k(candidates: &mut Vec<Candidate>, k: NonZeroUsize, ranks: &mut Vec<u64>) {
     if k.get() >= candidates.len() {
         return;
     }
-    weights.clear();
-    weights.extend(candidates.iter().map(|candidate| candidate.weight));
-    let (_, least, _) = weights.select_nth_unstable_by(k.get() - 1, |a, b| b.total_cmp(a));
-    candidates.retain(|candidate| candidate.weight >= *least);
+    ranks.clear();
+    ranks.extend(candidates.iter().map(|candidate| candidate.rank()));
+    let least = weight_of(*ranks.select_nth_unstable(k.get() - 1).1);
+    candidates.retain(|candidate| candidate.weight >= least);
 }
 
 /// The likeliest ones until they reach `top_p` together, the likeliest first.
-///
-/// A few are sorted at a time: that is usually enough, and sorting a whole vocabulary is slow.
-fn keep_top_p(candidates: &mut Vec<Candidate>, top_p: f64) {
+fn keep_top_p(candidates: &mut Vec<Candidate>, top_p: f64, ranks: &mut Vec<u64>) {
     let wanted = top_p * total(candidates);
-    let (mut sorted, mut mass, mut step) = (0, 0.0, 64);
-    while sorted < candidates.len() {
-        let rest = &mut candidates[sorted..];
-        let n = step.min(rest.len());
-        if n < rest.len() {
-            rest.select_nth_unstable_by(n, likelier_first);
+    ranks.clear();
+    ranks.extend(candidates.iter().map(|candidate| candidate.rank()));
+    let last = last_to_reach(wanted, ranks);
+    candidates.retain(|candidate| candidate.rank() <= last);
+}
+
+/// The rank with which the ranks up to it first weigh `wanted`.
+///
+/// Halves the ranks instead of sorting them all, which is slow for a whole vocabulary.
+fn last_to_reach(mut wanted: f64, mut ranks: &mut [u64]) -> u64 {
+    while ranks.len() > 32 {
+        let half = ranks.len() / 2;
+        ranks.select_nth_unstable(half);
+        let (likelier, rest) = { ranks }.split_at_mut(half);
+        let mass: f64 = likelier.iter().map(|rank| f64::from(weight_of(*rank))).sum();
+        if mass >= wanted {
+            ranks = likelier;
+        } else {
+            wanted -= mass;
+            ranks = rest;
         }
-        rest[..n].sort_unstable_by(likelier_first);
-        for (place, candidate) in rest[..n].iter().enumerate() {
-            if mass >= wanted {
-                candidates.truncate(sorted + place);
-                return;
-            }
-            mass += f64::from(candidate.weight);
+    }
+    ranks.sort_unstable();
+    let mut last = 0;
+    for rank in ranks {
+        last = *rank;
+        wanted -= f64::from(weight_of(last));
+        if wanted <= 0.0 {
+            break;
         }
-        (sorted, step) = (sorted + n, 4 * step);
+    }
+    last
+}
+
+impl Candidate {
+    /// Orders candidates, the likeliest first, equal ones by id: the bits of numbers from 0 up are ordered as they are.
+    fn rank(self) -> u64 {
+        u64::from(!self.weight.to_bits()) << 32 | u64::from(self.id)
     }
 }
 
-/// By weight, equal ones by id.
-fn likelier_first(a: &Candidate, b: &Candidate) -> Ordering {
-    b.weight.total_cmp(&a.weight).then(a.id.cmp(&b.id))
+fn weight_of(rank: u64) -> f32 {
+    f32::from_bits(!((rank >> 32) as u32))
 }
 
 fn total(candidates: &[Candidate]) -> f64 {

@@ -1,0 +1,87 @@
+use burn::backend::Flex;
+
+use super::*;
+use crate::{FusedPrimitives, backend::Rotation, portable};
+
+const SIZES: [[usize; 2]; 7] = [[1, 2], [2, 16], [15, 6], [17, 64], [33, 10], [100, 190], [0, 4]];
+
+#[test]
+fn swiglu_agrees_with_the_portable_body_in_f64() {
+    for dims in SIZES {
+        let scaled = |seed| matrix(&numbers(dims[0] * dims[1], seed).iter().map(|x| 9.0 * x).collect::<Vec<_>>(), dims);
+        let [gate, up, grad] = [1, 2, 3].map(scaled);
+        let found = Flex::swiglu_forward(gate.clone(), up.clone());
+        assert_close(&found, &portable::swiglu::forward::<Flex>(wide(&gate), wide(&up)), 1e-6, "output");
+        let (dgate, dup) = Flex::swiglu_backward(gate.clone(), up.clone(), grad.clone());
+        let expected = portable::swiglu::backward::<Flex>(wide(&gate), wide(&up), wide(&grad));
+        assert_close(&dgate, &expected.0, 1e-6, "dgate");
+        assert_close(&dup, &expected.1, 1e-6, "dup");
+    }
+}
+
+/// `silu(−200) = −200·e⁻²⁰⁰`, below the smallest number; `silu(200) = 200`; the slopes there are 0 and 1.
+#[test]
+fn swiglu_is_right_far_from_0() {
+    let gate = matrix(&[-200.0, 200.0, f32::NAN, 1.0], [1, 4]);
+    let ones = matrix(&[1.0; 4], [1, 4]);
+    let output = floats(&Flex::swiglu_forward(gate.clone(), ones.clone()));
+    assert_eq!((output[0].abs(), output[1]), (0.0, 200.0));
+    assert!(output[2].is_nan() && output[3].is_finite());
+    let (dgate, _) = Flex::swiglu_backward(gate, ones.clone(), ones);
+    assert_eq!((floats(&dgate)[0].abs(), floats(&dgate)[1]), (0.0, 1.0));
+}
+
+#[test]
+fn rms_norm_agrees_with_the_portable_body_in_f64() {
+    for dims in SIZES {
+        let (x, grad) = (random(dims, 1), random(dims, 2));
+        let weight = vector(&numbers(dims[1], 3));
+        let (output, inv_rms) = Flex::rms_norm_forward(x.clone(), weight.clone(), 1e-5);
+        let expected = portable::norm::forward::<Flex>(wide(&x), wide(&weight), 1e-5);
+        assert_close(&output, &expected.0, 1e-6, "output");
+        assert_close(&inv_rms, &expected.1, 1e-6, "1/rms");
+        let (dx, dweight) = Flex::rms_norm_backward(x.clone(), weight.clone(), inv_rms, grad.clone());
+        let expected = portable::norm::backward::<Flex>(wide(&x), wide(&weight), expected.1, wide(&grad));
+        assert_close(&dx, &expected.0, 2e-6, "dx");
+        assert_close(&dweight, &expected.1, 2e-6, "dweight");
+    }
+}
+
+#[test]
+fn rotary_agrees_with_the_portable_body_in_f64() {
+    for (n, n_heads, half) in [(1, 1, 1), (2, 3, 8), (17, 9, 32), (33, 2, 5)] {
+        let x = random([n, n_heads * 2 * half], 1);
+        let angles = numbers(n * half, 2);
+        let cos = matrix(&angles.iter().map(|a| a.cos()).collect::<Vec<_>>(), [n, half]);
+        let sin = matrix(&angles.iter().map(|a| a.sin()).collect::<Vec<_>>(), [n, half]);
+        for direction in [Rotation::Forward, Rotation::Backward] {
+            let found = Flex::rotate(x.clone(), cos.clone(), sin.clone(), direction);
+            let expected = portable::rotary::rotate::<Flex>(wide(&x), wide(&cos), wide(&sin), direction);
+            assert_close(&found, &expected, 1e-6, "rotated");
+        }
+    }
+}
+
+#[test]
+fn threads_change_nothing() {
+    let dims = [100, 190];
+    let [x, y, grad] = [1, 2, 3].map(|seed| random(dims, seed));
+    let weight = vector(&numbers(dims[1], 4));
+    assert_same_on_any_number_of_threads(|| {
+        let (output, inv_rms) = Flex::rms_norm_forward(x.clone(), weight.clone(), 1e-5);
+        let (dx, dweight) = Flex::rms_norm_backward(x.clone(), weight.clone(), inv_rms, grad.clone());
+        let (dgate, dup) = Flex::swiglu_backward(x.clone(), y.clone(), grad.clone());
+        vec![output, dx, dweight, dgate, dup]
+    });
+}
+
+/// A transposed and a broadcast tensor are read by their layout.
+#[test]
+fn a_view_is_read_by_its_layout() {
+    let x = random([6, 4], 1);
+    let turned = Flex::float_transpose(x.clone());
+    let copied = turned.to_contiguous();
+    let up = Flex::float_expand(random([1, 6], 2), burn::tensor::Shape::new([4, 6]));
+    let found = Flex::swiglu_forward(turned, up.clone());
+    assert_eq!(bits(&found), bits(&Flex::swiglu_forward(copied, up.to_contiguous())));
+}

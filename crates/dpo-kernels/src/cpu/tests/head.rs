@@ -1,0 +1,134 @@
+use burn::backend::Flex;
+
+use super::*;
+use crate::{FusedPrimitives, backend::LogpsSaved, portable};
+
+struct Case {
+    hidden: FlexTensor,
+    head: FlexTensor,
+    targets: Vec<i32>,
+    grad: FlexTensor,
+}
+
+fn case(n: usize, d_model: usize, vocab: usize) -> Case {
+    Case {
+        hidden: random([n, d_model], 1),
+        head: random([vocab, d_model], 2),
+        targets: (0..n).map(|row| (row * 7919 % vocab) as i32).collect(),
+        grad: vector(&numbers(n, 3)),
+    }
+}
+
+impl Case {
+    fn run(&self) -> Vec<FlexTensor> {
+        let targets = ids(&self.targets);
+        let (logps, log_sum_exp) = Flex::logps_forward(self.hidden.clone(), self.head.clone(), targets.clone());
+        let saved = LogpsSaved {
+            hidden: self.hidden.clone(),
+            head: self.head.clone(),
+            targets,
+            log_sum_exp: log_sum_exp.clone(),
+        };
+        let grads = Flex::logps_backward(saved, self.grad.clone(), [true, true]);
+        [logps, log_sum_exp].into_iter().chain(grads.map(Option::unwrap)).collect()
+    }
+
+    fn expected(&self) -> Vec<FlexTensor> {
+        let (hidden, head, targets) = (wide(&self.hidden), wide(&self.head), ids(&self.targets));
+        let (logps, log_sum_exp) =
+            portable::logps::forward::<Flex>(hidden.clone(), head.clone(), targets.clone());
+        let saved = LogpsSaved { hidden, head, targets, log_sum_exp: log_sum_exp.clone() };
+        let grads = portable::logps::backward::<Flex>(saved, wide(&self.grad), [true, true]);
+        [logps, log_sum_exp].into_iter().chain(grads.map(Option::unwrap)).collect()
+    }
+}
+
+const NAMES: [&str; 4] = ["logps", "log-sum-exp", "gradient of hidden", "gradient of head"];
+
+/// Odd sizes; more rows than a tile has; vocabularies of one range and of several.
+#[test]
+fn agrees_with_the_portable_body_in_f64() {
+    let sizes = [(1, 3, 2), (2, 16, 5), (15, 8, 64), (17, 24, 65), (33, 33, 300), (130, 40, 257), (300, 9, 1000)];
+    for (n, d_model, vocab) in sizes {
+        let case = case(n, d_model, vocab);
+        for ((found, expected), name) in case.run().iter().zip(&case.expected()).zip(NAMES) {
+            assert_close(found, expected, 3e-6, &format!("{name}, {n} rows, width {d_model}, {vocab} words"));
+        }
+    }
+}
+
+/// Alone, among 2, 7 or 130, at any place: a row's log-probability and gradient are the same bits.
+#[test]
+fn a_row_does_not_depend_on_the_others() {
+    for vocab in [40, 64, 129, 300] {
+        let all = case(300, 576, vocab);
+        let expected = all.run();
+        for range in [0..1, 5..6, 299..300, 0..2, 3..10, 150..280] {
+            let part = Case {
+                hidden: rows(&all.hidden, range.clone()),
+                head: all.head.clone(),
+                targets: all.targets[range.clone()].to_vec(),
+                grad: rows(&all.grad, range.clone()),
+            };
+            for ((found, expected), name) in part.run().iter().zip(&expected).zip(NAMES).take(3) {
+                assert_eq!(bits(found), bits(&rows(expected, range.clone())), "{name} of {range:?}, {vocab} words");
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_change_nothing() {
+    let case = case(270, 48, 1500);
+    assert_same_on_any_number_of_threads(|| case.run());
+}
+
+/// Only what is asked for is computed, and it is the same.
+#[test]
+fn a_frozen_head_has_no_gradient() {
+    let case = case(20, 16, 200);
+    let [_, log_sum_exp, dhidden, _]: [FlexTensor; 4] = case.run().try_into().unwrap();
+    let saved = LogpsSaved {
+        hidden: case.hidden.clone(),
+        head: case.head.clone(),
+        targets: ids(&case.targets),
+        log_sum_exp,
+    };
+    let [found, none] = Flex::logps_backward(saved, case.grad.clone(), [true, false]);
+    assert_eq!(bits(&found.unwrap()), bits(&dhidden));
+    assert!(none.is_none());
+}
+
+/// Logits of ±1,000: the most likely word costs 0, the least likely 2,000, and no exponential overflows.
+#[test]
+fn large_logits_stay_finite() {
+    let (hidden, head) = (matrix(&[1000.0, 1000.0], [2, 1]), matrix(&[1.0, -1.0], [2, 1]));
+    let (logps, _) = Flex::logps_forward(hidden, head, ids(&[0, 1]));
+    assert_eq!(floats(&logps), [0.0, -2000.0]);
+}
+
+#[test]
+fn nan_stays_in_its_row() {
+    let mut values = numbers(20 * 8, 1);
+    values[8 * 4 + 3] = f32::NAN;
+    let case = Case { hidden: matrix(&values, [20, 8]), ..case(20, 8, 300) };
+    let [logps, _, dhidden, _]: [FlexTensor; 4] = case.run().try_into().unwrap();
+    let nan_rows = |values: Vec<f32>, width: usize| -> Vec<usize> {
+        values.chunks(width).enumerate().filter(|(_, row)| row.iter().any(|x| x.is_nan())).map(|(i, _)| i).collect()
+    };
+    assert_eq!(nan_rows(floats(&logps), 1), [4]);
+    assert_eq!(nan_rows(floats(&dhidden), 8), [4]);
+}
+
+#[test]
+#[should_panic(expected = "target 5 is not in a vocabulary of 5")]
+fn a_target_outside_the_vocabulary_is_refused() {
+    Flex::logps_forward(random([1, 4], 1), random([5, 4], 2), ids(&[5]));
+}
+
+#[test]
+fn no_rows_give_no_logps() {
+    let none = case(0, 4, 10);
+    assert_eq!(floats(&none.run()[0]), [0.0; 0]);
+    assert_eq!(floats(&none.run()[3]), [0.0; 40]);
+}

@@ -1,0 +1,82 @@
+//! Each body against the portable one in f64, on the same backend.
+#![allow(clippy::unwrap_used)]
+
+mod attention;
+mod elementwise;
+mod head;
+mod optimizer;
+
+use burn::{
+    backend::{
+        Flex,
+        flex::{FlexDevice, FlexTensor},
+        ops::{FloatTensorOps, IntTensorOps},
+    },
+    tensor::{DType, TensorData},
+};
+
+/// Numbers between −1 and 1, the same each time (a linear congruential generator).
+pub(super) fn numbers(n: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(1);
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..n).map(|_| next()).collect()
+}
+
+pub(super) fn matrix(values: &[f32], dims: [usize; 2]) -> FlexTensor {
+    Flex::float_from_data(TensorData::new(values.to_vec(), dims), &FlexDevice)
+}
+
+pub(super) fn random(dims: [usize; 2], seed: u64) -> FlexTensor {
+    matrix(&numbers(dims[0] * dims[1], seed), dims)
+}
+
+pub(super) fn vector(values: &[f32]) -> FlexTensor {
+    Flex::float_from_data(TensorData::new(values.to_vec(), [values.len()]), &FlexDevice)
+}
+
+pub(super) fn ids(values: &[i32]) -> FlexTensor {
+    Flex::int_from_data(TensorData::new(values.to_vec(), [values.len()]), &FlexDevice)
+}
+
+/// The same numbers in f64, which the bodies here leave to the portable ones.
+pub(super) fn wide(tensor: &FlexTensor) -> FlexTensor {
+    Flex::float_cast(tensor.clone(), DType::F64.into())
+}
+
+pub(super) fn floats(tensor: &FlexTensor) -> Vec<f32> {
+    tensor.to_contiguous().into_data().convert::<f32>().try_to_vec().unwrap()
+}
+
+pub(super) fn bits(tensor: &FlexTensor) -> Vec<u32> {
+    floats(tensor).into_iter().map(f32::to_bits).collect()
+}
+
+/// `found` equals `expected` within `tolerance` of the largest element, or of 0.01 where all are smaller.
+pub(super) fn assert_close(found: &FlexTensor, expected: &FlexTensor, tolerance: f32, what: &str) {
+    let (found, expected) = (floats(found), floats(expected));
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let largest = expected.iter().fold(1e-2_f32, |max, x| max.max(x.abs()));
+    for (i, (a, b)) in found.iter().zip(&expected).enumerate() {
+        assert!((a - b).abs() <= tolerance * largest, "{what}, element {i}: {a} is not {b}, largest {largest}");
+    }
+}
+
+/// Runs `work` on pools of several sizes and asserts that it gives the same bits.
+pub(super) fn assert_same_on_any_number_of_threads(work: impl Fn() -> Vec<FlexTensor> + Send + Sync) {
+    let on = |n_threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+        pool.install(|| work().iter().map(bits).collect::<Vec<_>>())
+    };
+    let one = on(1);
+    for n_threads in [2, 3, 5] {
+        assert_eq!(one, on(n_threads), "{n_threads} threads");
+    }
+}
+
+pub(super) fn rows(tensor: &FlexTensor, range: std::ops::Range<usize>) -> FlexTensor {
+    <Flex as FloatTensorOps<Flex>>::float_slice(tensor.clone(), &[crate::portable::slice(range)])
+}
+

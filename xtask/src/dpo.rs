@@ -1,0 +1,124 @@
+//! `cargo xtask train | bench | assets`: `dpo` is built with one backend and takes our place.
+
+use std::{
+    ffi::OsString,
+    io::{Write, stdout},
+    process::{Command, ExitCode},
+};
+
+use anyhow::Result;
+
+use crate::{
+    cargo::{cargo, root, target_dir},
+    process,
+    split::{Backend, Split, WrongUsage, split},
+};
+
+const TRAIN_HELP: &str = "\
+Build `dpo` with one backend and train
+
+Usage: cargo xtask train [--backend <BACKEND>] [FLAGS OF dpo train]...
+
+Options:
+      --backend <BACKEND>
+          What computes, and is built in: cpu, wgpu or cuda [default: cpu]
+
+          Each backend is built in a folder of its own (target, target/wgpu, target/cuda), so that
+          going back and forth builds nothing again.
+
+Everything else goes to `dpo train`:
+
+";
+
+const BENCH_HELP: &str = "\
+Build `dpo` with one backend and measure its speed and memory
+
+Usage: cargo xtask bench [--backend <BACKEND>]... [FLAGS OF dpo bench]...
+
+Options:
+      --backend <BACKEND>
+          What computes, and is built in: cpu, wgpu or cuda; once for each [default: cpu]
+
+Everything else goes to `dpo bench`:
+
+";
+
+const ASSETS_HELP: &str = "\
+Make what the built-in experiment starts from again
+
+Usage: cargo xtask assets [FLAGS OF dpo assets]...
+
+Without --out, the files of the repository are replaced. Everything goes to `dpo assets`:
+
+";
+
+/// `cargo xtask train`
+pub(crate) fn train(args: &[OsString]) -> Result<ExitCode> {
+    let Split { backends, rest, help } = split(args)?;
+    if help {
+        print_help(TRAIN_HELP)?;
+    }
+    match backends[..] {
+        [] => process::hand_over(dpo("train", None, &rest)?),
+        [backend] => process::hand_over(dpo("train", Some(backend), &rest)?),
+        _ => Err(WrongUsage("--backend is given more than once; a run has one".to_owned()).into()),
+    }
+}
+
+/// `cargo xtask bench`
+pub(crate) fn bench(args: &[OsString]) -> Result<ExitCode> {
+    let Split { backends, rest, help } = split(args)?;
+    if help {
+        print_help(BENCH_HELP)?;
+    }
+    let Some((last, others)) = backends.split_last() else {
+        return process::hand_over(dpo("bench", None, &rest)?);
+    };
+    for backend in others {
+        let status = process::run(&mut dpo("bench", Some(*backend), &rest)?)?;
+        if !status.success() {
+            return Ok(process::exit_code(status));
+        }
+    }
+    process::hand_over(dpo("bench", Some(*last), &rest)?)
+}
+
+/// `cargo xtask assets`
+pub(crate) fn assets(args: &[OsString]) -> Result<ExitCode> {
+    let Split { backends, mut rest, help } = split(args)?;
+    if help {
+        print_help(ASSETS_HELP)?;
+    }
+    if !backends.is_empty() {
+        return Err(WrongUsage("the assets are made on the processor; remove --backend".to_owned()).into());
+    }
+    let is_out = |arg: &OsString| arg.to_str().is_some_and(|arg| arg == "--out" || arg.starts_with("--out="));
+    if !rest.iter().any(is_out) {
+        rest.extend(["--out".into(), root().join("assets").into()]);
+    }
+    process::hand_over(dpo("assets", None, &rest)?)
+}
+
+/// `cargo run … -- subcommand [--backend B] args`; where no backend is asked for, that of the processor is built and
+/// the run file decides.
+fn dpo(subcommand: &str, backend: Option<Backend>, args: &[OsString]) -> Result<Command> {
+    let mut command = cargo("run");
+    command.args(["--release", "--package", "dpo-cli"]);
+    // The processor is the package's default feature: naming it would make another build of the same program.
+    if let Some(backend @ (Backend::Wgpu | Backend::Cuda)) = backend {
+        command.args(["--no-default-features", "--features", backend.name()]);
+        command.arg("--target-dir").arg(target_dir()?.join(backend.name()));
+    }
+    command.args(["--", subcommand]);
+    if let Some(backend) = backend {
+        command.args(["--backend", backend.name()]);
+    }
+    command.args(args);
+    Ok(command)
+}
+
+fn print_help(text: &str) -> Result<()> {
+    let mut out = stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
