@@ -30,7 +30,7 @@ def pick(values, names):
 
 def trimmed(golden, dataset):
     steps = [{"step": step["step"]} | pick(step["log"], STEP) for step in golden["steps"]]
-    run = {"options": pick(golden["options"], OPTIONS)} | pick(golden, ["format", "rows_in", "rows_kept", "decayed"])
+    run = {"options": pick(golden["options"], OPTIONS)} | pick(golden, ["format", "rows_in", "rows_kept"])
     run |= {"steps": steps, "eval": pick(golden["eval"], [f"eval_{name}" for name in METRICS])}
     run["final"] = {name: pick(tensor, ["l2", "head", "tail"]) for name, tensor in golden["final"].items()}
     return run | ({"dataset": golden["dataset"]} if dataset else {})

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::support::{cpu, golden, ids, json, max_difference, numbers, values};
 
-const LLAMAS: [&str; 5] =
+pub const LLAMAS: [&str; 5] =
     ["llama_gqa_tied", "llama_pad_is_eos", "llama_untied_bias", "llama3_rope", "llama_yarn_rope"];
 
 fn load(name: &str, device: &Device) -> Decoder {
@@ -120,7 +120,11 @@ fn loss_and_every_gradient_are_those_of_torch() {
             if name == "llama_pad_is_eos" && info.name == "model.embed_tokens.weight" {
                 continue;
             }
-            assert!((l2 / expected_l2 - 1.0).abs() < 1e-4, "{name}, {}: norm {l2}, not {expected_l2}", info.name);
+            assert!(
+                (l2 / expected_l2 - 1.0).abs() < 1e-4,
+                "{name}, {}: norm {l2}, not {expected_l2}",
+                info.name
+            );
             let head = numbers(&expected["head"]);
             let difference = max_difference(&found[..head.len()], &head);
             assert!(difference < 1e-4 * expected_l2, "{name}, {}: differs by {difference}", info.name);

@@ -1,6 +1,18 @@
 //! Tests of the whole workspace: golden numbers, properties that cross crates, and the binary from outside.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
+mod program;
 mod support;
 
+mod accumulation;
+mod damage;
 mod decoder_golden;
+mod layering;
+mod packing;
+mod prepared_rows;
+mod real_model;
+mod reproducible;
+mod resume;
+mod saved_model;
+mod scoring;
+mod training_golden;

@@ -20,7 +20,7 @@ use crate::{
     hub::Hub,
     model_source::ModelSource,
     run_file::{
-        choices::{Backend, Overlong, Strings},
+        choices::{Backend, Overlong, SpecialText, Strings},
         config::{DataConfig, Loss},
     },
     train::note,
@@ -57,6 +57,9 @@ pub(crate) struct InputArgs {
     /// What strings are read as
     #[arg(long, value_enum, default_value_t = Strings::Auto)]
     pub(crate) strings: Strings,
+    /// What special tokens mean that are written out in a row
+    #[arg(long, value_enum, default_value_t = SpecialText::Literal)]
+    pub(crate) special_text: SpecialText,
     /// What computes
     #[arg(long, value_enum, default_value_t = Backend::Cpu)]
     pub(crate) backend: Backend,
@@ -87,7 +90,7 @@ impl InputArgs {
             overlong: self.overlong,
             columns: Vec::new(),
             strings: self.strings,
-            special_text: crate::run_file::choices::SpecialText::Literal,
+            special_text: self.special_text,
         };
         let mut reader = DataReader::new(&hub, &source.encoder, &config, &Loss::Sft);
         reader.source.purpose = purpose;
@@ -118,12 +121,13 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `{"row":1,"prompt_tokens":n,"completions":[{"tokens":n,"logp":x},…]}`
+/// `{"row":0,"prompt_tokens":n,"completions":[{"tokens":n,"logp":x},…]}`
 fn line(tree: &TokenTree, logps: &[Vec<f32>]) -> serde_json::Value {
     let completion = |(tokens, logps): (&Vec<u32>, &Vec<f32>)| {
         let logp: f64 = logps.iter().map(|logp| f64::from(*logp)).sum();
         json!({ "tokens": tokens.len(), "logp": logp })
     };
     let completions: Vec<_> = tree.completions.iter().zip(logps).map(completion).collect();
-    json!({ "row": tree.row.row, "prompt_tokens": tree.prompt.len(), "completions": completions })
+    // Messages count rows from 1, as editors do; programs that read these lines count from 0.
+    json!({ "row": tree.row.row.saturating_sub(1), "prompt_tokens": tree.prompt.len(), "completions": completions })
 }

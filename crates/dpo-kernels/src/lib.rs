@@ -13,6 +13,7 @@
 //! | [`tree_attention`] | queries, keys, values, output, one number a row and head |
 //! | [`completion_logps`] | hidden rows, head weight, one number a row |
 
+mod arithmetic;
 mod autodiff;
 mod backend;
 #[cfg(feature = "cpu")]
@@ -22,6 +23,7 @@ mod optimizer;
 mod portable;
 mod tensor;
 
+pub use arithmetic::arithmetic;
 pub use backend::{FusedOps, FusedPrimitives};
 pub use layout::{AttentionSpec, Segment, TreeLayout, TreeRange};
 pub use optimizer::{AdamWStep, AdamWUpdate, adamw, squared_norm};

@@ -39,11 +39,14 @@ pub(crate) struct AssetsArgs {
     /// Where the assets go
     #[arg(long, default_value = "assets")]
     out: PathBuf,
+    /// Sample pairs from this model, made before, instead of training one
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
     /// Passes over the corpus
-    #[arg(long, default_value_t = 4.0)]
+    #[arg(long, default_value_t = 3.0)]
     epochs: f64,
     /// Training pairs
-    #[arg(long, default_value_t = 2400)]
+    #[arg(long, default_value_t = 8000)]
     train_pairs: usize,
     /// Held-out pairs
     #[arg(long, default_value_t = 400)]
@@ -52,18 +55,26 @@ pub(crate) struct AssetsArgs {
 
 /// Runs the command.
 pub(crate) fn make(args: &AssetsArgs) -> Result<ExitCode> {
+    let model = args.out.join("model");
+    match &args.model {
+        Some(made) => copy_model(made, &model)?,
+        None => train_model(args.epochs, &model)?,
+    }
+    write_pairs(&model, args)?;
+    note(&format!("assets in {}", args.out.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Corpus, tokenizer and a model trained on them, saved to `folder`.
+fn train_model(epochs: f64, folder: &Path) -> Result<()> {
     let work = tempfile::tempdir()?;
     let corpus = Corpus::generate(CorpusConfig::default());
     corpus.write(&work.path().join("corpus"))?;
     note(&format!("corpus: {} reviews, {} held out", corpus.train.len(), corpus.heldout.len()));
     let start = work.path().join("start");
     write_start(&corpus, &start)?;
-    let tuned = fine_tune(work.path(), &start, args.epochs)?;
-    let model = args.out.join("model");
-    copy_model(&tuned, &model)?;
-    write_pairs(&model, args)?;
-    note(&format!("assets in {}", args.out.display()));
-    Ok(ExitCode::SUCCESS)
+    let tuned = fine_tune(work.path(), &start, epochs)?;
+    copy_model(&tuned, folder)
 }
 
 /// The tokenizer of the corpus and a model with random weights.
@@ -129,7 +140,7 @@ fn write_pairs(model: &Path, args: &AssetsArgs) -> Result<()> {
     let decoder = source.load(&crate::device::open(crate::run_file::choices::Backend::Cpu)?)?;
     let wanted = args.train_pairs + args.heldout_pairs;
     // Some prompts give no two completions that differ enough.
-    let prompts = corpus::prompts(PROMPT_SEED, wanted + wanted / 2);
+    let prompts = corpus::prompts(PROMPT_SEED, wanted + wanted / 4);
     let mut samples: Vec<Samples> =
         prompts.iter().map(|prompt| Samples { prompt: prompt.clone(), completions: Vec::new() }).collect();
     for round in 0..SAMPLES_A_PROMPT {

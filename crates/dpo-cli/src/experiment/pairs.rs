@@ -41,7 +41,7 @@ pub(crate) struct Judge {
 
 impl Default for Judge {
     fn default() -> Self {
-        Self { temperature: 3.5, min_gap: 2.0, seed: 1952 }
+        Self { temperature: 2.0, min_gap: 2.0, seed: 1952 }
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn sample(model: &Decoder, source: &ModelSource, prompts: &[String], 
         max_new_tokens: MAX_TOKENS,
         sampling: Sampling::Sample(SampleConfig { seed, ..SampleConfig::default() }),
         stop_ids: source.stop_ids(),
-        max_batch: NonZeroUsize::new(256).unwrap_or(NonZeroUsize::MIN),
+        max_workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         ..GenerateConfig::default()
     };
     let generations = model.generate(&ids, &config, |_| Next::Continue)?;

@@ -248,9 +248,10 @@ impl Session {
         if let Some(other) = &other {
             same_tokens(&self.source, other, &self.train.trees[0])?;
         }
+        let backend = device::name(self.config.run.backend);
         let reference = match &other {
-            Some(other) => Reference::load(other, &self.device)?,
-            None => Reference::of(policy.clone(), &self.source)?,
+            Some(other) => Reference::load(other, &self.device, backend)?,
+            None => Reference::of(policy.clone(), &self.source, backend)?,
         };
         let used = self.trainer.rows_used(self.train.trees.len());
         let trees: Vec<TokenTree> = used.iter().map(|&row_idx| self.train.trees[row_idx].clone()).collect();

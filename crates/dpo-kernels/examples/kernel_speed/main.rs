@@ -64,7 +64,8 @@ impl Bench {
             return;
         }
         let [stock, ours] = [stock, ours].map(|op| [forward(inputs, op), forward_and_backward(inputs, op)]);
-        let rate = |ms: f64, flop: f64| if flop == 0.0 { String::new() } else { format!("{:.0}", flop / ms / 1e6) };
+        let rate =
+            |ms: f64, flop: f64| if flop == 0.0 { String::new() } else { format!("{:.0}", flop / ms / 1e6) };
         println!(
             "{name:<22}{:>11.2}{:>11.2}{:>12}{:>11.2}{:>11.2}{:>12}",
             stock[0],
@@ -130,8 +131,13 @@ fn attention(bench: &Bench) {
     let layout = TreeLayout::new((0..TREES).map(tree).collect());
     let pairs: usize = layout.trees().iter().flat_map(TreeLayout::segments).map(|s| visible_pairs(&s)).sum();
     let scale = 1.0 / (HEAD_DIM as f64).sqrt();
-    let spec =
-        AttentionSpec { n_heads: N_HEADS, n_kv_heads: N_KV_HEADS, head_dim: HEAD_DIM, scale, layout: Arc::new(layout) };
+    let spec = AttentionSpec {
+        n_heads: N_HEADS,
+        n_kv_heads: N_KV_HEADS,
+        head_dim: HEAD_DIM,
+        scale,
+        layout: Arc::new(layout),
+    };
     let inputs = [[N, N_HEADS * HEAD_DIM], [N, N_KV_HEADS * HEAD_DIM], [N, N_KV_HEADS * HEAD_DIM]];
     let flop = (4 * N_HEADS * HEAD_DIM * pairs) as f64;
     bench.compare("tree_attention", flop, &inputs, &|x| stock::tree_attention(x, &spec), &|x| {
@@ -151,13 +157,9 @@ fn head(bench: &Bench) {
     let targets = |x: &Tensor<2>| Tensor::<1, Int>::from_ints(ids.as_slice(), &x.device());
     let inputs = [[n, D_MODEL], [VOCAB, D_MODEL]];
     let flop = (2 * n * D_MODEL * VOCAB) as f64;
-    bench.compare(
-        "completion_logps",
-        flop,
-        &inputs,
-        &|x| stock::completion_logps(x, targets(&x[0])),
-        &|x| completion_logps(x[0].clone(), x[1].clone(), targets(&x[0])).reshape([n, 1]),
-    );
+    bench.compare("completion_logps", flop, &inputs, &|x| stock::completion_logps(x, targets(&x[0])), &|x| {
+        completion_logps(x[0].clone(), x[1].clone(), targets(&x[0])).reshape([n, 1])
+    });
 }
 
 fn optimizer(bench: &Bench) {
@@ -175,7 +177,8 @@ fn optimizer(bench: &Bench) {
     };
     let tensors = random(&[[VOCAB, D_MODEL]; 2], &Device::flex());
     let grad = tensors[1].clone();
-    let norm = [fastest(|| drop(stock::squared_norm(grad.clone()))), fastest(|| drop(squared_norm(grad.clone())))];
+    let norm =
+        [fastest(|| drop(stock::squared_norm(grad.clone()))), fastest(|| drop(squared_norm(grad.clone())))];
     println!("{:<22}{:>11.2}{:>11.2}", "squared_norm", norm[0], norm[1]);
     let time = |update: &dyn Fn([Tensor<2>; 4]) -> [Tensor<2>; 3]| {
         let mut state = Some([tensors[0].clone().add_scalar(0.0), grad.zeros_like(), grad.zeros_like()]);

@@ -21,14 +21,10 @@ pub(crate) fn swiglu(x: &[Tensor<2>]) -> Tensor<2> {
 
 pub(crate) fn rotary(x: &[Tensor<2>], angles: Vec<Tensor<2>>) -> Tensor<2> {
     let ([n, width], [_, half]) = (x[0].dims(), angles[0].dims());
-    let [cos, sin]: [Tensor<3>; 2] =
-        [0, 1].map(|i: usize| angles[i].clone().reshape([n, 1, half]));
+    let [cos, sin]: [Tensor<3>; 2] = [0, 1].map(|i: usize| angles[i].clone().reshape([n, 1, half]));
     let heads = x[0].clone().reshape([n, width / (2 * half), 2 * half]);
     let [first, second] = [0, 1].map(|i: usize| heads.clone().narrow(2, i * half, half));
-    let turned = vec![
-        first.clone() * cos.clone() - second.clone() * sin.clone(),
-        second * cos + first * sin,
-    ];
+    let turned = vec![first.clone() * cos.clone() - second.clone() * sin.clone(), second * cos + first * sin];
     Tensor::cat(turned, 2).reshape([n, width])
 }
 

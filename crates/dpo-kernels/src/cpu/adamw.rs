@@ -45,9 +45,11 @@ impl Numbers {
 pub(super) fn update(param: &mut [f32], grad: &[f32], [first, second]: [&mut [f32]; 2], step: &AdamWStep) {
     let numbers = Numbers::new(step);
     let moments = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
-    param.par_chunks_mut(CHUNK).zip(grad.par_chunks(CHUNK)).zip(moments).for_each(
-        |((param, grad), (first, second))| update_chunk(param, grad, first, second, numbers),
-    );
+    param
+        .par_chunks_mut(CHUNK)
+        .zip(grad.par_chunks(CHUNK))
+        .zip(moments)
+        .for_each(|((param, grad), (first, second))| update_chunk(param, grad, first, second, numbers));
 }
 
 simd! {
@@ -56,7 +58,13 @@ simd! {
 }
 
 #[inline(always)]
-fn update_body<A: Arith>(param: &mut [f32], grad: &[f32], first: &mut [f32], second: &mut [f32], numbers: Numbers) {
+fn update_body<A: Arith>(
+    param: &mut [f32],
+    grad: &[f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    numbers: Numbers,
+) {
     let moments = first.iter_mut().zip(second);
     for ((param, &grad), (first, second)) in param.iter_mut().zip(grad).zip(moments) {
         let grad = grad * numbers.grad_scale;

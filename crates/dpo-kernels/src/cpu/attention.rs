@@ -24,14 +24,14 @@ const LANES: usize = 16;
 #[derive(Clone, Copy)]
 pub(super) struct Heads<'a> {
     pub(super) values: &'a [f32],
-    pub(super) n_heads: usize,
+    pub(super) count: usize,
     pub(super) head_dim: usize,
 }
 
 impl<'a> Heads<'a> {
     /// Distance of two rows.
     pub(super) fn stride(self) -> usize {
-        self.n_heads * self.head_dim
+        self.count * self.head_dim
     }
 
     /// From row `row` of a head on.
@@ -61,7 +61,7 @@ pub(super) struct Inputs<'a> {
 
 impl<'a> Inputs<'a> {
     pub(super) fn new(query: &'a [f32], key: &'a [f32], value: &'a [f32], spec: &AttentionSpec) -> Self {
-        let heads = |values, n_heads| Heads { values, n_heads, head_dim: spec.head_dim };
+        let heads = |values, count| Heads { values, count, head_dim: spec.head_dim };
         Self {
             query: heads(query, spec.n_heads),
             key: heads(key, spec.n_kv_heads),
@@ -71,7 +71,7 @@ impl<'a> Inputs<'a> {
 
     /// The key and value head of a query head.
     pub(super) fn kv_head(&self, head: usize) -> usize {
-        head / (self.query.n_heads / self.key.n_heads)
+        head / (self.query.count / self.key.count)
     }
 }
 
@@ -124,13 +124,22 @@ impl Block {
     pub(super) fn mask(&self, tile: &mut [f32]) {
         let lanes = self.lanes();
         let diagonal = self.n_visible() - self.rows.len();
-        for (row, scores) in tile[diagonal * lanes..].chunks_exact_mut(lanes).take(self.rows.len()).enumerate() {
+        for (row, scores) in
+            tile[diagonal * lanes..].chunks_exact_mut(lanes).take(self.rows.len()).enumerate()
+        {
             scores[..row].fill(f32::NEG_INFINITY);
         }
     }
 
     /// `weightsᵀ · values`, `[rows, head_dim]`, into rows of `target` that lie `stride` apart.
-    pub(super) fn weighted(&self, target: &mut [f32], stride: usize, tile: &[f32], values: Heads<'_>, head: usize) {
+    pub(super) fn weighted(
+        &self,
+        target: &mut [f32],
+        stride: usize,
+        tile: &[f32],
+        values: Heads<'_>,
+        head: usize,
+    ) {
         let lanes = self.lanes();
         let mut write = Write::Replace;
         for (start, run) in self.runs() {
@@ -161,7 +170,9 @@ pub(super) fn forward(inputs: Inputs<'_>, spec: &AttentionSpec) -> (Vec<f32>, Ve
         (sums, sums_left) = sums_left.split_at_mut(block.rows.len() * spec.n_heads);
         tasks.push((block, output, sums));
     }
-    tasks.into_par_iter().for_each(|(block, output, sums)| block_forward(&inputs, spec, &block, output, sums));
+    tasks
+        .into_par_iter()
+        .for_each(|(block, output, sums)| block_forward(&inputs, spec, &block, output, sums));
     (output, log_sum_exp)
 }
 
@@ -176,7 +187,9 @@ fn block_forward(
     let own_values = &inputs.value.values[block.rows.start * width..block.rows.end * width];
     if block.rows.len() > 1 && !own_values.iter().all(|value| value.is_finite()) {
         let outputs = output.chunks_exact_mut(inputs.query.stride());
-        for ((row, output), sums) in block.single_rows().zip(outputs).zip(log_sum_exp.chunks_exact_mut(spec.n_heads)) {
+        for ((row, output), sums) in
+            block.single_rows().zip(outputs).zip(log_sum_exp.chunks_exact_mut(spec.n_heads))
+        {
             block_forward(inputs, spec, &row, output, sums);
         }
         return;

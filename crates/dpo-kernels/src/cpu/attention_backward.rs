@@ -94,7 +94,9 @@ fn block_backward(
         slopes_of_scores(weights, slopes, &log_sum_exp, &dots, spec.scale as f32);
         for (start, run) in block.runs() {
             let place = (run.start - first) * head_dim;
-            for (tile, other, sum) in [(&*weights, saved.grad, &mut grads.value), (&*slopes, query, &mut grads.key)] {
+            for (tile, other, sum) in
+                [(&*weights, saved.grad, &mut grads.value), (&*slopes, query, &mut grads.key)]
+            {
                 let factors = Matrix::new(&tile[start * lanes..], [run.len(), block.rows.len()], lanes);
                 let target = Target { data: &mut sum[place..], stride: head_dim, write: Write::Add };
                 multiply(target, factors, other.rows(&block.rows, head));
@@ -108,7 +110,7 @@ fn block_backward(
 /// Log-sum-exp and `g · out` of each lane; 0 in those that are left.
 fn row_numbers(saved: &Saved<'_>, block: &Block, head: usize) -> (Vec<f32>, Vec<f32>) {
     let (mut sums, mut dots) = (vec![0.0; block.lanes()], vec![0.0; block.lanes()]);
-    let Heads { n_heads, head_dim, .. } = saved.grad;
+    let Heads { count: n_heads, head_dim, .. } = saved.grad;
     for (lane, row) in block.rows.clone().enumerate() {
         sums[lane] = saved.log_sum_exp[row * n_heads + head];
         let pairs = saved.grad.from(row, head)[..head_dim].iter().zip(saved.output.from(row, head));

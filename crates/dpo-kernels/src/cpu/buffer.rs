@@ -56,7 +56,8 @@ pub(crate) fn filled<S: Send>(
         #[allow(unsafe_code)] // SAFETY: each element was written just above.
         fill(index, side, unsafe { elements.assume_init_mut() });
     });
-    #[allow(unsafe_code)] // SAFETY: the chunks cover the `len` elements, and each was written; a panic ends up above.
+    #[allow(unsafe_code)]
+    // SAFETY: the chunks cover the `len` elements, and each was written; a panic ends up above.
     unsafe {
         values.set_len(len);
     }

@@ -3,13 +3,13 @@
 use super::simd::Arith;
 
 /// `ln 2` in two parts; the first has 9 significant bits, so that its product with an exponent is exact.
-const LN_2_HIGH: f32 = 0.693_359_375;
+const LN_2_HIGH: f32 = 355.0 / 512.0;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 /// `1.5 · 2²³`: adding it rounds to an integer, which is then found in the low bits.
 const ROUND: f32 = 12_582_912.0;
 /// `eʳ ≈ 1 + r + r²·P(r)` for `|r| ≤ ln 2 / 2`, highest power first (Cephes, `expf`).
 const POLYNOMIAL: [f32; 6] =
-    [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1];
+    [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5];
 
 /// `eˣ` within 2 units in the last place; +∞ → +∞, −∞ → 0, NaN → NaN, gradual underflow below −87.3.
 #[inline(always)]
@@ -40,7 +40,7 @@ fn power_of_2(n: i32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::simd::{Separate, simd};
+    use crate::cpu::simd::{Baseline, simd};
 
     #[inline(always)]
     fn exp_all_body<A: Arith>(values: &mut [f32]) {
@@ -74,8 +74,8 @@ mod tests {
         exp_all(&mut outputs);
         for (&x, &y) in inputs.iter().zip(&outputs) {
             assert!(error_in_ulp(x, y) <= 2.0, "exp({x}) = {y}");
-            let portable = exp::<Separate>(x);
-            assert!(error_in_ulp(x, portable) <= 2.0, "exp({x}) = {portable} without fused operations");
+            let portable = exp::<Baseline>(x);
+            assert!(error_in_ulp(x, portable) <= 2.0, "exp({x}) = {portable} on any processor of the target");
         }
     }
 

@@ -53,17 +53,8 @@ pub(crate) enum Write {
     Add,
 }
 
-/// `lhs · rhs` on the calling thread.
+/// `lhs · rhs` on the calling thread: the operations here cut their own tasks.
 pub(crate) fn multiply(target: Target<'_>, lhs: Matrix<'_>, rhs: Matrix<'_>) {
-    run(target, lhs, rhs, Parallelism::None);
-}
-
-/// `lhs · rhs` on all threads of the current pool: the same bits as [`multiply`], whatever their number.
-pub(crate) fn multiply_parallel(target: Target<'_>, lhs: Matrix<'_>, rhs: Matrix<'_>) {
-    run(target, lhs, rhs, Parallelism::Rayon(0));
-}
-
-fn run(target: Target<'_>, lhs: Matrix<'_>, rhs: Matrix<'_>, parallelism: Parallelism) {
     let (m, n, k) = (lhs.rows, rhs.cols, lhs.cols);
     assert_eq!(k, rhs.rows, "inner dimensions of a product");
     if m == 0 || n == 0 {
@@ -95,7 +86,7 @@ fn run(target: Target<'_>, lhs: Matrix<'_>, rhs: Matrix<'_>, parallelism: Parall
             false,
             false,
             false,
-            parallelism,
+            Parallelism::None,
         );
     }
 }

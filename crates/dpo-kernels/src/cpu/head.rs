@@ -18,7 +18,7 @@ use super::{
 /// Rows of the batch in a tile, at most.
 pub(super) const ROWS: usize = 256;
 /// Words in a tile, at least, unless the vocabulary is smaller; below twice that.
-const WORDS: usize = 128;
+const WORDS: usize = 256;
 /// Rows are padded to a multiple of this: the widest register.
 const LANES: usize = 16;
 /// The matrix product cuts its sums elsewhere when both sides are at most this.
@@ -117,9 +117,9 @@ pub(super) fn forward(head: Head<'_>) -> (Vec<f32>, Vec<f32>) {
         for (lane, logit) in statistics.iter().flat_map(|part| &part.picked) {
             picked[*lane] = *logit;
         }
-        for lane in 0..rows.len() {
+        for (lane, &logit) in picked.iter().enumerate().take(rows.len()) {
             let log_sum_exp = combine(&statistics, lane);
-            logps.push((f64::from(picked[lane]) - log_sum_exp) as f32);
+            logps.push((f64::from(logit) - log_sum_exp) as f32);
             sums.push(log_sum_exp as f32);
         }
     }

@@ -92,7 +92,9 @@ fn split_by_group<'a>(
 ) -> Vec<Option<&'a mut [f32]>> {
     let take = |group: &Vec<Range<usize>>| {
         let n_words: usize = group.iter().map(Range::len).sum();
-        dweight.as_mut().map(|rest| rest.split_off_mut(..n_words * d_model).expect("groups tile the vocabulary"))
+        dweight
+            .as_mut()
+            .map(|rest| rest.split_off_mut(..n_words * d_model).expect("groups tile the vocabulary"))
     };
     groups.iter().map(take).collect()
 }

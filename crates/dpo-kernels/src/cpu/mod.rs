@@ -133,7 +133,7 @@ impl FusedPrimitives for Flex {
         let AttentionSaved { query, key, value, output, log_sum_exp } = saved;
         let [query, key, value, output, log_sum_exp, grad] =
             [query, key, value, output, log_sum_exp, grad].map(contiguous);
-        let heads = |tensor| attention::Heads { values: tensor, n_heads: spec.n_heads, head_dim: spec.head_dim };
+        let heads = |values| attention::Heads { values, count: spec.n_heads, head_dim: spec.head_dim };
         let saved = attention_backward::Saved {
             inputs: attention::Inputs::new(values(&query), values(&key), values(&value), spec),
             output: heads(values(&output)),

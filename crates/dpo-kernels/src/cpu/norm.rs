@@ -66,7 +66,12 @@ simd! {
 }
 
 #[inline(always)]
-fn normalise_body<A: Arith>(x: &[f32], [weight, epsilon]: [&[f32]; 2], inv_rms: &mut [f32], output: &mut [f32]) {
+fn normalise_body<A: Arith>(
+    x: &[f32],
+    [weight, epsilon]: [&[f32]; 2],
+    inv_rms: &mut [f32],
+    output: &mut [f32],
+) {
     let width = weight.len();
     let rows = x.chunks_exact(width).zip(output.chunks_exact_mut(width));
     for ((x, output), inv_rms) in rows.zip(inv_rms) {

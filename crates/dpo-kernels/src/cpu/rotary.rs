@@ -33,7 +33,13 @@ simd! {
 }
 
 #[inline(always)]
-fn turn_body<A: Arith>(x: &[f32], [cos, sin]: [&[f32]; 2], [width, half]: [usize; 2], sign: f32, output: &mut [f32]) {
+fn turn_body<A: Arith>(
+    x: &[f32],
+    [cos, sin]: [&[f32]; 2],
+    [width, half]: [usize; 2],
+    sign: f32,
+    output: &mut [f32],
+) {
     let angles = cos.chunks_exact(half).zip(sin.chunks_exact(half));
     for ((output, x), (cos, sin)) in output.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(angles) {
         for (output, x) in output.chunks_exact_mut(2 * half).zip(x.chunks_exact(2 * half)) {

@@ -5,18 +5,18 @@ use std::fmt;
 /// Changes when the log-probs of the same model and row would be computed otherwise, or are laid down otherwise.
 const FORMAT: &[u8] = b"dpo reference log-probs 1";
 
-/// A reference in one number format; every one has a folder of its own.
+/// A reference in one arithmetic; every one has a folder of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheScope {
     digest: blake3::Hash,
 }
 
 impl CacheScope {
-    /// The model of this digest, which must cover weights and configuration, evaluated in this number format
-    /// (`"f32"`).
-    pub fn new(model_digest: &str, dtype: &str) -> Self {
+    /// The model of this digest, which must cover weights and configuration, evaluated in this arithmetic: number
+    /// format, backend, and what else its last bits depend on, such as [`dpo_kernels::arithmetic`].
+    pub fn new(model_digest: &str, arithmetic: &str) -> Self {
         let mut hasher = blake3::Hasher::new();
-        for part in [FORMAT, model_digest.as_bytes(), dtype.as_bytes()] {
+        for part in [FORMAT, model_digest.as_bytes(), arithmetic.as_bytes()] {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
         }
         Self { digest: hasher.finalize() }

@@ -33,7 +33,8 @@ fn inputs(spec: &AttentionSpec) -> [FlexTensor; 4] {
 
 fn run([query, key, value, grad]: [FlexTensor; 4], spec: &AttentionSpec) -> [FlexTensor; 5] {
     let (output, log_sum_exp) = Flex::attention_forward(query.clone(), key.clone(), value.clone(), spec);
-    let saved = AttentionSaved { query, key, value, output: output.clone(), log_sum_exp: log_sum_exp.clone() };
+    let saved =
+        AttentionSaved { query, key, value, output: output.clone(), log_sum_exp: log_sum_exp.clone() };
     let [dquery, dkey, dvalue] = Flex::attention_backward(saved, grad, spec);
     [output, log_sum_exp, dquery, dkey, dvalue]
 }
@@ -42,7 +43,8 @@ fn expected(inputs: &[FlexTensor; 4], spec: &AttentionSpec) -> [FlexTensor; 5] {
     let [query, key, value, grad] = inputs.each_ref().map(wide);
     let (output, log_sum_exp) =
         portable::attention::forward::<Flex>(query.clone(), key.clone(), value.clone(), spec);
-    let saved = AttentionSaved { query, key, value, output: output.clone(), log_sum_exp: log_sum_exp.clone() };
+    let saved =
+        AttentionSaved { query, key, value, output: output.clone(), log_sum_exp: log_sum_exp.clone() };
     let [dquery, dkey, dvalue] = portable::attention::backward::<Flex>(saved, grad, spec);
     [output, log_sum_exp, dquery, dkey, dvalue]
 }

@@ -8,7 +8,9 @@ const SIZES: [[usize; 2]; 7] = [[1, 2], [2, 16], [15, 6], [17, 64], [33, 10], [1
 #[test]
 fn swiglu_agrees_with_the_portable_body_in_f64() {
     for dims in SIZES {
-        let scaled = |seed| matrix(&numbers(dims[0] * dims[1], seed).iter().map(|x| 9.0 * x).collect::<Vec<_>>(), dims);
+        let scaled = |seed| {
+            matrix(&numbers(dims[0] * dims[1], seed).iter().map(|x| 9.0 * x).collect::<Vec<_>>(), dims)
+        };
         let [gate, up, grad] = [1, 2, 3].map(scaled);
         let found = Flex::swiglu_forward(gate.clone(), up.clone());
         assert_close(&found, &portable::swiglu::forward::<Flex>(wide(&gate), wide(&up)), 1e-6, "output");
@@ -84,4 +86,17 @@ fn a_view_is_read_by_its_layout() {
     let up = Flex::float_expand(random([1, 6], 2), burn::tensor::Shape::new([4, 6]));
     let found = Flex::swiglu_forward(turned, up.clone());
     assert_eq!(bits(&found), bits(&Flex::swiglu_forward(copied, up.to_contiguous())));
+}
+/// Among 2, 7 or 130, at any place: a row of a product with 192 or 576 outputs is the same bits, so that
+/// log-probabilities do not depend on how examples are batched. (One row alone is summed in another order.)
+#[test]
+fn a_row_of_linear_does_not_depend_on_the_others() {
+    for [d_in, d_out] in [[576, 192], [576, 576], [1536, 576]] {
+        let (x, weight) = (random([300, d_in], 1), random([d_out, d_in], 2));
+        let all = Flex::linear_forward(x.clone(), weight.clone());
+        for range in [0..2, 3..10, 150..280] {
+            let part = Flex::linear_forward(rows(&x, range.clone()), weight.clone());
+            assert_eq!(bits(&part), bits(&rows(&all, range.clone())), "{range:?}, {d_in} → {d_out}");
+        }
+    }
 }

@@ -22,7 +22,8 @@ fn case(n: usize, d_model: usize, vocab: usize) -> Case {
 impl Case {
     fn run(&self) -> Vec<FlexTensor> {
         let targets = ids(&self.targets);
-        let (logps, log_sum_exp) = Flex::logps_forward(self.hidden.clone(), self.head.clone(), targets.clone());
+        let (logps, log_sum_exp) =
+            Flex::logps_forward(self.hidden.clone(), self.head.clone(), targets.clone());
         let saved = LogpsSaved {
             hidden: self.hidden.clone(),
             head: self.head.clone(),
@@ -48,7 +49,8 @@ const NAMES: [&str; 4] = ["logps", "log-sum-exp", "gradient of hidden", "gradien
 /// Odd sizes; more rows than a tile has; vocabularies of one range and of several.
 #[test]
 fn agrees_with_the_portable_body_in_f64() {
-    let sizes = [(1, 3, 2), (2, 16, 5), (15, 8, 64), (17, 24, 65), (33, 33, 300), (130, 40, 257), (300, 9, 1000)];
+    let sizes =
+        [(1, 3, 2), (2, 16, 5), (15, 8, 64), (17, 24, 65), (33, 33, 300), (130, 40, 257), (300, 9, 1000)];
     for (n, d_model, vocab) in sizes {
         let case = case(n, d_model, vocab);
         for ((found, expected), name) in case.run().iter().zip(&case.expected()).zip(NAMES) {
@@ -71,7 +73,11 @@ fn a_row_does_not_depend_on_the_others() {
                 grad: rows(&all.grad, range.clone()),
             };
             for ((found, expected), name) in part.run().iter().zip(&expected).zip(NAMES).take(3) {
-                assert_eq!(bits(found), bits(&rows(expected, range.clone())), "{name} of {range:?}, {vocab} words");
+                assert_eq!(
+                    bits(found),
+                    bits(&rows(expected, range.clone())),
+                    "{name} of {range:?}, {vocab} words"
+                );
             }
         }
     }
@@ -114,7 +120,12 @@ fn nan_stays_in_its_row() {
     let case = Case { hidden: matrix(&values, [20, 8]), ..case(20, 8, 300) };
     let [logps, _, dhidden, _]: [FlexTensor; 4] = case.run().try_into().unwrap();
     let nan_rows = |values: Vec<f32>, width: usize| -> Vec<usize> {
-        values.chunks(width).enumerate().filter(|(_, row)| row.iter().any(|x| x.is_nan())).map(|(i, _)| i).collect()
+        values
+            .chunks(width)
+            .enumerate()
+            .filter(|(_, row)| row.iter().any(|x| x.is_nan()))
+            .map(|(i, _)| i)
+            .collect()
     };
     assert_eq!(nan_rows(floats(&logps), 1), [4]);
     assert_eq!(nan_rows(floats(&dhidden), 8), [4]);

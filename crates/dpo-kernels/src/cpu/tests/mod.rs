@@ -54,13 +54,16 @@ pub(super) fn bits(tensor: &FlexTensor) -> Vec<u32> {
     floats(tensor).into_iter().map(f32::to_bits).collect()
 }
 
-/// `found` equals `expected` within `tolerance` of the largest element, or of 0.01 where all are smaller.
+/// `found` equals `expected` within `tolerance` of the largest element, or of 0.1 where all are smaller.
 pub(super) fn assert_close(found: &FlexTensor, expected: &FlexTensor, tolerance: f32, what: &str) {
     let (found, expected) = (floats(found), floats(expected));
     assert_eq!(found.len(), expected.len(), "{what}");
-    let largest = expected.iter().fold(1e-2_f32, |max, x| max.max(x.abs()));
+    let largest = expected.iter().fold(0.1_f32, |max, x| max.max(x.abs()));
     for (i, (a, b)) in found.iter().zip(&expected).enumerate() {
-        assert!((a - b).abs() <= tolerance * largest, "{what}, element {i}: {a} is not {b}, largest {largest}");
+        assert!(
+            (a - b).abs() <= tolerance * largest,
+            "{what}, element {i}: {a} is not {b}, largest {largest}"
+        );
     }
 }
 
@@ -79,4 +82,3 @@ pub(super) fn assert_same_on_any_number_of_threads(work: impl Fn() -> Vec<FlexTe
 pub(super) fn rows(tensor: &FlexTensor, range: std::ops::Range<usize>) -> FlexTensor {
     <Flex as FloatTensorOps<Flex>>::float_slice(tensor.clone(), &[crate::portable::slice(range)])
 }
-

@@ -1,0 +1,30 @@
+//! What decides the last bits of a result.
+
+/// Raised when an operation here comes to other bits than before.
+const REVISION: u32 = 1;
+
+/// Names everything that the last bits of a result on the processor depend on: the revision of these operations, the
+/// processor's model (its caches decide how matrix products are cut) and its instruction sets.
+///
+/// Results that were kept can be compared bit for bit with new ones only where this is the same.
+pub fn arithmetic() -> String {
+    let arch = std::env::consts::ARCH;
+    format!("kernels {REVISION}, {arch} {}, {}", instruction_set(), processor_model())
+}
+
+fn instruction_set() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            return if is_x86_feature_detected!("avx512f") { "avx512f" } else { "avx2+fma" };
+        }
+    }
+    "baseline"
+}
+
+/// As the system names it; empty where it does not.
+fn processor_model() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name"));
+    model.map_or_else(String::new, |model| model.trim_start_matches([' ', '\t', ':']).to_owned())
+}

@@ -1,0 +1,100 @@
+//! Gradients in f32 through autodiff against central differences of the same operation in f64.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use dpo_kernels::{
+    AttentionSpec, TreeLayout, TreeRange, completion_logps, linear, rms_norm, rotary, swiglu, tree_attention,
+};
+
+type Op<'a> = &'a dyn Fn(&[Tensor<2>]) -> Tensor<2>;
+
+/// Numbers between −1 and 1.
+fn numbers(n: usize, seed: usize) -> Vec<f64> {
+    (0..n).map(|i| ((i * 37 + seed * 101) as f64 * 0.7351).sin()).collect()
+}
+
+/// `Σ output · weights`, so that every element of the output counts differently.
+fn loss(op: Op<'_>, inputs: &[Tensor<2>]) -> Tensor<1> {
+    let output = op(inputs);
+    let dims = output.dims();
+    let weights = TensorData::new(numbers(dims[0] * dims[1], 9), dims);
+    (output.clone() * Tensor::from_data(weights, (&output.device(), output.dtype()))).sum()
+}
+
+fn values_of(data: TensorData) -> Vec<f64> {
+    data.convert::<f64>().try_to_vec().unwrap()
+}
+
+fn tensors(values: &[Vec<f64>], shapes: &[[usize; 2]], device: &Device, dtype: DType) -> Vec<Tensor<2>> {
+    let data = values.iter().zip(shapes).map(|(values, dims)| TensorData::new(values.clone(), *dims));
+    data.map(|data| Tensor::from_data(data, (device, dtype))).collect()
+}
+
+fn check(name: &str, shapes: &[[usize; 2]], op: Op<'_>) {
+    let seeds = shapes.iter().enumerate();
+    let values: Vec<Vec<f64>> = seeds.map(|(i, dims)| numbers(dims[0] * dims[1], i)).collect();
+    let tracked = tensors(&values, shapes, &Device::flex().autodiff(), DType::F32);
+    let tracked: Vec<Tensor<2>> = tracked.into_iter().map(Tensor::require_grad).collect();
+    let grads = loss(op, &tracked).backward();
+    let step = 1e-5;
+    for (input, tensor) in tracked.iter().enumerate() {
+        for (element, found) in values_of(tensor.grad(&grads).unwrap().into_data()).into_iter().enumerate() {
+            let moved = |by: f64| {
+                let mut values = values.clone();
+                values[input][element] += by;
+                values_of(loss(op, &tensors(&values, shapes, &Device::flex(), DType::F64)).into_data())[0]
+            };
+            let expected = (moved(step) - moved(-step)) / (2.0 * step);
+            let close = (found - expected).abs() <= 1e-4 * (1.0 + expected.abs());
+            assert!(close, "{name}, input {input}, element {element}: {found} is not {expected}");
+        }
+    }
+}
+
+#[test]
+fn linear_has_its_gradient() {
+    check("linear", &[[3, 5], [4, 5]], &|x| linear(x[0].clone(), x[1].clone()));
+}
+
+#[test]
+fn rms_norm_has_its_gradient() {
+    check("rms_norm", &[[17, 6], [1, 6]], &|x| rms_norm(x[0].clone(), x[1].clone().reshape([6]), 1e-3));
+}
+
+#[test]
+fn rotary_has_its_gradient() {
+    check("rotary", &[[3, 8]], &|x| {
+        let angles = TensorData::new(numbers(6, 5), [3, 2]);
+        let angles = Tensor::<2>::from_data(angles, (&x[0].device(), x[0].dtype()));
+        rotary(x[0].clone(), angles.clone().cos(), angles.sin())
+    });
+}
+
+#[test]
+fn swiglu_has_its_gradient() {
+    check("swiglu", &[[3, 7], [3, 7]], &|x| swiglu(x[0].clone(), x[1].clone()));
+}
+
+/// A trunk with two branches, one of a single token, and a tree without a trunk; two query heads share a key head.
+#[test]
+fn tree_attention_has_its_gradient() {
+    let trees = vec![
+        TreeRange { trunk: 0..4, branches: vec![4..7, 7..8] },
+        TreeRange { trunk: 8..8, branches: std::iter::once(8..10).collect() },
+    ];
+    let layout = Arc::new(TreeLayout::new(trees));
+    let spec = AttentionSpec { n_heads: 4, n_kv_heads: 2, head_dim: 4, scale: 0.5, layout };
+    check("tree_attention", &[[10, 16], [10, 8], [10, 8]], &|x| {
+        tree_attention(x[0].clone(), x[1].clone(), x[2].clone(), spec.clone())
+    });
+}
+
+#[test]
+fn completion_logps_have_their_gradient() {
+    check("completion_logps", &[[3, 4], [9, 4]], &|x| {
+        let targets = Tensor::<1, Int>::from_ints([8, 0, 3], &x[0].device());
+        completion_logps(x[0].clone(), x[1].clone(), targets).reshape([3, 1])
+    });
+}

@@ -1,0 +1,141 @@
+//! A run that was stopped, in whatever way, ends as if it had never been.
+
+use std::{
+    ffi::OsString,
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use crate::{
+    program::{Run, Sandbox, TINY, flags, train_args},
+    support::golden,
+};
+
+/// Long enough to be stopped on the way: two and a half shuffled epochs.
+fn settings() -> String {
+    let eval = golden("runs/eval_conv.json");
+    format!(
+        "{TINY} --max-steps 40 --save-every 4 --keep-checkpoints 0 --eval-every 10 --accumulate 2 --eval-data {}",
+        eval.display()
+    )
+}
+
+fn args(out: &Path, more: &str) -> Vec<OsString> {
+    let settings = format!("{} {more}", settings());
+    train_args(&golden("runs/model"), &golden("runs/train_conv.json"), out, &settings)
+}
+
+fn whole(sandbox: &Sandbox) -> Run {
+    sandbox.train("whole", &settings())
+}
+
+/// Starts the run, and ends it with `end` once the checkpoint of step 8 is on the disk.
+fn started_and_ended(sandbox: &Sandbox, out: &str, end: fn(&mut Child)) -> (Option<i32>, String) {
+    let mut command = sandbox.command("train", &args(&sandbox.path(out), ""));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut messages = BufReader::new(child.stderr.take().unwrap());
+    let mut heard = String::new();
+    while !heard.contains("step 8: checkpoint") {
+        assert!(messages.read_line(&mut heard).unwrap() > 0, "no checkpoint of step 8: {heard}");
+    }
+    end(&mut child);
+    messages.read_to_string(&mut heard).unwrap();
+    (child.wait().unwrap().code(), heard)
+}
+
+fn interrupt(child: &mut Child) {
+    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+fn kill(child: &mut Child) {
+    child.kill().unwrap();
+}
+
+/// Files that a person or a report reads afterwards.
+fn assert_same_records(resumed: &Run, whole: &Run, what: &str) {
+    resumed.outcome().assert_same(&whole.outcome(), what);
+    assert_eq!(resumed.read("margins.json"), whole.read("margins.json"), "{what}: margins.json");
+    assert_eq!(resumed.read("data_report.json"), whole.read("data_report.json"), "{what}: data_report.json");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_saves_says_130_and_resumes_to_the_same_bits() {
+    let sandbox = Sandbox::new();
+    let (code, messages) = started_and_ended(&sandbox, "stopped", interrupt);
+    assert_eq!(code, Some(130), "{messages}");
+    assert!(messages.contains("stopped and saved"), "{messages}");
+    assert!(!sandbox.path("stopped/model").exists(), "an unfinished run leaves no model");
+    let stopped = Run::at(sandbox.path("stopped"));
+    assert!((8..40).contains(&stopped.steps().len()), "stopped after {} steps", stopped.steps().len());
+    let made = stopped.steps().len();
+    assert!(stopped.dir.join(format!("checkpoints/step-{made:06}")).is_dir(), "the last step is saved");
+    sandbox.run("train", &args(&stopped.dir, "--resume auto")).success();
+    assert_same_records(&stopped, &whole(&sandbox), "after SIGINT");
+}
+
+#[test]
+fn a_killed_run_resumes_to_the_same_bits() {
+    let sandbox = Sandbox::new();
+    started_and_ended(&sandbox, "killed", kill);
+    let killed = Run::at(sandbox.path("killed"));
+    let dir = format!("--resume {}", killed.dir.display());
+    let resumed = sandbox.run("train", &args(&killed.dir, &dir)).success();
+    assert!(resumed.messages.contains("resuming from"), "{}", resumed.messages);
+    assert_same_records(&killed, &whole(&sandbox), "after SIGKILL");
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// All ten checkpoints of a run of 40 steps, each taken up in a copy of the run directory.
+#[test]
+fn every_checkpoint_leads_to_the_same_bits() {
+    let sandbox = Sandbox::new();
+    let whole = whole(&sandbox);
+    for step in (4..=40).step_by(4) {
+        let copy = sandbox.path(&format!("from-{step}"));
+        copy_folder(&whole.dir, &copy);
+        let checkpoint = copy.join(format!("checkpoints/step-{step:06}"));
+        let resume = format!("--resume {}", checkpoint.display());
+        // The run directory follows from the checkpoint.
+        sandbox.run("train", &args(&copy, &resume)).success();
+        assert_same_records(&Run::at(copy), &whole, &format!("from step {step}"));
+    }
+}
+
+#[test]
+fn a_run_resumes_only_with_the_settings_it_was_started_with() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.train("run", &format!("{TINY} --max-steps 4 --save-every 2"));
+    let mut args = train_args(&golden("runs/model"), &golden("runs/train_conv.json"), &run.dir, TINY);
+    args.extend(flags("--max-steps 4 --save-every 2 --resume auto --beta 0.2"));
+    let ended = sandbox.run("train", &args);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.messages.contains("differs in loss.beta"), "{}", ended.messages);
+}
+
+#[test]
+fn a_run_directory_is_never_overwritten() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.train("run", &format!("{TINY} --max-steps 2"));
+    let before = run.outcome();
+    let settings = format!("{TINY} --max-steps 2");
+    let args = train_args(&golden("runs/model"), &golden("runs/train_conv.json"), &run.dir, &settings);
+    let ended = sandbox.run("train", &args);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.messages.contains("holds a run already"), "{}", ended.messages);
+    run.outcome().assert_same(&before, "after the refusal");
+}
