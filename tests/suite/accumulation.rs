@@ -5,16 +5,17 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::{
-    program::{Run, Sandbox, TINY},
+    program::{Run, Sandbox, tiny},
     support::{golden, json, weight_differences},
 };
 
 /// Losses agree to rounding; so do weights, but where a gradient is rounding alone and AdamW divides it by itself.
 fn assert_same_training(whole: &Run, parts: &Run, what: &str) {
-    for metric in ["loss", "grad_norm"] {
+    // A norm adds up a hundred thousand squares: its rounding is larger.
+    for (metric, tolerance) in [("loss", 1e-6), ("grad_norm", 1e-5)] {
         for (step, (a, b)) in whole.series(metric).into_iter().zip(parts.series(metric)).enumerate() {
             let difference = (a - b).abs() / a.max(1.0);
-            assert!(difference < 1e-6, "{what}, step {}: {metric} {b}, not {a}", step + 1);
+            assert!(difference < tolerance, "{what}, step {}: {metric} {b}, not {a}", step + 1);
         }
     }
     assert_eq!(whole.series("num_tokens"), parts.series("num_tokens"), "{what}: tokens");
@@ -32,7 +33,7 @@ const PARTS: [&str; 4] =
 #[test]
 fn micro_batches_add_up_to_the_batch() {
     let sandbox = Sandbox::new();
-    let flags = format!("{TINY} --max-steps 6");
+    let flags = tiny("--max-steps 6 --learning-rate 1e-4");
     let whole = sandbox.train("whole", &flags);
     for (idx, parts) in PARTS.iter().enumerate() {
         let run = sandbox.train(&format!("parts-{idx}"), &format!("{flags} {parts}"));
@@ -54,7 +55,7 @@ fn demonstrations(sandbox: &Sandbox) -> std::path::PathBuf {
 }
 
 fn train_sft(sandbox: &Sandbox, data: &Path, out: &str, flags: &str) -> Run {
-    let flags = format!("{TINY} --loss sft {flags}");
+    let flags = tiny(&format!("--loss sft {flags}"));
     sandbox.train_on(&golden("runs/model"), data, out, &flags)
 }
 
@@ -63,9 +64,14 @@ fn train_sft(sandbox: &Sandbox, data: &Path, out: &str, flags: &str) -> Run {
 fn demonstrations_of_unequal_length_add_up_to_the_batch() {
     let sandbox = Sandbox::new();
     let data = demonstrations(&sandbox);
-    let whole = train_sft(&sandbox, &data, "whole", "--max-steps 6");
+    let whole = train_sft(&sandbox, &data, "whole", "--max-steps 6 --learning-rate 1e-4");
     for (idx, parts) in PARTS.iter().enumerate() {
-        let run = train_sft(&sandbox, &data, &format!("parts-{idx}"), &format!("--max-steps 6 {parts}"));
+        let run = train_sft(
+            &sandbox,
+            &data,
+            &format!("parts-{idx}"),
+            &format!("--max-steps 6 --learning-rate 1e-4 {parts}"),
+        );
         assert_same_training(&whole, &run, parts);
     }
 }

@@ -3,18 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    program::{Run, Sandbox, TINY, train_args},
+    program::{Run, Sandbox, tiny, train_args},
     support::golden,
 };
 
 const SETTINGS: &str = "--max-steps 6 --save-every 2 --keep-checkpoints 0";
 
 fn train(sandbox: &Sandbox, out: &str) -> Run {
-    sandbox.train(out, &format!("{TINY} {SETTINGS}"))
+    sandbox.train(out, &tiny(SETTINGS))
 }
 
 fn resume(sandbox: &Sandbox, run: &Run, from: &str) -> crate::program::Ended {
-    let settings = format!("{TINY} {SETTINGS} --resume {from}");
+    let settings = tiny(&format!("{SETTINGS} --resume {from}"));
     let args = train_args(&golden("runs/model"), &golden("runs/train_conv.json"), &run.dir, &settings);
     sandbox.run("train", &args)
 }

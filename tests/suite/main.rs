@@ -1,5 +1,5 @@
 //! Tests of the whole workspace: golden numbers, properties that cross crates, and the binary from outside.
-#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "tests")]
 
 mod program;
 mod support;

@@ -11,8 +11,15 @@ use tempfile::TempDir;
 
 use crate::support::{golden, json_lines};
 
-/// What the tiny runs have in common; `--samples 0` because answers are tested elsewhere.
-pub const TINY: &str = "--batch-size 4 --learning-rate 1e-3 --warmup-steps 3 --samples 0";
+/// What the tiny runs have in common unless their flags say otherwise; no samples because answers are tested elsewhere.
+const TINY: [(&str, &str); 4] =
+    [("--batch-size", "4"), ("--learning-rate", "1e-3"), ("--warmup-steps", "3"), ("--samples", "0")];
+
+/// Flags of a tiny run.
+pub fn tiny(flags: &str) -> String {
+    let absent = TINY.iter().filter(|(flag, _)| !flags.split_whitespace().any(|other| other == *flag));
+    absent.fold(flags.to_owned(), |flags, (flag, value)| format!("{flags} {flag} {value}"))
+}
 
 /// `target/release/dpo` beside these tests, or what `DPO_BIN` names.
 fn program() -> PathBuf {

@@ -6,7 +6,7 @@ use safetensors::{Dtype, tensor::TensorView};
 use serde_json::{Value, json};
 
 use crate::{
-    program::{Sandbox, TINY},
+    program::{Sandbox, tiny},
     support::{golden, json},
 };
 use dpo_model::HfConfig;
@@ -60,7 +60,7 @@ fn a_run_is_the_same_again_and_with_any_number_of_threads() {
     let sandbox = Sandbox::new();
     let model = wide_model(&sandbox);
     let data = golden("runs/train_conv.json");
-    let flags = format!("{TINY} --max-steps 4 --batch-size 8");
+    let flags = tiny("--max-steps 4 --batch-size 8");
     let run = |out: &str, threads: usize| {
         let flags =
             format!("{flags} --threads {threads} --eval-data {}", golden("runs/eval_conv.json").display());
@@ -77,7 +77,7 @@ fn a_run_is_the_same_again_and_with_any_number_of_threads() {
 #[test]
 fn a_cached_reference_gives_the_same_run() {
     let sandbox = Sandbox::new();
-    let flags = format!("{TINY} --epochs 2");
+    let flags = tiny("--epochs 2");
     let first = sandbox.train("first", &flags);
     let second = sandbox.train("second", &flags);
     assert!(
@@ -97,7 +97,7 @@ fn a_cached_reference_gives_the_same_run() {
 #[test]
 fn the_first_loss_is_ln_2_to_the_last_bit() {
     let sandbox = Sandbox::new();
-    let run = sandbox.train("run", &format!("{TINY} --max-steps 1 --batch-size 64 --accumulate 3"));
+    let run = sandbox.train("run", &tiny("--max-steps 1 --batch-size 64 --accumulate 3"));
     let first = &run.steps()[0];
     assert_eq!(first["loss"].as_f64(), Some(f64::from(std::f32::consts::LN_2)));
     for metric in ["rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies"] {

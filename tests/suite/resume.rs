@@ -8,17 +8,15 @@ use std::{
 };
 
 use crate::{
-    program::{Run, Sandbox, TINY, flags, train_args},
+    program::{Run, Sandbox, tiny, train_args},
     support::golden,
 };
 
 /// Long enough to be stopped on the way: two and a half shuffled epochs.
 fn settings() -> String {
     let eval = golden("runs/eval_conv.json");
-    format!(
-        "{TINY} --max-steps 40 --save-every 4 --keep-checkpoints 0 --eval-every 10 --accumulate 2 --eval-data {}",
-        eval.display()
-    )
+    let flags = "--max-steps 40 --save-every 4 --keep-checkpoints 0 --eval-every 10 --accumulate 2";
+    tiny(&format!("{flags} --eval-data {}", eval.display()))
 }
 
 fn args(out: &Path, more: &str) -> Vec<OsString> {
@@ -81,6 +79,7 @@ fn a_killed_run_resumes_to_the_same_bits() {
     let sandbox = Sandbox::new();
     started_and_ended(&sandbox, "killed", kill);
     let killed = Run::at(sandbox.path("killed"));
+    assert!(!killed.model().exists(), "it was killed before its end");
     let dir = format!("--resume {}", killed.dir.display());
     let resumed = sandbox.run("train", &args(&killed.dir, &dir)).success();
     assert!(resumed.messages.contains("resuming from"), "{}", resumed.messages);
@@ -119,9 +118,9 @@ fn every_checkpoint_leads_to_the_same_bits() {
 #[test]
 fn a_run_resumes_only_with_the_settings_it_was_started_with() {
     let sandbox = Sandbox::new();
-    let run = sandbox.train("run", &format!("{TINY} --max-steps 4 --save-every 2"));
-    let mut args = train_args(&golden("runs/model"), &golden("runs/train_conv.json"), &run.dir, TINY);
-    args.extend(flags("--max-steps 4 --save-every 2 --resume auto --beta 0.2"));
+    let run = sandbox.train("run", &tiny("--max-steps 4 --save-every 2"));
+    let settings = tiny("--max-steps 4 --save-every 2 --resume auto --beta 0.2");
+    let args = train_args(&golden("runs/model"), &golden("runs/train_conv.json"), &run.dir, &settings);
     let ended = sandbox.run("train", &args);
     assert_eq!(ended.code, Some(1));
     assert!(ended.messages.contains("differs in loss.beta"), "{}", ended.messages);
@@ -130,9 +129,9 @@ fn a_run_resumes_only_with_the_settings_it_was_started_with() {
 #[test]
 fn a_run_directory_is_never_overwritten() {
     let sandbox = Sandbox::new();
-    let run = sandbox.train("run", &format!("{TINY} --max-steps 2"));
+    let run = sandbox.train("run", &tiny("--max-steps 2"));
     let before = run.outcome();
-    let settings = format!("{TINY} --max-steps 2");
+    let settings = tiny("--max-steps 2");
     let args = train_args(&golden("runs/model"), &golden("runs/train_conv.json"), &run.dir, &settings);
     let ended = sandbox.run("train", &args);
     assert_eq!(ended.code, Some(1));

@@ -6,7 +6,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::json;
 
 use crate::{
-    program::{Sandbox, TINY, paths},
+    program::{Sandbox, paths, tiny},
     support::{golden, json, json_lines, tensors},
 };
 
@@ -56,7 +56,7 @@ fn shapes(folder: &Path) -> Vec<(String, Vec<usize>)> {
 #[test]
 fn a_model_comes_out_as_it_came_in() {
     let sandbox = Sandbox::new();
-    let run = sandbox.train("run", &format!("{TINY} --max-steps 3"));
+    let run = sandbox.train("run", &tiny("--max-steps 3"));
     let base = golden("runs/model");
     assert_same_companions(&run.model(), &base);
     assert_eq!(shapes(&run.model()), shapes(&base));
@@ -71,8 +71,7 @@ fn a_model_comes_out_as_it_came_in() {
 fn bf16_stays_bf16_unknown_keys_stay_and_a_tied_head_is_left_out() {
     let sandbox = Sandbox::new();
     let base = bf16_copy(&sandbox);
-    let run =
-        sandbox.train_on(&base, &golden("runs/train_conv.json"), "run", &format!("{TINY} --max-steps 5"));
+    let run = sandbox.train_on(&base, &golden("runs/train_conv.json"), "run", &tiny("--max-steps 5"));
     assert_same_companions(&run.model(), &base);
     let (saved, stored) = (tensors(&run.weights()), tensors(&base.join("model.safetensors")));
     assert!(stored.contains_key("lm_head.weight") && !saved.contains_key("lm_head.weight"));
@@ -104,7 +103,7 @@ fn a_head_of_its_own_and_biases_are_kept_and_trained() {
 fn the_saved_model_scores_as_the_trained_one_did() {
     let sandbox = Sandbox::new();
     let held_out = golden("runs/eval_conv.json");
-    let run = sandbox.train("run", &format!("{TINY} --max-steps 6 --eval-data {}", held_out.display()));
+    let run = sandbox.train("run", &tiny(&format!("--max-steps 6 --eval-data {}", held_out.display())));
     let args = paths([("--model", &run.model()), ("--data", &held_out)]);
     let lines = json_lines(&sandbox.run("score", &args).success().out);
     let last = json_lines(&run.read("eval.jsonl")).pop().unwrap();
@@ -119,7 +118,7 @@ fn the_saved_model_scores_as_the_trained_one_did() {
 #[test]
 fn a_saved_model_is_a_base_to_train_again() {
     let sandbox = Sandbox::new();
-    let flags = format!("{TINY} --max-steps 3");
+    let flags = tiny("--max-steps 3");
     let first = sandbox.train("first", &flags);
     let second = sandbox.train_on(&first.model(), &golden("runs/train_conv.json"), "second", &flags);
     assert_eq!(second.series("loss")[0], f64::from(std::f32::consts::LN_2));

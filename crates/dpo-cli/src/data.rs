@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use dpo_data::{
     ColumnNames, DataReport, EncodeConfig, Overlong, Purpose, SourceConfig, SpecialText, Strings, TextEncoder,
     TokenTree, encode_all, read_examples,
@@ -62,8 +62,7 @@ impl<'a> DataReader<'a> {
         }
         let mut report = DataReport::default();
         let examples = read_examples(&paths, &self.source, &mut report)?;
-        let trees = encode_all(self.encoder, &examples, &self.encode.init()?, &mut report)
-            .with_context(|| format!("cannot tokenise {}", names.join(", ")))?;
+        let trees = encode_all(self.encoder, &examples, &self.encode.init()?, &mut report)?;
         if trees.is_empty() {
             bail!("{}: no row is left to use:\n  {}", names.join(", "), report.lines().join("\n  "));
         }

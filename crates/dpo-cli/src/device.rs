@@ -6,7 +6,7 @@ use anyhow::bail;
 use burn::tensor::Device;
 use dpo_train::StepZeroGate;
 
-use crate::run_file::choices::Backend;
+use crate::{run_file::choices::Backend, terminal::WrongUsage};
 
 /// The device of a backend that was built into this program.
 pub(crate) fn open(backend: Backend) -> Result<Device> {
@@ -25,6 +25,9 @@ pub(crate) fn open(backend: Backend) -> Result<Device> {
         ),
     }
 }
+
+/// No machine has more cores; so many threads alone would fill its memory.
+const MAX_THREADS: usize = 1024;
 
 /// The word of a run file.
 pub(crate) fn name(backend: Backend) -> &'static str {
@@ -46,6 +49,10 @@ pub(crate) fn gate(backend: Backend) -> StepZeroGate {
 
 /// Uses this many threads from now on, or one a core for 0.
 pub(crate) fn set_threads(threads: usize) -> Result<()> {
+    if threads > MAX_THREADS {
+        let problem = format!("`threads` is {threads}; expected at most {MAX_THREADS}, or 0 for one a core");
+        return Err(WrongUsage(problem).into());
+    }
     if threads > 0 {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }

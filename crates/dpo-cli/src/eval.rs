@@ -6,10 +6,15 @@ use anyhow::Result;
 use clap::Args;
 use dpo_core::{Objective, PairwiseLoss};
 use dpo_data::{Clock, Purpose};
-use dpo_train::{EvalSet, INFERENCE_TOKENS, LossSpec, ReferenceLogps, evaluate};
+use dpo_train::{EvalSet, Evaluation, INFERENCE_TOKENS, LossSpec, ReferenceLogps, evaluate};
 use serde_json::json;
 
-use crate::{model_source::ModelSource, score::InputArgs, train::same_tokens};
+use crate::{
+    model_source::ModelSource,
+    score::{InputArgs, not_finite},
+    terminal::print,
+    train::same_tokens,
+};
 
 /// Arguments of `dpo eval`.
 #[derive(Debug, Args)]
@@ -45,7 +50,10 @@ pub(crate) fn run(args: &EvalArgs) -> Result<ExitCode> {
         constant_token: None,
     };
     let set = EvalSet { name: String::new(), trees: input.trees, reference: Some(logps) };
-    let metrics = evaluate(&model, &set, &loss, 0, INFERENCE_TOKENS).metrics;
+    let Evaluation { metrics, scores } = evaluate(&model, &set, &loss, 0, INFERENCE_TOKENS);
+    if let Some(row_idx) = scores.row_losses.iter().position(|loss| !loss.is_finite()) {
+        return Err(not_finite(&input.files, set.trees[row_idx].row, "the model or its reference"));
+    }
     let mut numbers = vec![("eval_loss", metrics.loss)];
     if let Some(pairs) = metrics.pairs {
         numbers.extend([
@@ -61,10 +69,11 @@ pub(crate) fn run(args: &EvalArgs) -> Result<ExitCode> {
         let mut object = serde_json::Map::new();
         object.insert("n_pairs".to_owned(), json!(set.trees.len()));
         object.extend(numbers.into_iter().map(|(name, number)| (name.to_owned(), json!(number))));
-        println!("{}", serde_json::Value::Object(object));
+        print(&format!("{}\n", serde_json::Value::Object(object)))?;
     } else {
-        println!("{:26} {}", "pairs", set.trees.len());
-        numbers.iter().for_each(|(name, number)| println!("{name:26} {number:.6}"));
+        let mut text = format!("{:26} {}\n", "pairs", set.trees.len());
+        numbers.iter().for_each(|(name, number)| text += &format!("{name:26} {number:.6}\n"));
+        print(&text)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -130,7 +130,10 @@ impl Hub {
     fn refuse_offline(&self, what: &str) -> Result<()> {
         if self.offline {
             let cache = self.cache_dir.display();
-            bail!("{what} is neither a path nor complete in the cache {cache}, and HF_HUB_OFFLINE is set");
+            bail!(
+                "{what} is neither a path nor complete in the cache {cache}, and HF_HUB_OFFLINE is set; unset it to \
+                 download, or give a path that is there"
+            );
         }
         Ok(())
     }

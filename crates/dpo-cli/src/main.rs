@@ -11,12 +11,14 @@ mod model_source;
 mod report;
 mod run_file;
 mod score;
+mod terminal;
 mod train;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use dpo_train::TrainError;
 
 /// Pooled pages: the system's allocator gives memory back and takes it again at every step.
 #[global_allocator]
@@ -54,8 +56,9 @@ fn main() -> ExitCode {
     quiet_panics();
     match run(cli) {
         Ok(code) => code,
+        Err(error) if error.is::<terminal::ReaderLeft>() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            terminal::note(&format!("error: {error:#}"));
             exit_code(&error)
         }
     }
@@ -70,17 +73,20 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Bench(args) => bench::run(&args),
         Command::Assets(args) => experiment::make_assets(&args),
         Command::Config => {
-            print!("{}", run_file::template());
+            terminal::print(&run_file::template())?;
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-/// 2 where the command or the run file is at fault, 1 for everything else.
+/// 2 where the command or the run file is at fault, 130 where somebody stopped it, 1 for everything else.
 fn exit_code(error: &anyhow::Error) -> ExitCode {
-    match error.downcast_ref::<run_file::InvalidRunFile>() {
-        Some(_) => ExitCode::from(2),
-        None => ExitCode::FAILURE,
+    if error.is::<run_file::InvalidRunFile>() || error.is::<terminal::WrongUsage>() {
+        return ExitCode::from(2);
+    }
+    match error.downcast_ref::<TrainError>() {
+        Some(TrainError::Stopped) => ExitCode::from(130),
+        _ => ExitCode::FAILURE,
     }
 }
 
@@ -92,7 +98,7 @@ fn quiet_panics() {
         let is_caught = info.location().is_some_and(|location| location.file().contains("parquet"));
         if !is_caught {
             default(info);
-            eprintln!("error: this is a bug of dpo; nothing that was saved is lost");
+            terminal::note("error: this is a bug of dpo; nothing that was saved is lost");
         }
     }));
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    io::Read,
     path::{Path, PathBuf},
 };
 
@@ -29,6 +30,7 @@ impl ModelSource {
     /// Finds and opens a model, from the hub if there is no such path.
     pub(crate) fn open(name: &str, hub: &Hub, clock: Clock) -> Result<Self> {
         let path = hub.model(name)?;
+        refuse_other_kinds(&path)?;
         let (hf, weights, encoder): (_, Box<dyn WeightSource>, _) = if path.is_dir() {
             let config = path.join("config.json");
             if !config.exists() {
@@ -99,6 +101,34 @@ impl ModelSource {
         }
         Ok(())
     }
+}
+
+/// A file that is no GGUF by its name, and what to give instead.
+fn refuse_other_kinds(path: &Path) -> Result<()> {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    match ending.as_deref().filter(|_| path.is_file()) {
+        Some("bin" | "pt" | "pth" | "ckpt" | "pkl") => bail!(
+            "{}: a pickle can run code when opened, and is never read here; convert it once with transformers: \
+             `AutoModelForCausalLM.from_pretrained(…).save_pretrained(…)` writes safetensors",
+            path.display()
+        ),
+        Some("safetensors") => bail!(
+            "{}: weights without a model; name the folder that has them beside config.json and tokenizer.json",
+            path.display()
+        ),
+        Some("gguf") | None => Ok(()),
+        Some(_) if starts_as_gguf(path) => Ok(()),
+        Some(_) => bail!(
+            "{}: no model; expected a Hugging Face folder, a .gguf file, or a hub id like `org/name`",
+            path.display()
+        ),
+    }
+}
+
+fn starts_as_gguf(path: &Path) -> bool {
+    let mut start = [0; 4];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start == *b"GGUF"
 }
 
 /// The GGUF reader's fields under the tokenizer's names.

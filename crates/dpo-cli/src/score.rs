@@ -7,10 +7,10 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result, anyhow};
 use burn::tensor::Device;
 use clap::Args;
-use dpo_data::{Clock, Purpose, TokenTree, micro_batches};
+use dpo_data::{Clock, FileReport, Purpose, RowId, TokenTree, micro_batches};
 use dpo_train::{INFERENCE_TOKENS, token_logps};
 use serde_json::json;
 
@@ -23,6 +23,7 @@ use crate::{
         choices::{Backend, Overlong, SpecialText, Strings},
         config::{DataConfig, Loss},
     },
+    terminal::written,
     train::note,
 };
 
@@ -49,7 +50,7 @@ pub(crate) struct InputArgs {
     #[arg(long, required = true, num_args = 1..)]
     pub(crate) data: Vec<String>,
     /// Longest sequence in tokens; 0 for no limit
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = length)]
     pub(crate) max_length: usize,
     /// What becomes of longer ones
     #[arg(long, value_enum, default_value_t = Overlong::Refuse)]
@@ -73,6 +74,7 @@ pub(crate) struct Input {
     pub(crate) hub: Hub,
     pub(crate) source: ModelSource,
     pub(crate) trees: Vec<TokenTree>,
+    pub(crate) files: Vec<FileReport>,
     pub(crate) device: Device,
 }
 
@@ -96,7 +98,7 @@ impl InputArgs {
         reader.source.purpose = purpose;
         let data = reader.load(&self.data, "test")?;
         data.report.lines().iter().for_each(|line| note(line));
-        Ok(Input { hub, trees: data.trees, source, device })
+        Ok(Input { hub, trees: data.trees, files: data.report.files, source, device })
     }
 }
 
@@ -114,11 +116,34 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
     let trees: Vec<&TokenTree> = input.trees.iter().collect();
     for range in micro_batches(&trees, INFERENCE_TOKENS) {
         for (tree, logps) in trees[range.clone()].iter().zip(token_logps(&model, &trees[range])) {
-            writeln!(out, "{}", line(tree, &logps)).context("cannot write the scores")?;
+            if logps.iter().flatten().any(|logp| !logp.is_finite()) {
+                written(out.flush())?;
+                return Err(not_finite(&input.files, tree.row, "the model"));
+            }
+            written(writeln!(out, "{}", line(tree, &logps))).context("cannot write the scores")?;
         }
     }
-    out.flush().context("cannot write the scores")?;
+    written(out.flush()).context("cannot write the scores")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// `--max-length`: one token has no prompt to follow.
+fn length(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(1) => Err("one token has no prompt to follow; expected 2 or more, or 0 for no limit".to_owned()),
+        Ok(length) => Ok(length),
+        Err(_) => Err("expected a whole number".to_owned()),
+    }
+}
+
+/// That what `who` makes of a row is no number.
+pub(crate) fn not_finite(files: &[FileReport], row: RowId, who: &str) -> Error {
+    let file = files.get(row.file as usize).map_or_else(String::new, |file| format!("{}: ", file.path.display()));
+    anyhow!(
+        "{file}row {}: a log-prob of {who} is no finite number; its weights hold NaN or infinities, or overflow: \
+         take other weights, or an earlier checkpoint",
+        row.row
+    )
 }
 
 /// `{"row":0,"prompt_tokens":n,"completions":[{"tokens":n,"logp":x},…]}`

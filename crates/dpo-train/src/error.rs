@@ -33,6 +33,20 @@ pub enum TrainError {
         /// What the system said.
         source: io::Error,
     },
+    /// The system lets this file grow no further.
+    #[error(
+        "cannot {action} {}: it may grow no further; nothing that was saved before is lost: raise the limit on file \
+         sizes (`ulimit -f`) and resume",
+        path.display()
+    )]
+    FileTooLarge {
+        /// What was tried, as an infinitive.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Another process trains there.
     #[error("{} is in use by {holder}; wait for it, or choose another run directory", dir.display())]
     RunInUse {
@@ -97,6 +111,19 @@ pub enum TrainError {
         /// The value.
         value: f32,
     },
+    /// The reference gives log-probs that are no numbers.
+    #[error(
+        "the reference gives log-probs that are no finite numbers, in rows {}; its weights hold NaN or infinities, or \
+         overflow: take other weights",
+        row_list(rows)
+    )]
+    ReferenceRowsNotFinite {
+        /// The rows, as far as they were computed.
+        rows: Vec<RowId>,
+    },
+    /// Somebody wanted to stop before the first step.
+    #[error("stopped before the first step; what was computed of the reference is kept: go on with `--resume auto`")]
+    Stopped,
     /// The reference cache changed under a running process.
     #[error("{}: an entry at byte {offset} is no longer what was verified at the start; start again to recompute it", path.display())]
     CacheChanged {
@@ -183,6 +210,7 @@ impl TrainError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 Self::DiskFull { action, path, source }
             }
+            io::ErrorKind::FileTooLarge => Self::FileTooLarge { action, path, source },
             _ => Self::Io { action, path, source },
         }
     }

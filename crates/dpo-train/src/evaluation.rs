@@ -49,7 +49,23 @@ pub fn evaluate(
     step: u64,
     max_tokens: NonZeroUsize,
 ) -> Evaluation {
-    let scores = loss.scores(model, &set.rows(), max_tokens);
+    evaluation(set, loss, step, loss.scores(model, &set.rows(), max_tokens))
+}
+
+/// As [`evaluate`]; `None` when `stop` said so between micro-batches.
+pub(crate) fn evaluate_unless(
+    model: &Decoder,
+    set: &EvalSet,
+    loss: &LossSpec,
+    step: u64,
+    max_tokens: NonZeroUsize,
+    stop: &dyn Fn() -> bool,
+) -> Option<Evaluation> {
+    let scores = loss.scores_unless(model, &set.rows(), max_tokens, stop)?;
+    Some(evaluation(set, loss, step, scores))
+}
+
+fn evaluation(set: &EvalSet, loss: &LossSpec, step: u64, scores: BatchScores) -> Evaluation {
     let metrics = EvalMetrics {
         step,
         set: set.name.clone(),

@@ -116,12 +116,26 @@ impl LossSpec {
 
     /// Scores of `rows` without a gradient; `model` is on a plain device.
     pub fn scores(&self, model: &Decoder, rows: &[Row<'_>], max_tokens: NonZeroUsize) -> BatchScores {
+        self.scores_unless(model, rows, max_tokens, &|| false).unwrap_or_default()
+    }
+
+    /// As [`scores`](Self::scores); `None` when `stop` said so between micro-batches.
+    pub fn scores_unless(
+        &self,
+        model: &Decoder,
+        rows: &[Row<'_>],
+        max_tokens: NonZeroUsize,
+        stop: &dyn Fn() -> bool,
+    ) -> Option<BatchScores> {
         let scale = self.scale(rows);
         let mut total = BatchScores::default();
         for range in MicroBatching::Tokens(max_tokens).split(rows) {
+            if stop() {
+                return None;
+            }
             total.extend(self.forward(model, &rows[range], &scale).read().0);
         }
-        total
+        Some(total)
     }
 
     fn scale(&self, rows: &[Row<'_>]) -> BatchScale {

@@ -1,9 +1,9 @@
 //! What the reference says of every row: computed once, kept in the cache, complete before training begins.
 
-use std::{num::NonZeroUsize, path::Path};
+use std::{num::NonZeroUsize, ops::ControlFlow, path::Path};
 
 use burn::tensor::Tensor;
-use dpo_data::{TokenTree, micro_batches, pack};
+use dpo_data::{RowId, TokenTree, micro_batches, pack};
 use dpo_model::Decoder;
 
 use crate::{CacheScope, DeviceBatch, ReferenceCache, RowKey, TrainError, gradient::scored_tokens};
@@ -32,14 +32,15 @@ impl ReferenceLogps {
     }
 
     /// Looks all rows up in the cache below `root`, and computes those that are not there with the model that
-    /// `model` gives, which is asked for only then. `progress` is told how many rows of how many are done.
+    /// `model` gives, which is asked for only then. `progress` is told how many rows of how many are done, and may
+    /// break off: what is done by then is kept.
     pub fn cached(
         root: &Path,
         scope: &CacheScope,
         trees: &[TokenTree],
         max_tokens: NonZeroUsize,
         mut model: impl FnMut() -> Result<Decoder, TrainError>,
-        mut progress: impl FnMut(usize, usize),
+        mut progress: impl FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<(Self, CacheUse), TrainError> {
         let key = |tree: &TokenTree| scope.row_key(&tree.prompt, tree.completions.iter().map(Vec::as_slice));
         let keys: Vec<RowKey> = trees.iter().map(key).collect();
@@ -49,11 +50,14 @@ impl ReferenceLogps {
             let missing: Vec<&TokenTree> = lookup.misses.iter().map(|row_idx| &trees[*row_idx]).collect();
             for range in micro_batches(&missing, max_tokens) {
                 let computed = token_logps(&model, &missing[range.clone()]);
+                refuse_not_finite(&missing[range.clone()], &computed)?;
                 for (row_idx, completions) in lookup.misses[range.clone()].iter().zip(&computed) {
                     cache.insert(keys[*row_idx], completions)?;
                 }
                 cache.sync()?;
-                progress(range.end, missing.len());
+                if progress(range.end, missing.len()).is_break() {
+                    return Err(TrainError::Stopped);
+                }
             }
         }
         let absent = || TrainError::CacheIncomplete { root: root.to_owned() };
@@ -93,6 +97,14 @@ pub fn token_logps(model: &Decoder, trees: &[&TokenTree]) -> Vec<Vec<Vec<f32>>> 
         head.to_vec()
     };
     trees.iter().map(|tree| scored_tokens(tree).into_iter().map(&mut take).collect()).collect()
+}
+
+/// NaN in a model is met here first; all rows of the batch that have it are named.
+fn refuse_not_finite(trees: &[&TokenTree], logps: &[Vec<Vec<f32>>]) -> Result<(), TrainError> {
+    let is_bad = |row: &&Vec<Vec<f32>>| row.iter().flatten().any(|logp| !logp.is_finite());
+    let bad = trees.iter().zip(logps).filter(|(_, row)| is_bad(row));
+    let rows: Vec<RowId> = bad.map(|(tree, _)| tree.row).collect();
+    if rows.is_empty() { Ok(()) } else { Err(TrainError::ReferenceRowsNotFinite { rows }) }
 }
 
 fn host_f32(tensor: Tensor<1>) -> Vec<f32> {

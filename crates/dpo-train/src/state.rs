@@ -31,6 +31,9 @@ pub struct Progress {
     pub n_tokens: u64,
     /// Seconds spent, over all sittings.
     pub seconds: f64,
+    /// The held-out rows were not measured after the last step: somebody wanted to stop.
+    #[serde(default)]
+    pub evaluation_due: bool,
     /// Warnings given so far.
     pub warnings: Vec<Warning>,
 }

@@ -15,7 +15,7 @@ use crate::{
     AdamW, AdamWConfig, BatchScores, Checkpoints, EvalSet, Evaluation, LossSpec, MetricSink, MicroBatching,
     PassTimes, Progress, ReferenceLogps, Row, Schedule, StepMetrics, TrainError, Warning, clip_factor,
     displacement::DisplacementWatch,
-    evaluation::{evaluate, pair_metrics},
+    evaluation::{evaluate_unless, pair_metrics},
     gradient_norm, state,
 };
 
@@ -175,17 +175,18 @@ impl Trainer {
     ) -> Result<(Decoder, Ending), TrainError> {
         let mut policy = policy.train();
         let mut epoch = CurrentEpoch::default();
-        if self.progress.step == 0 {
-            self.evaluate(&policy, sink, observer)?;
+        let is_due = self.progress.step == 0 || self.progress.evaluation_due;
+        if is_due && !self.evaluate(&policy, sink, observer)? {
+            self.save(&policy, sink, observer)?;
+            return Ok((policy, Ending::Stopped));
         }
         while self.progress.step < self.total_steps() {
             let stepped = self.step(policy, &mut epoch, sink, observer)?;
             policy = stepped.policy;
-            if !stepped.made {
+            if !stepped.made || !self.after_step(&policy, sink, observer)? {
                 self.save(&policy, sink, observer)?;
                 return Ok((policy, Ending::Stopped));
             }
-            self.after_step(&policy, sink, observer)?;
         }
         sink.flush()?;
         Ok((policy, Ending::Complete))
@@ -280,37 +281,44 @@ impl Trainer {
         }
     }
 
-    /// What is due after a step: an evaluation, a checkpoint.
+    /// What is due after a step, an evaluation and a checkpoint; whether that was done or the observer wants to stop.
     fn after_step(
         &mut self,
         policy: &Decoder,
         sink: &mut dyn MetricSink,
         observer: &mut dyn Observer,
-    ) -> Result<(), TrainError> {
+    ) -> Result<bool, TrainError> {
         let step = self.progress.step;
         let is_due = |every: u64| every > 0 && step.is_multiple_of(every);
-        if is_due(self.config.eval_every) || step == self.total_steps() {
-            self.evaluate(policy, sink, observer)?;
+        let is_eval_due = is_due(self.config.eval_every) || step == self.total_steps();
+        if is_eval_due && !self.evaluate(policy, sink, observer)? {
+            return Ok(false);
         }
         if is_due(self.config.save_every) {
             self.save(policy, sink, observer)?;
         }
-        Ok(())
+        Ok(true)
     }
 
+    /// Measures all held-out sets, or none of them when the observer wants to stop; whether it did.
     fn evaluate(
-        &self,
+        &mut self,
         policy: &Decoder,
         sink: &mut dyn MetricSink,
         observer: &mut dyn Observer,
-    ) -> Result<(), TrainError> {
+    ) -> Result<bool, TrainError> {
         let model = policy.valid();
-        for set in &self.data.eval_sets {
-            let evaluation = evaluate(&model, set, &self.config.loss, self.progress.step, INFERENCE_TOKENS);
+        let (loss, step) = (&self.config.loss, self.progress.step);
+        let stop = || observer.stop_requested();
+        let of_set = |set| evaluate_unless(&model, set, loss, step, INFERENCE_TOKENS, &stop);
+        let evaluations: Option<Vec<Evaluation>> = self.data.eval_sets.iter().map(of_set).collect();
+        self.progress.evaluation_due = evaluations.is_none();
+        let Some(evaluations) = evaluations else { return Ok(false) };
+        for evaluation in evaluations {
             sink.eval(&evaluation.metrics)?;
             observer.evaluated(&evaluation);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Writes a checkpoint, after the lines of metrics that lead up to it.

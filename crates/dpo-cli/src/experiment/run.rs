@@ -51,7 +51,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
 fn beneath(bundle: &Bundle) -> Result<RunFile> {
     let text = format!(
         "[model]\nbase = {:?}\n[data]\ntrain = [{:?}]\neval = [{:?}]\nmax_length = 256\n\
-         [train]\nlearning_rate = 5e-4\nbatch_size = 32\nepochs = 2.0\n[eval]\neval_every = 25\nsamples = 3\n\
+         [train]\nlearning_rate = 6e-4\nbatch_size = 32\nepochs = 1.0\n[eval]\neval_every = 50\nsamples = 3\n\
          sample_tokens = 60\n[run]\nout = {:?}\nsave_every = 0\n",
         bundle.model().display().to_string(),
         bundle.train_pairs().display().to_string(),

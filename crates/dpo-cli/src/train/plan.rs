@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use dpo_core::{IpoReduction, Objective, PairwiseLoss};
 use dpo_data::{BatchOrder, Sampling};
 use dpo_train::{AdamWConfig, Decay, LossSpec, MicroBatching, Schedule, StepZeroGate, TrainerConfig};
@@ -13,6 +13,7 @@ use crate::{
         RunConfig, choices,
         config::{Duration, Loss, MicroBatches, TrainConfig, Warmup},
     },
+    terminal::WrongUsage,
 };
 
 /// The objective of a run.
@@ -83,7 +84,8 @@ fn total_steps(train: &TrainConfig, order: &BatchOrder) -> Result<u64> {
         Duration::Epochs(epochs) => {
             let steps = (epochs * order.n_batches() as f64).ceil();
             if steps > 1e15 {
-                bail!("`train.epochs` is {epochs}: that would be {steps:e} steps; give a smaller number");
+                let problem = format!("`train.epochs` is {epochs:e}: that would be {steps:e} steps; give a smaller number");
+                return Err(WrongUsage(problem).into());
             }
             steps as u64
         }

@@ -17,10 +17,7 @@ use signal_hook::{
     flag,
 };
 
-/// One line for the person at the terminal.
-pub(crate) fn note(line: &str) {
-    eprintln!("{line}");
-}
+pub(crate) use crate::terminal::note;
 
 /// Set by SIGINT and SIGTERM; a second one ends the program at once.
 #[derive(Debug, Clone)]
@@ -78,12 +75,12 @@ pub(crate) struct TerminalObserver {
     is_terminal: bool,
     stop: StopFlag,
     total_steps: u64,
+    /// Steps made before this sitting, and when it began.
+    done: u64,
     start: Instant,
     last_line: Instant,
     /// Per-row numbers of the first and of the latest evaluation of each set.
     pub(crate) evaluations: Vec<Evaluation>,
-    /// Warnings in order.
-    pub(crate) warnings: Vec<Warning>,
     /// Sum of the times of all steps.
     pub(crate) times: StepTimes,
 }
@@ -101,10 +98,10 @@ impl TerminalObserver {
             is_terminal,
             stop,
             total_steps,
+            done,
             start: now,
             last_line: now,
             evaluations: Vec::new(),
-            warnings: Vec::new(),
             times: StepTimes::default(),
         }
     }
@@ -136,11 +133,8 @@ impl Observer for TerminalObserver {
         self.times.passes.forward += times.passes.forward;
         self.times.passes.backward += times.passes.backward;
         self.times.optimizer += times.optimizer;
-        let before = self.bar.position();
         self.bar.set_position(step.step);
-        let made = step.step.saturating_sub(before).max(1);
-        let _ = made;
-        let per_step = self.start.elapsed().as_secs_f64() / (self.bar.position().max(1)) as f64;
+        let per_step = self.start.elapsed().as_secs_f64() / step.step.saturating_sub(self.done).max(1) as f64;
         let left = per_step * (self.total_steps - step.step) as f64;
         let line = step_line(step);
         self.bar.set_message(format!("{line}  {} left", duration(left)));
@@ -166,7 +160,6 @@ impl Observer for TerminalObserver {
 
     fn warned(&mut self, warning: &Warning) {
         self.say(&format!("warning, step {}: {}", warning.step, warning.message));
-        self.warnings.push(warning.clone());
     }
 
     fn stop_requested(&self) -> bool {

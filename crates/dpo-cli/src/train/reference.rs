@@ -1,6 +1,6 @@
 //! The reference's log-probs: from the cache where they are, computed where they are not.
 
-use std::path::PathBuf;
+use std::{ops::ControlFlow, path::PathBuf};
 
 use anyhow::{Context, Result};
 use burn::tensor::Device;
@@ -8,7 +8,7 @@ use dpo_data::TokenTree;
 use dpo_model::Decoder;
 use dpo_train::{CacheScope, CacheUse, INFERENCE_TOKENS, ReferenceLogps, TrainError};
 
-use super::progress::{Bar, note};
+use super::progress::{Bar, StopFlag, note};
 use crate::model_source::ModelSource;
 
 /// The model that the policy is held against.
@@ -32,18 +32,22 @@ impl Reference {
         Self::of(source.load(device)?, source, backend)
     }
 
-    /// Log-probs of these rows.
-    pub(crate) fn logps(&self, what: &str, trees: &[TokenTree]) -> Result<ReferenceLogps> {
+    /// Log-probs of these rows, unless somebody stops it.
+    pub(crate) fn logps(&self, what: &str, trees: &[TokenTree], stop: &StopFlag) -> Result<ReferenceLogps> {
         let bar = Bar::hidden_until_used(&format!("reference log-probs of {what}"), "rows");
-        let (logps, used) = ReferenceLogps::cached(
+        let result = ReferenceLogps::cached(
             &self.cache,
             &self.scope,
             trees,
             INFERENCE_TOKENS,
             || Ok::<_, TrainError>(self.model.clone()),
-            |done, of| bar.set(done, of),
-        )?;
+            |done, of| {
+                bar.set(done, of);
+                if stop.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            },
+        );
         bar.finish();
+        let (logps, used) = result?;
         report(what, used);
         Ok(logps)
     }

@@ -10,8 +10,8 @@ use burn::{module::Module, tensor::Device};
 use dpo_data::{Clock, TokenTree};
 use dpo_model::Decoder;
 use dpo_train::{
-    Checkpoint, Checkpoints, Ending, EvalSet, Evaluation, JsonlSink, RunDir, RunMode, TrainData, Trainer,
-    TrainerConfig, Warning,
+    Checkpoint, Checkpoints, Ending, EvalSet, Evaluation, INFERENCE_TOKENS, JsonlSink, RunDir, RunMode, TrainData, TrainError,
+    Trainer, TrainerConfig, Warning, evaluate,
 };
 
 use super::{
@@ -30,6 +30,7 @@ use crate::{
     model_source::ModelSource,
     report,
     run_file::{RunConfig, values::Resume},
+    terminal::print,
 };
 
 /// A run whose files are open and whose rows are tokenised.
@@ -109,7 +110,7 @@ impl Session {
     /// `--dry-run`.
     pub(crate) fn preview(&self) -> Result<()> {
         let tree = self.train.trees.first().context("no row to show")?;
-        print!("{}", rendered(&self.source.encoder, tree)?);
+        print(&rendered(&self.source.encoder, tree)?)?;
         note("dry run: nothing was computed and nothing written");
         Ok(())
     }
@@ -124,8 +125,12 @@ impl Session {
         record.write(&dir.run_json())?;
         let result = self.train_in(&dir, stop, &mut record);
         if let Err(error) = &result {
-            record.status = format!("failed: {error:#}");
-            record.write(&dir.run_json())?;
+            record.status = match error.downcast_ref::<TrainError>() {
+                Some(TrainError::Stopped) => "interrupted before step 1".to_owned(),
+                _ => format!("failed: {error:#}"),
+            };
+            // The error is what matters: that the disk is full, for instance.
+            let _ = record.write(&dir.run_json());
         }
         result
     }
@@ -135,7 +140,7 @@ impl Session {
         record.base_digest = reference::digest(&policy, &self.source)?;
         let checkpoints = Checkpoints::open(&dir.checkpoints())?;
         let checkpoint = self.checkpoint(&checkpoints)?;
-        let data = self.reference_pass(&policy)?;
+        let data = self.reference_pass(&policy, &stop)?;
         let prompts = samples::prompts(&data, self.config.eval.samples);
         let sampler = samples::Sampler::new(&self.source, self.config.eval.sample_tokens);
         let before = sampler.answer(&policy, &prompts)?;
@@ -143,19 +148,29 @@ impl Session {
         let mut trainer =
             Trainer::new(self.trainer.clone(), data, checkpoints, self.source.raw_config().clone());
         let mut policy = policy;
+        let mut evaluations = Vec::new();
         if let Some(checkpoint) = checkpoint {
+            if checkpoint.step > 0 {
+                // An earlier sitting made those before the first step, and its numbers of each pair are gone.
+                evaluations = self.evaluations(&trainer, &policy);
+            }
             note(&format!("resuming from {}", checkpoint.path.display()));
             (trainer, policy) = trainer.restore(checkpoint.path, policy)?;
         }
         let done = trainer.progress().step;
         let mut sink = JsonlSink::open(&dir.metrics(), &dir.eval(), done)?;
         let mut observer = TerminalObserver::new(trainer.total_steps(), done, stop);
+        observer.evaluations = evaluations;
         let result = trainer.run(policy, &mut sink, &mut observer);
         observer.finish();
         let (policy, ending) = result?;
         let policy = policy.valid();
         record.finish(trainer.progress(), &observer.times, ending);
         if ending == Ending::Complete {
+            let done = trainer.progress().step;
+            if observer.evaluations.last().is_some_and(|last| last.metrics.step != done) {
+                observer.evaluations.extend(self.evaluations(&trainer, &policy));
+            }
             let after = sampler.answer(&policy, &prompts)?;
             samples::write(dir.path(), &self.source.encoder, &prompts, &before, &after)?;
             samples::write_margins(dir.path(), &observer.evaluations)?;
@@ -163,7 +178,7 @@ impl Session {
         }
         record.write(&dir.run_json())?;
         let page = report::write_report(dir.path())?;
-        self.conclude(dir, &page, ending, &observer.warnings);
+        self.conclude(dir, &page, ending);
         Ok(Finished {
             dir: dir.path().to_owned(),
             ending,
@@ -173,7 +188,14 @@ impl Session {
         })
     }
 
-    fn conclude(&self, dir: &RunDir, page: &Path, ending: Ending, _warnings: &[Warning]) {
+    /// The held-out rows under `policy`, which has made the trainer's steps.
+    fn evaluations(&self, trainer: &Trainer, policy: &Decoder) -> Vec<Evaluation> {
+        let step = trainer.progress().step;
+        let of_set = |set| evaluate(policy, set, &self.trainer.loss, step, INFERENCE_TOKENS);
+        trainer.eval_sets().iter().map(of_set).collect()
+    }
+
+    fn conclude(&self, dir: &RunDir, page: &Path, ending: Ending) {
         match ending {
             Ending::Complete => {
                 note(&format!("model      {}", dir.model().display()));
@@ -231,7 +253,7 @@ impl Session {
         Ok(last.checkpoint)
     }
 
-    fn reference_pass(&self, policy: &Decoder) -> Result<TrainData> {
+    fn reference_pass(&self, policy: &Decoder, stop: &StopFlag) -> Result<TrainData> {
         let eval_trees = || self.eval.iter().map(|(name, data)| (name.clone(), data.trees.clone()));
         if !self.trainer.loss.objective.needs_reference() {
             let eval_sets = eval_trees().map(|(name, trees)| EvalSet { name, trees, reference: None });
@@ -255,11 +277,11 @@ impl Session {
         };
         let used = self.trainer.rows_used(self.train.trees.len());
         let trees: Vec<TokenTree> = used.iter().map(|&row_idx| self.train.trees[row_idx].clone()).collect();
-        let train = reference.logps("the training rows", &trees)?.placed(self.train.trees.len(), &used);
+        let train = reference.logps("the training rows", &trees, stop)?.placed(self.train.trees.len(), &used);
         let mut eval_sets = Vec::new();
         for (name, trees) in eval_trees() {
             let what = if name.is_empty() { "the held-out rows".to_owned() } else { name.clone() };
-            let logps = reference.logps(&what, &trees)?;
+            let logps = reference.logps(&what, &trees, stop)?;
             eval_sets.push(EvalSet { name, trees, reference: Some(logps) });
         }
         Ok(TrainData { trees: self.train.trees.clone(), reference: Some(train), eval_sets })
