@@ -110,9 +110,7 @@ fn loss_and_every_gradient_are_those_of_torch() {
         let list = model.take_gradients(&mut gradients);
         for (info, gradient) in model.parameters().iter().zip(list) {
             let expected = &golden["grads"][&info.name];
-            if expected.is_null() {
-                panic!("{name}: no golden gradient of {}", info.name);
-            }
+            assert!(!expected.is_null(), "{name}: no golden gradient of {}", info.name);
             let found = values(gradient);
             let l2 = found.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
             let expected_l2 = expected["l2"].as_f64().unwrap();

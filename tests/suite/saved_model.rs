@@ -33,7 +33,7 @@ fn bf16_copy(sandbox: &Sandbox) -> PathBuf {
     let cut: Vec<_> =
         stored.iter().map(|(name, tensor)| (name, &tensor.shape, halves(&tensor.bytes))).collect();
     let views = cut.iter().map(|(name, shape, bytes)| {
-        (name.as_str(), TensorView::new(Dtype::BF16, shape.to_vec(), bytes).unwrap())
+        (name.as_str(), TensorView::new(Dtype::BF16, (*shape).clone(), bytes).unwrap())
     });
     safetensors::serialize_to_file(views, None, &to.join("model.safetensors")).unwrap();
     to

@@ -15,8 +15,8 @@ use dpo_core::{Objective, PairwiseLoss};
 use dpo_data::{Purpose, TokenTree, pack};
 use dpo_model::Decoder;
 use dpo_train::{
-    AdamW, AdamWConfig, DeviceBatch, INFERENCE_TOKENS, LossSpec, MicroBatching, ReferenceLogps, Row, clip_factor,
-    gradient_norm, rows_of,
+    AdamW, AdamWConfig, DeviceBatch, INFERENCE_TOKENS, LossSpec, MicroBatching, ReferenceLogps, Row,
+    clip_factor, gradient_norm, rows_of,
 };
 use serde_json::{Value, json};
 

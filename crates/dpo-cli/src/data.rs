@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use dpo_data::{
-    ColumnNames, DataReport, EncodeConfig, Overlong, Purpose, SourceConfig, SpecialText, Strings, TextEncoder,
-    TokenTree, encode_all, read_examples,
+    ColumnNames, DataReport, EncodeConfig, Overlong, Purpose, SourceConfig, SpecialText, Strings,
+    TextEncoder, TokenTree, encode_all, read_examples,
 };
 
 use crate::{

@@ -42,8 +42,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<ExitCode> {
     let input = args.input.open(Purpose::Pairs)?;
     let reference = ModelSource::open(&args.reference, &input.hub, Clock::now())?;
     same_tokens(&input.source, &reference, &input.trees[0])?;
-    let logps =
-        ReferenceLogps::computed(&input.trees, INFERENCE_TOKENS, &reference.load(&input.device)?);
+    let logps = ReferenceLogps::computed(&input.trees, INFERENCE_TOKENS, &reference.load(&input.device)?);
     let model = input.source.load(&input.device)?;
     let loss = LossSpec {
         objective: Objective::Pairwise(PairwiseLoss::Sigmoid { beta: args.beta, label_smoothing: 0.0 }),

@@ -65,7 +65,7 @@ pub(crate) struct GenerateArgs {
 }
 
 fn not_negative(text: &str) -> Result<f64, String> {
-    number(text, "at least 0", |x| x >= 0.0)
+    number(text, "of at least 0", |x| x >= 0.0)
 }
 
 fn positive(text: &str) -> Result<f64, String> {
@@ -163,7 +163,7 @@ impl GenerateArgs {
             let lines = content.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
             let place = |idx: usize| format!("{}:{}", path.display(), idx + 1);
             let prompts: Result<Vec<Text>> =
-                lines.map(|(idx, line)| prompt_of(line, &text).with_context(|| place(idx))).collect();
+                lines.map(|(idx, line)| prompt_of(line, text).with_context(|| place(idx))).collect();
             let prompts = prompts?;
             if prompts.is_empty() {
                 bail!("{}: no prompt in it; write one a line", path.display());
@@ -173,7 +173,16 @@ impl GenerateArgs {
         if self.prompt.is_empty() {
             return Err(WrongUsage("no prompt; give --prompt TEXT, or --prompts FILE".to_owned()).into());
         }
-        self.prompt.iter().map(|prompt| Ok(text(if prompt == "-" { read_text(std::io::stdin(), "standard input")? } else { prompt.clone() }))).collect()
+        self.prompt
+            .iter()
+            .map(|prompt| {
+                Ok(text(if prompt == "-" {
+                    read_text(std::io::stdin(), "standard input")?
+                } else {
+                    prompt.clone()
+                }))
+            })
+            .collect()
     }
 }
 
@@ -182,12 +191,16 @@ const MAX_PROMPTS_BYTES: u64 = 64 << 20;
 
 fn read_text(source: impl Read, name: &str) -> Result<String> {
     let mut content = Vec::new();
-    source.take(MAX_PROMPTS_BYTES + 1).read_to_end(&mut content).with_context(|| format!("cannot read {name}"))?;
+    source
+        .take(MAX_PROMPTS_BYTES + 1)
+        .read_to_end(&mut content)
+        .with_context(|| format!("cannot read {name}"))?;
     if content.len() as u64 > MAX_PROMPTS_BYTES {
         bail!("{name}: larger than 64 MiB; are these prompts? split them");
     }
-    String::from_utf8(content)
-        .map_err(|error| anyhow!("{name}: byte {} is not UTF-8; save it as UTF-8", error.utf8_error().valid_up_to() + 1))
+    String::from_utf8(content).map_err(|error| {
+        anyhow!("{name}: byte {} is not UTF-8; save it as UTF-8", error.utf8_error().valid_up_to() + 1)
+    })
 }
 
 /// A line of a file of prompts: an object with a `prompt`, or the prompt itself.
@@ -195,7 +208,7 @@ fn prompt_of(line: &str, text: impl Fn(String) -> Text) -> Result<Text> {
     if !line.trim_start().starts_with('{') {
         return Ok(text(line.to_owned()));
     }
-    let row: Map<String, Value> = serde_json::from_str(line).context("no JSON object")?;
+    let row: Map<String, Value> = serde_json::from_str(line).context("not a JSON object")?;
     match row.get("prompt") {
         Some(Value::String(prompt)) => Ok(text(prompt.clone())),
         Some(messages @ Value::Array(_)) => Ok(Text::Messages(serde_json::from_value(messages.clone())?)),

@@ -9,7 +9,9 @@ use std::{
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use dpo_data::{Clock, GgufVocabulary, TextEncoder};
-use dpo_model::{Decoder, DecoderConfig, GgufModel, GgufTokenizer, HfConfig, HfFolder, WeightSource, weights::WeightDtype};
+use dpo_model::{
+    Decoder, DecoderConfig, GgufModel, GgufTokenizer, HfConfig, HfFolder, WeightSource, weights::WeightDtype,
+};
 use serde_json::{Map, Value};
 
 use crate::hub::Hub;

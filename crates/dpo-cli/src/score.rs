@@ -108,9 +108,9 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
     let input = args.input.open(purpose)?;
     let model = input.source.load(&input.device)?;
     let mut out: Box<dyn Write> = match &args.out {
-        Some(path) => {
-            Box::new(BufWriter::new(File::create(path).with_context(|| format!("cannot write {}", path.display()))?))
-        }
+        Some(path) => Box::new(BufWriter::new(
+            File::create(path).with_context(|| format!("cannot write {}", path.display()))?,
+        )),
         None => Box::new(std::io::stdout().lock()),
     };
     let trees: Vec<&TokenTree> = input.trees.iter().collect();
@@ -138,7 +138,8 @@ fn length(text: &str) -> Result<usize, String> {
 
 /// That what `who` makes of a row is no number.
 pub(crate) fn not_finite(files: &[FileReport], row: RowId, who: &str) -> Error {
-    let file = files.get(row.file as usize).map_or_else(String::new, |file| format!("{}: ", file.path.display()));
+    let file =
+        files.get(row.file as usize).map_or_else(String::new, |file| format!("{}: ", file.path.display()));
     anyhow!(
         "{file}row {}: a log-prob of {who} is no finite number; its weights hold NaN or infinities, or overflow: \
          take other weights, or an earlier checkpoint",

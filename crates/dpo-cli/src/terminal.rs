@@ -10,7 +10,8 @@ use anyhow::{Context, Error, Result};
 /// Writes to standard output.
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
-    written(out.write_all(text.as_bytes()).and_then(|()| out.flush())).context("cannot write to standard output")
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+        .context("cannot write to standard output")
 }
 
 /// The result of writing to standard output; a reader that has left is told from other failures.

@@ -153,7 +153,9 @@ pub enum DataError {
         found: Vec<String>,
     },
     /// A row of more bytes than the limit.
-    #[error("{place}: longer than {limit} bytes, the most that one row may take (`max_row_bytes`); is this one row a line?")]
+    #[error(
+        "{place}: longer than {limit} bytes, the most that one row may take (`max_row_bytes`); is this one row a line?"
+    )]
     RowTooLong {
         /// Where it starts.
         place: Place,

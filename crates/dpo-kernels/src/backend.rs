@@ -154,9 +154,9 @@ pub struct LogpsSaved<B: Backend> {
 impl FusedPrimitives for Dispatch {}
 
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
-impl FusedPrimitives for burn::backend::CubeBackend {}
+impl FusedPrimitives for burn::backend::Cube {}
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
-impl FusedOps for burn::backend::CubeBackend {}
+impl FusedOps for burn::backend::Cube {}
 #[cfg(feature = "cpu")]
 impl FusedOps for burn::backend::Flex {}
 

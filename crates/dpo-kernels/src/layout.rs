@@ -42,7 +42,10 @@ impl TreeLayout {
         let mut end = 0;
         for tree in &trees {
             for range in std::iter::once(&tree.trunk).chain(&tree.branches) {
-                assert!(range.start == end && range.end >= range.start, "rows {range:?} do not start at {end}");
+                assert!(
+                    range.start == end && range.end >= range.start,
+                    "rows {range:?} do not start at {end}"
+                );
                 end = range.end;
             }
         }

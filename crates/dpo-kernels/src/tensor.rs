@@ -23,7 +23,11 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
 /// - `x`, output: `[n, d]`
 /// - `weight`: `[d]`
 pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, epsilon: f64) -> Tensor<2> {
-    Tensor::from_dispatch(<Dispatch as FusedOps>::rms_norm(x.into_dispatch(), weight.into_dispatch(), epsilon))
+    Tensor::from_dispatch(<Dispatch as FusedOps>::rms_norm(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        epsilon,
+    ))
 }
 
 /// Rotary position embedding with half-split pairs, as Hugging Face models have it: <https://arxiv.org/abs/2104.09864>.

@@ -53,9 +53,10 @@ impl Decoder {
             embed_tokens: Embedding::new("model.embed_tokens", vocab, d_model, &mut init)?,
             layers: layers?,
             norm: Norm::new("model.norm", d_model, config.norm_eps, &mut init)?,
-            lm_head: match config.tie_word_embeddings {
-                true => None,
-                false => Some(Embedding::new("lm_head", vocab, d_model, &mut init)?),
+            lm_head: if config.tie_word_embeddings {
+                None
+            } else {
+                Some(Embedding::new("lm_head", vocab, d_model, &mut init)?)
             },
             config: config.clone(),
         })

@@ -122,7 +122,9 @@ pub enum TrainError {
         rows: Vec<RowId>,
     },
     /// Somebody wanted to stop before the first step.
-    #[error("stopped before the first step; what was computed of the reference is kept: go on with `--resume auto`")]
+    #[error(
+        "stopped before the first step; what was computed of the reference is kept: go on with `--resume auto`"
+    )]
     Stopped,
     /// The reference cache changed under a running process.
     #[error("{}: an entry at byte {offset} is no longer what was verified at the start; start again to recompute it", path.display())]

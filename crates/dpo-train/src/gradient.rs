@@ -100,7 +100,7 @@ impl LossSpec {
                 return None;
             }
             let start = Instant::now();
-            let part = self.forward(policy, &rows[range], &scale);
+            let part = self.forward(policy, &rows[range], scale);
             let (scores, loss) = part.read();
             let forward = start.elapsed();
             let mut gradients = loss.backward();
@@ -133,20 +133,18 @@ impl LossSpec {
             if stop() {
                 return None;
             }
-            total.extend(self.forward(model, &rows[range], &scale).read().0);
+            total.extend(self.forward(model, &rows[range], scale).read().0);
         }
         Some(total)
     }
 
     fn scale(&self, rows: &[Row<'_>]) -> BatchScale {
-        let size = |row: &Row<'_>| RowSize {
-            weight: row.tree.weight,
-            chosen_tokens: scored_tokens(row.tree)[0],
-        };
+        let size =
+            |row: &Row<'_>| RowSize { weight: row.tree.weight, chosen_tokens: scored_tokens(row.tree)[0] };
         BatchScale::new(&self.objective, rows.iter().map(size))
     }
 
-    fn forward(&self, model: &Decoder, rows: &[Row<'_>], scale: &BatchScale) -> Forward {
+    fn forward(&self, model: &Decoder, rows: &[Row<'_>], scale: BatchScale) -> Forward {
         let packed = pack(&rows.iter().map(|row| row.tree).collect::<Vec<_>>());
         let batch = self.on_device(&packed, model);
         let policy = batch.completion_logps(batch.token_logps(model));
@@ -160,7 +158,8 @@ impl LossSpec {
                 Forward { loss, losses, sums: None, n_tokens: packed.n_tokens() }
             }
             Objective::Pairwise(pairwise) => {
-                let reference = rows.iter().flat_map(|row| row.reference.iter().copied()).collect::<Vec<f32>>();
+                let reference =
+                    rows.iter().flat_map(|row| row.reference.iter().copied()).collect::<Vec<f32>>();
                 let n = reference.len();
                 let reference = Tensor::from_data(TensorData::new(reference, [n]), &device);
                 let reference = batch.completion_logps(reference);

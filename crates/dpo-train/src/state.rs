@@ -10,12 +10,7 @@ use dpo_model::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{
-    AdamW, AdamWConfig, TrainError,
-    files::read_bounded,
-    optimizer::Moments,
-    write_atomically,
-};
+use crate::{AdamW, AdamWConfig, TrainError, files::read_bounded, optimizer::Moments, write_atomically};
 
 /// Folders and files of a checkpoint.
 const MODEL: &str = "model";
@@ -61,7 +56,11 @@ pub(crate) fn write(
         Ok::<_, TrainError>(path)
     };
     save_decoder(&make(MODEL)?, policy, hf_config, |_| WeightDtype::F32)?;
-    write_moments(&make(OPTIMIZER)?, policy, optimizer)?;
+    let moments = make(OPTIMIZER)?;
+    // Before the first step there are none.
+    if !optimizer.moments().is_empty() {
+        write_moments(&moments, policy, optimizer)?;
+    }
     let json = serde_json::to_vec_pretty(progress).map_err(TrainError::Json)?;
     write_atomically(&folder.join(PROGRESS), &json)
 }
@@ -175,8 +174,6 @@ fn tensor(source: &HfFolder, name: &str, len: usize, device: &Device) -> Result<
 
 fn json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, TrainError> {
     let bytes = read_bounded(path, 64 << 20).map_err(TrainError::io("read", path))?.unwrap_or_default();
-    serde_json::from_slice(&bytes).map_err(|error| TrainError::CheckpointDamaged {
-        path: path.to_owned(),
-        what: error.to_string(),
-    })
+    serde_json::from_slice(&bytes)
+        .map_err(|error| TrainError::CheckpointDamaged { path: path.to_owned(), what: error.to_string() })
 }

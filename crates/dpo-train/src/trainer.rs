@@ -329,9 +329,8 @@ impl Trainer {
         observer: &mut dyn Observer,
     ) -> Result<(), TrainError> {
         sink.flush()?;
-        let write = |folder: &Path| {
-            state::write(folder, policy, &self.hf_config, &self.optimizer, &self.progress)
-        };
+        let write =
+            |folder: &Path| state::write(folder, policy, &self.hf_config, &self.optimizer, &self.progress);
         let checkpoint = self.checkpoints.save(self.progress.step, write)?;
         if let Some(keep) = self.config.keep_checkpoints {
             self.checkpoints.prune(keep)?;

@@ -40,7 +40,8 @@ impl Bundle {
             let is_there = std::fs::read(&path).is_ok_and(|there| there == *bytes);
             if !is_there {
                 let parent = path.parent().unwrap_or(&folder);
-                std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+                std::fs::create_dir_all(parent)
+                    .with_context(|| format!("cannot make {}", parent.display()))?;
                 dpo_train::write_atomically(&path, bytes)?;
             }
         }

@@ -104,9 +104,14 @@ fn show(config: &RunConfig, mut finished: Finished, ceiling: &Ceiling) -> Result
     println!("{}", table::side_by_side(&rows, width(), style()));
 
     let percent = |x: f64| format!("{:.0} %", 100.0 * x);
-    let card = |name: &str, before: String, after: String| json!({ "name": name, "before": before, "after": after });
+    let card =
+        |name: &str, before: String, after: String| json!({ "name": name, "before": before, "after": after });
     finished.record.results = vec![
-        card("positive reviews", percent(summary_before.positive.value), percent(summary_after.positive.value)),
+        card(
+            "positive reviews",
+            percent(summary_before.positive.value),
+            percent(summary_after.positive.value),
+        ),
         card("ceiling of accuracy", String::new(), percent(ceiling.expected)),
         card("KL, nats a review", "0".to_owned(), format!("{kl:.1}")),
     ];
@@ -115,7 +120,9 @@ fn show(config: &RunConfig, mut finished: Finished, ceiling: &Ceiling) -> Result
     let page = report::write_report(&finished.dir)?;
     println!("run directory   {}", finished.dir.display());
     println!("report          {}", page.display());
-    println!("\nYour own model and data:\n  cargo xtask train --model FOLDER|HUB_ID|FILE.gguf --data PAIRS.jsonl --eval-data HELDOUT.jsonl");
+    println!(
+        "\nYour own model and data:\n  cargo xtask train --model FOLDER|HUB_ID|FILE.gguf --data PAIRS.jsonl --eval-data HELDOUT.jsonl"
+    );
     Ok(())
 }
 

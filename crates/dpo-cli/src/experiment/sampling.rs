@@ -38,7 +38,12 @@ impl Sample {
 }
 
 /// One completion a prompt, drawn from the model's own distribution.
-pub(crate) fn sample(model: &Decoder, source: &ModelSource, prompts: &[String], seed: u64) -> Result<Vec<Sample>> {
+pub(crate) fn sample(
+    model: &Decoder,
+    source: &ModelSource,
+    prompts: &[String],
+    seed: u64,
+) -> Result<Vec<Sample>> {
     let encoder = &source.encoder;
     let ids = prompts.iter().map(|prompt| encode(encoder, prompt)).collect::<Result<Vec<_>>>()?;
     let config = GenerateConfig {

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use super::{
     RunFile,
-    choices::{Backend, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule, SpecialText, Strings},
+    choices::{
+        Backend, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule, SpecialText, Strings,
+    },
     sections::{DataSection, EvalSection, LossSection, ModelSection, RunSection, TrainSection},
     values::{ColumnName, EvalSet, Resume},
 };

@@ -8,7 +8,9 @@ use std::{
 use super::{
     RunFile,
     check::Check,
-    choices::{Backend, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule, SpecialText, Strings},
+    choices::{
+        Backend, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule, SpecialText, Strings,
+    },
     config::{
         AdamW, DataConfig, Duration, EvalConfig, Loss, MicroBatches, ModelConfig, RunConfig, RunSettings,
         TrainConfig, Warmup,

@@ -7,7 +7,9 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    choices::{Backend, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule, SpecialText, Strings},
+    choices::{
+        Backend, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule, SpecialText, Strings,
+    },
     values::{self, ColumnName, EvalSet, Resume},
 };
 

@@ -6,14 +6,15 @@ mod plan;
 mod preview;
 mod progress;
 mod reference;
+mod resume;
 mod samples;
 mod session;
 
 pub(crate) use outputs::peak_memory_bytes;
 pub(crate) use preview::printable;
 pub(crate) use progress::note;
-pub(crate) use reference::cache_root;
-pub(crate) use session::{Finished, Session, same_tokens};
+pub(crate) use reference::{cache_root, same_tokens};
+pub(crate) use session::{Finished, Session};
 
 use std::process::ExitCode;
 
@@ -29,6 +30,10 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     let session = Session::open(args.run_config(&RunFile::default())?)?;
     if args.dry_run {
         session.preview()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(dir) = session.complete() {
+        note(&format!("{} is complete: nothing is left to do", dir.display()));
         return Ok(ExitCode::SUCCESS);
     }
     Ok(session.train()?.exit_code())

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use dpo_data::{Clock, FileReport};
-use dpo_model::{Decoder, weights::{WeightDtype, copy_companions}};
+use dpo_model::{
+    Decoder,
+    weights::{WeightDtype, copy_companions},
+};
 use dpo_train::{Ending, Progress, RunDir, StepTimes, Warning, save_decoder, write_atomically};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -149,7 +152,9 @@ fn card(source: &ModelSource, record: &RunRecord) -> String {
     let mut text = format!(
         "---\nlibrary_name: transformers\ntags: [dpo, preference-tuning]\n---\n\n# {} tuned on preferences\n\n\
          Made with `dpo` {}.\n\n- base: `{}`, BLAKE3 of weights and configuration `{}`\n",
-        Path::new(&source.name).file_name().map_or_else(|| source.name.clone(), |n| n.to_string_lossy().into_owned()),
+        Path::new(&source.name)
+            .file_name()
+            .map_or_else(|| source.name.clone(), |n| n.to_string_lossy().into_owned()),
         env!("CARGO_PKG_VERSION"),
         source.name,
         record.base_digest,

@@ -84,7 +84,9 @@ fn total_steps(train: &TrainConfig, order: &BatchOrder) -> Result<u64> {
         Duration::Epochs(epochs) => {
             let steps = (epochs * order.n_batches() as f64).ceil();
             if steps > 1e15 {
-                let problem = format!("`train.epochs` is {epochs:e}: that would be {steps:e} steps; give a smaller number");
+                let problem = format!(
+                    "`train.epochs` is {epochs:e}: that would be {steps:e} steps; give a smaller number"
+                );
                 return Err(WrongUsage(problem).into());
             }
             steps as u64

@@ -29,7 +29,8 @@ impl StopFlag {
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             // In this order: the first signal finds the flag unset and only sets it.
-            flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop)).context("cannot listen for signals")?;
+            flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))
+                .context("cannot listen for signals")?;
             flag::register(signal, Arc::clone(&stop)).context("cannot listen for signals")?;
         }
         Ok(Self(stop))
@@ -119,11 +120,7 @@ impl TerminalObserver {
 /// Loss, accuracy, margin and speed of a step.
 fn step_line(step: &StepMetrics) -> String {
     let pairs = step.pairs.as_ref().map_or_else(String::new, |pairs| {
-        format!(
-            "  accuracy {:3.0} %  margin {:+.3}",
-            100.0 * pairs.rewards_accuracies,
-            pairs.rewards_margins
-        )
+        format!("  accuracy {:3.0} %  margin {:+.3}", 100.0 * pairs.rewards_accuracies, pairs.rewards_margins)
     });
     format!("loss {:.4}{pairs}  {:.0} tokens/s", step.loss, step.tokens_per_second)
 }
@@ -148,7 +145,11 @@ impl Observer for TerminalObserver {
         let metrics = &evaluation.metrics;
         let name = if metrics.set.is_empty() { String::new() } else { format!(" on {}", metrics.set) };
         let pairs = metrics.pairs.as_ref().map_or_else(String::new, |pairs| {
-            format!(", accuracy {:.1} %, margin {:+.3}", 100.0 * pairs.rewards_accuracies, pairs.rewards_margins)
+            format!(
+                ", accuracy {:.1} %, margin {:+.3}",
+                100.0 * pairs.rewards_accuracies,
+                pairs.rewards_margins
+            )
         });
         self.say(&format!("step {}: held-out loss{name} {:.4}{pairs}", metrics.step, metrics.loss));
         self.evaluations.push(evaluation.clone());

@@ -2,7 +2,7 @@
 
 use std::{ops::ControlFlow, path::PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use dpo_data::TokenTree;
 use dpo_model::Decoder;
@@ -23,8 +23,13 @@ impl Reference {
     pub(crate) fn of(model: Decoder, source: &ModelSource, backend: &str) -> Result<Self> {
         let digest = digest(&model, source)?;
         // Every version of this program may add up in another order.
-        let arithmetic = format!("f32, {backend}, {}, {}", env!("CARGO_PKG_VERSION"), dpo_kernels::arithmetic());
-        Ok(Self { model, scope: CacheScope::new(&digest, &arithmetic), cache: cache_root()?.join("reference") })
+        let arithmetic =
+            format!("f32, {backend}, {}, {}", env!("CARGO_PKG_VERSION"), dpo_kernels::arithmetic());
+        Ok(Self {
+            model,
+            scope: CacheScope::new(&digest, &arithmetic),
+            cache: cache_root()?.join("reference"),
+        })
     }
 
     /// Another model, which is gone again when this is.
@@ -79,4 +84,22 @@ pub(crate) fn cache_root() -> Result<PathBuf> {
     let user = || var("XDG_CACHE_HOME").or_else(|| var("HOME").map(|home| home.join(".cache")));
     let base = var("DPO_CACHE_DIR").or_else(|| user().map(|dir| dir.join("dpo")));
     base.context("no place for the cache; set DPO_CACHE_DIR")
+}
+
+/// A reference reads the policy's token ids: it must have the policy's tokenizer.
+pub(crate) fn same_tokens(policy: &ModelSource, reference: &ModelSource, sample: &TokenTree) -> Result<()> {
+    let text = |source: &ModelSource| {
+        let decode = |ids: &[u32]| source.encoder.decode_with_special_tokens(ids);
+        Ok::<_, anyhow::Error>((decode(&sample.prompt)?, decode(&sample.completions[0])?))
+    };
+    let same_size = reference.encoder.vocab_size() == policy.encoder.vocab_size();
+    if !same_size || text(reference)? != text(policy)? {
+        bail!(
+            "the reference `{}` has another tokenizer than `{}`: it would read other texts; take a reference of the \
+             same family",
+            reference.name,
+            policy.name
+        );
+    }
+    Ok(())
 }

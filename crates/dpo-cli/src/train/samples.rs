@@ -79,8 +79,7 @@ pub(crate) fn write_margins(dir: &Path, evaluations: &[Evaluation]) -> Result<()
         let pairs = evaluation.map_or(&[][..], |evaluation| &evaluation.scores.pairs);
         pairs.iter().map(|pair| pair.chosen_reward(1.0) - pair.rejected_reward(1.0)).collect()
     };
-    let (before, after) =
-        (margins(Some(first)), margins(evaluations.iter().rev().find(of_set)));
+    let (before, after) = (margins(Some(first)), margins(evaluations.iter().rev().find(of_set)));
     let json = json!({ "before": before, "after": after });
     Ok(write_atomically(&dir.join("margins.json"), &serde_json::to_vec(&json)?)?)
 }

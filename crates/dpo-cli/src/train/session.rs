@@ -10,8 +10,8 @@ use burn::{module::Module, tensor::Device};
 use dpo_data::{Clock, TokenTree};
 use dpo_model::Decoder;
 use dpo_train::{
-    Checkpoint, Checkpoints, Ending, EvalSet, Evaluation, INFERENCE_TOKENS, JsonlSink, RunDir, RunMode, TrainData, TrainError,
-    Trainer, TrainerConfig, Warning, evaluate,
+    Checkpoint, Checkpoints, Ending, EvalSet, Evaluation, INFERENCE_TOKENS, JsonlSink, RunDir, RunMode,
+    TrainData, TrainError, Trainer, TrainerConfig, evaluate,
 };
 
 use super::{
@@ -20,8 +20,8 @@ use super::{
     plan,
     preview::rendered,
     progress::{StopFlag, TerminalObserver, note},
-    reference::{self, Reference},
-    samples,
+    reference::{self, Reference, same_tokens},
+    resume, samples,
 };
 use crate::{
     data::{DataReader, LoadedData},
@@ -72,7 +72,7 @@ impl Finished {
 impl Session {
     /// Opens the model and reads the rows.
     pub(crate) fn open(mut config: RunConfig) -> Result<Self> {
-        let (mode, clock) = resume(&mut config)?;
+        let (mode, clock) = resume::settle(&mut config)?;
         let device = device::open(config.run.backend)?;
         device::set_threads(config.run.threads)?;
         let hub = Hub::from_env(true)?;
@@ -115,12 +115,18 @@ impl Session {
         Ok(())
     }
 
+    /// The directory of the run if there is nothing left to do in it.
+    pub(crate) fn complete(&self) -> Option<&Path> {
+        let is_complete = self.mode == RunMode::Resume && resume::is_complete(&self.config.run.out);
+        is_complete.then_some(self.config.run.out.as_path())
+    }
+
     /// Trains, saves, reports.
     pub(crate) fn train(self) -> Result<Finished> {
         let stop = StopFlag::install()?;
         let dir = self.open_dir()?;
         let mut record = RunRecord::new(&self.config, &self.source, self.clock);
-        record.data = self.train.report.files.clone();
+        record.data.clone_from(&self.train.report.files);
         self.write_data_report(&dir)?;
         record.write(&dir.run_json())?;
         let result = self.train_in(&dir, stop, &mut record);
@@ -178,7 +184,7 @@ impl Session {
         }
         record.write(&dir.run_json())?;
         let page = report::write_report(dir.path())?;
-        self.conclude(dir, &page, ending);
+        Self::conclude(dir, &page, ending);
         Ok(Finished {
             dir: dir.path().to_owned(),
             ending,
@@ -195,7 +201,7 @@ impl Session {
         trainer.eval_sets().iter().map(of_set).collect()
     }
 
-    fn conclude(&self, dir: &RunDir, page: &Path, ending: Ending) {
+    fn conclude(dir: &RunDir, page: &Path, ending: Ending) {
         match ending {
             Ending::Complete => {
                 note(&format!("model      {}", dir.model().display()));
@@ -213,7 +219,7 @@ impl Session {
         let out = &self.config.run.out;
         let mut text = self.config.to_toml();
         if self.mode == RunMode::Resume {
-            let before = old_config(out)?;
+            let before = resume::old_config(out)?;
             let differences = before.differences(&self.config);
             if !differences.is_empty() {
                 bail!(
@@ -244,7 +250,7 @@ impl Session {
             return Ok(None);
         }
         if let Resume::From(path) = &self.config.run.resume
-            && is_checkpoint(Path::new(path))
+            && resume::is_checkpoint(Path::new(path))
         {
             return Ok(Some(Checkpoint::open(Path::new(path))?));
         }
@@ -286,56 +292,4 @@ impl Session {
         }
         Ok(TrainData { trees: self.train.trees.clone(), reference: Some(train), eval_sets })
     }
-}
-
-/// A reference reads the policy's token ids: it must have the policy's tokenizer.
-pub(crate) fn same_tokens(policy: &ModelSource, reference: &ModelSource, sample: &TokenTree) -> Result<()> {
-    let text = |source: &ModelSource| {
-        let decode = |ids: &[u32]| source.encoder.decode_with_special_tokens(ids);
-        Ok::<_, anyhow::Error>((decode(&sample.prompt)?, decode(&sample.completions[0])?))
-    };
-    let same_size = reference.encoder.vocab_size() == policy.encoder.vocab_size();
-    if !same_size || text(reference)? != text(policy)? {
-        bail!(
-            "the reference `{}` has another tokenizer than `{}`: it would read other texts; take a reference of the \
-             same family",
-            reference.name,
-            policy.name
-        );
-    }
-    Ok(())
-}
-
-fn is_checkpoint(path: &Path) -> bool {
-    path.join("MANIFEST.json").exists()
-}
-
-/// Settles where the run lies, and when its first sitting began.
-fn resume(config: &mut RunConfig) -> Result<(RunMode, Clock)> {
-    let mode = match &config.run.resume {
-        Resume::No => RunMode::Fresh,
-        Resume::Auto if config.run.out.join("config.toml").exists() => RunMode::Resume,
-        Resume::Auto => RunMode::Fresh,
-        Resume::From(path) => {
-            let path = PathBuf::from(path);
-            let run = if is_checkpoint(&path) { path.ancestors().nth(2).map(Path::to_owned) } else { Some(path) };
-            config.run.out = run.context("a checkpoint lies in RUN/checkpoints")?;
-            RunMode::Resume
-        }
-    };
-    if mode == RunMode::Fresh {
-        return Ok((mode, Clock::now()));
-    }
-    let bytes = std::fs::read(config.run.out.join("run.json")).unwrap_or_default();
-    let record: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    let clock = record["clock"].as_i64().map_or_else(Clock::now, Clock::at_unix_seconds);
-    Ok((mode, clock))
-}
-
-/// The settings that a run directory was started with.
-fn old_config(dir: &Path) -> Result<RunConfig> {
-    let path = dir.join("config.toml");
-    let args = crate::run_file::TrainArgs { config: Some(path.clone()), ..Default::default() };
-    let file = args.run_file().with_context(|| format!("{} cannot be resumed", dir.display()))?;
-    Ok(file.init()?)
 }

@@ -104,7 +104,8 @@ fn deep_nesting_is_an_error_in_lines_and_lists() {
 fn a_long_row_is_refused_at_the_limit() {
     let config = SourceConfig { max_row_bytes: GOOD.len() as u64, ..SourceConfig::default() };
     assert_eq!(read_with("f.jsonl", format!("{GOOD}\r\n{GOOD}"), &config).examples().len(), 2);
-    let message = "longer than 46 bytes, the most that one row may take (`max_row_bytes`); is this one row a line?";
+    let message =
+        "longer than 46 bytes, the most that one row may take (`max_row_bytes`); is this one row a line?";
     let config = SourceConfig { max_row_bytes: GOOD.len() as u64 - 1, ..SourceConfig::default() };
     let lines = read_with("f.jsonl", GOOD, &config).message();
     assert_eq!(lines, format!("f.jsonl:1: {message}"));

@@ -121,7 +121,9 @@ pub(crate) fn backward<B: Backend>(
     let (mut dkey, mut dvalue) = (zeros(&saved.key), zeros(&saved.value));
     debug_assert_eq!(kv_width, spec.n_kv_heads * spec.head_dim);
     let mut dquery = Vec::new();
-    let of_heads = |x: &FloatTensor<B>, rows: &std::ops::Range<usize>| heads_of::<B>(x, rows, spec.n_heads, spec.head_dim);
+    let of_heads = |x: &FloatTensor<B>, rows: &std::ops::Range<usize>| {
+        heads_of::<B>(x, rows, spec.n_heads, spec.head_dim)
+    };
     for segment in spec.layout.trees().iter().flat_map(TreeLayout::segments) {
         let keys = visible::<B>(&saved.key, &segment, spec);
         let values = visible::<B>(&saved.value, &segment, spec);

@@ -8,6 +8,7 @@ use crate::DecoderConfig;
 
 /// `down(silu(gate(x)) · up(x))`.
 #[derive(Module, Debug)]
+#[expect(clippy::struct_field_names, reason = "the names of Hugging Face's checkpoints")]
 pub(super) struct FeedForward {
     gate_proj: Projection,
     up_proj: Projection,

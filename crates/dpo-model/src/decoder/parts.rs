@@ -64,10 +64,7 @@ impl Projection {
         init: &mut Init<impl FnMut(&str, &[usize]) -> Result<Vec<f32>, E>>,
     ) -> Result<Self, E> {
         let weight = init.param(&format!("{name}.weight"), [d_out, d_in])?;
-        let bias = match has_bias {
-            true => Some(init.param(&format!("{name}.bias"), [d_out])?),
-            false => None,
-        };
+        let bias = if has_bias { Some(init.param(&format!("{name}.bias"), [d_out])?) } else { None };
         Ok(Self { weight, bias })
     }
 
