@@ -110,7 +110,7 @@ fn the_saved_model_scores_as_the_trained_one_did() {
     for (idx, side) in ["chosen", "rejected"].iter().enumerate() {
         let logps = lines.iter().map(|line| line["completions"][idx]["logp"].as_f64().unwrap());
         let mean = logps.sum::<f64>() / lines.len() as f64;
-        let expected = last[format!("logps/{side}")].as_f64().unwrap();
+        let expected = last[format!("eval_logps/{side}")].as_f64().unwrap();
         assert!((mean - expected).abs() < 1e-4, "{side}: {mean}, not {expected}");
     }
 }

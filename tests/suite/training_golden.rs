@@ -97,7 +97,7 @@ fn compare_evaluation(run: &str, found: &Run, expected: &Value) {
     for (name, expected) in expected.as_object().unwrap() {
         let metric = name.strip_prefix("eval_").unwrap();
         let tolerance = if metric.starts_with("logps/") { 1e-3 } else { 1e-4 };
-        let (found, expected) = (last[metric].as_f64().unwrap(), expected.as_f64().unwrap());
+        let (found, expected) = (last[name].as_f64().unwrap(), expected.as_f64().unwrap());
         assert!((found - expected).abs() <= tolerance, "{run}: {name} is {found}, not {expected}");
     }
 }

@@ -53,21 +53,11 @@ pub(crate) fn run(args: &EvalArgs) -> Result<ExitCode> {
     if let Some(row_idx) = scores.row_losses.iter().position(|loss| !loss.is_finite()) {
         return Err(not_finite(&input.files, set.trees[row_idx].row, "the model or its reference"));
     }
-    let mut numbers = vec![("eval_loss", metrics.loss)];
-    if let Some(pairs) = metrics.pairs {
-        numbers.extend([
-            ("eval_rewards/chosen", pairs.rewards_chosen),
-            ("eval_rewards/rejected", pairs.rewards_rejected),
-            ("eval_rewards/accuracies", pairs.rewards_accuracies),
-            ("eval_rewards/margins", pairs.rewards_margins),
-            ("eval_logps/chosen", pairs.logps_chosen),
-            ("eval_logps/rejected", pairs.logps_rejected),
-        ]);
-    }
+    let numbers = metrics.named();
     if args.json {
         let mut object = serde_json::Map::new();
         object.insert("n_pairs".to_owned(), json!(set.trees.len()));
-        object.extend(numbers.into_iter().map(|(name, number)| (name.to_owned(), json!(number))));
+        object.extend(numbers.into_iter().map(|(name, number)| (name, json!(number))));
         print(&format!("{}\n", serde_json::Value::Object(object)))?;
     } else {
         let mut text = format!("{:26} {}\n", "pairs", set.trees.len());

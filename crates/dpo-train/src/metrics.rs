@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use dpo_core::MetricMeans;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 
 use crate::TrainError;
 
@@ -31,18 +31,49 @@ pub struct StepMetrics {
     pub tokens_per_second: f64,
 }
 
-/// What an evaluation found: one line of `eval.jsonl`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What an evaluation found: one line of `eval.jsonl`, under the Python trainers' names: `eval_loss`,
+/// `eval_rewards/margins`; of a named set `eval_NAME_loss` and so on.
+#[derive(Debug, Clone, PartialEq)]
 pub struct EvalMetrics {
     /// Steps made before it.
     pub step: u64,
-    /// Name of the evaluation set.
+    /// Name of the evaluation set; empty for the only one.
     pub set: String,
     /// Mean loss.
     pub loss: f64,
     /// Rewards and log-probs; none where there are no pairs.
-    #[serde(flatten)]
     pub pairs: Option<MetricMeans>,
+}
+
+impl EvalMetrics {
+    /// The numbers with their names, in order.
+    pub fn named(&self) -> Vec<(String, f64)> {
+        let prefix = if self.set.is_empty() { "eval_".to_owned() } else { format!("eval_{}_", self.set) };
+        let mut numbers = vec![("loss", self.loss)];
+        if let Some(pairs) = &self.pairs {
+            numbers.extend([
+                ("rewards/chosen", pairs.rewards_chosen),
+                ("rewards/rejected", pairs.rewards_rejected),
+                ("rewards/accuracies", pairs.rewards_accuracies),
+                ("rewards/margins", pairs.rewards_margins),
+                ("logps/chosen", pairs.logps_chosen),
+                ("logps/rejected", pairs.logps_rejected),
+            ]);
+        }
+        numbers.into_iter().map(|(name, number)| (format!("{prefix}{name}"), number)).collect()
+    }
+}
+
+impl Serialize for EvalMetrics {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let numbers = self.named();
+        let mut map = serializer.serialize_map(Some(numbers.len() + 1))?;
+        map.serialize_entry("step", &self.step)?;
+        for (name, number) in numbers {
+            map.serialize_entry(&name, &number)?;
+        }
+        map.end()
+    }
 }
 
 /// Receives a run's numbers in order of its steps.

@@ -104,16 +104,15 @@ fn show(config: &RunConfig, mut finished: Finished, ceiling: &Ceiling) -> Result
     println!("{}", table::side_by_side(&rows, width(), style()));
 
     let percent = |x: f64| format!("{:.0} %", 100.0 * x);
-    let card =
-        |name: &str, before: String, after: String| json!({ "name": name, "before": before, "after": after });
+    let card = |name: &str, before: Option<String>, after: String| json!({ "name": name, "before": before, "after": after });
     finished.record.results = vec![
         card(
             "positive reviews",
-            percent(summary_before.positive.value),
+            Some(percent(summary_before.positive.value)),
             percent(summary_after.positive.value),
         ),
-        card("ceiling of accuracy", String::new(), percent(ceiling.expected)),
-        card("KL, nats a review", "0".to_owned(), format!("{kl:.1}")),
+        card("ceiling of accuracy", None, percent(ceiling.expected)),
+        card("KL, nats a review", None, format!("{kl:.1}")),
     ];
     finished.record.write(&finished.dir.join("run.json"))?;
     write_samples(&finished.dir, &rows)?;

@@ -145,6 +145,9 @@ impl Observer for TerminalObserver {
         let metrics = &evaluation.metrics;
         let name = if metrics.set.is_empty() { String::new() } else { format!(" on {}", metrics.set) };
         let pairs = metrics.pairs.as_ref().map_or_else(String::new, |pairs| {
+            if pairs.rewards_margins == 0.0 {
+                return ", no preference yet".to_owned();
+            }
             format!(
                 ", accuracy {:.1} %, margin {:+.3}",
                 100.0 * pairs.rewards_accuracies,
