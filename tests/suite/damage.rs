@@ -92,6 +92,8 @@ fn resume_auto_falls_back_to_the_last_whole_checkpoint() {
     let run = train(&sandbox, "run");
     flip_a_bit(&run.dir.join("checkpoints/step-000006/optimizer/model.safetensors"));
     cut_in_half(&run.dir.join("checkpoints/step-000004/MANIFEST.json"));
+    // A run with its model in place is complete, and `auto` leaves it alone.
+    std::fs::remove_dir_all(run.model()).unwrap();
     let ended = resume(&sandbox, &run, "auto").success();
     for said in ["step-000006 is damaged", "step-000004 is damaged", "resuming from", "step-000002"] {
         assert!(ended.messages.contains(said), "{said}: {}", ended.messages);

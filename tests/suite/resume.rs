@@ -116,6 +116,18 @@ fn every_checkpoint_leads_to_the_same_bits() {
 }
 
 #[test]
+fn auto_leaves_a_complete_run_alone() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.train("run", &tiny("--max-steps 2"));
+    let before = std::fs::metadata(run.weights()).unwrap().modified().unwrap();
+    let settings = tiny("--max-steps 2 --resume auto");
+    let args = train_args(&golden("runs/model"), &golden("runs/train_conv.json"), &run.dir, &settings);
+    let ended = sandbox.run("train", &args).success();
+    assert!(ended.messages.contains("is complete: nothing is left to do"), "{}", ended.messages);
+    assert_eq!(std::fs::metadata(run.weights()).unwrap().modified().unwrap(), before);
+}
+
+#[test]
 fn a_run_resumes_only_with_the_settings_it_was_started_with() {
     let sandbox = Sandbox::new();
     let run = sandbox.train("run", &tiny("--max-steps 4 --save-every 2"));

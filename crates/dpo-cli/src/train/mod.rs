@@ -32,7 +32,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
         session.preview()?;
         return Ok(ExitCode::SUCCESS);
     }
-    if let Some(dir) = session.complete() {
+    if let Some(dir) = session.complete()? {
         note(&format!("{} is complete: nothing is left to do", dir.display()));
         return Ok(ExitCode::SUCCESS);
     }

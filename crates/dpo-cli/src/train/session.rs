@@ -115,10 +115,13 @@ impl Session {
         Ok(())
     }
 
-    /// The directory of the run if there is nothing left to do in it.
-    pub(crate) fn complete(&self) -> Option<&Path> {
-        let is_complete = self.mode == RunMode::Resume && resume::is_complete(&self.config.run.out);
-        is_complete.then_some(self.config.run.out.as_path())
+    /// The directory of the run where `--resume auto` finds nothing left to do.
+    pub(crate) fn complete(&self) -> Result<Option<PathBuf>> {
+        let is_auto = self.mode == RunMode::Resume && self.config.run.resume == Resume::Auto;
+        if !is_auto || !resume::is_complete(&self.config.run.out) {
+            return Ok(None);
+        }
+        Ok(Some(self.open_dir()?.path().to_owned()))
     }
 
     /// Trains, saves, reports.
