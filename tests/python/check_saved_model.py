@@ -80,10 +80,14 @@ def own_rows(work):
 
 
 def head_of(path, work, count):
-    """The first pairs of a file, the short ones of them: rounding in f32 grows with a sum."""
+    """The first pairs of a file with short answers: rounding in f32 grows with a sum, 1e-4 is reached at some 70 tokens."""
+
+    def is_short(row):
+        return all(len(json.dumps(row[side])) < 220 for side in ("chosen", "rejected"))
+
     with open(path, encoding="utf-8") as file:
-        rows = [line for line in file if len(line) < 1000][:count]
-    return write_rows(work / "head.jsonl", map(json.loads, rows))
+        rows = [row for row in map(json.loads, file) if is_short(row)]
+    return write_rows(work / "head.jsonl", rows[:count])
 
 
 def dpo(args, *words):

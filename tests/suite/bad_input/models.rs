@@ -81,7 +81,7 @@ const WEIGHT_CASES: &[Case] = &[
     (
         "overlap",
         |m| edit_weights(m, |header, _| header["model.norm.weight"]["data_offsets"] = json!([0, 256])),
-        &["tensor `model.norm.weight`", "overlaps"],
+        &["overlaps the tensor before it"],
     ),
     (
         "impossible shape",
