@@ -8,6 +8,7 @@ mod fit;
 mod texts;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -118,14 +119,39 @@ pub fn encode_all(
             let file = report.files.get(example.row.file as usize);
             encoder.encode(example, file.map_or(Path::new("data"), |file| &file.path), options)
         };
-        let rows: Vec<Result<EncodedRow, DataError>> = chunk.par_iter().map(encode).collect();
-        for (row, example) in rows.into_iter().zip(chunk) {
+        for (row, example) in until_first_error(chunk, encode).into_iter().zip(chunk) {
             let row = row?;
             row.causes.into_iter().for_each(|cause| report.count(cause, example.row));
             trees.extend(row.tree);
         }
     }
     Ok(trees)
+}
+
+/// Maps all items on all cores, in order; those after the first error may be missing.
+///
+/// A chat template that refuses one row mostly refuses all, each after much work.
+fn until_first_error<T: Sync, U: Send, E: Send>(
+    items: &[T],
+    map: impl Fn(&T) -> Result<U, E> + Sync,
+) -> Vec<Result<U, E>> {
+    let first_error = AtomicUsize::new(usize::MAX);
+    let mapped: Vec<Option<Result<U, E>>> = items
+        .par_iter()
+        .enumerate()
+        .map(|(idx, item)| {
+            if idx > first_error.load(Ordering::Relaxed) {
+                return None;
+            }
+            let result = map(item);
+            if result.is_err() {
+                first_error.fetch_min(idx, Ordering::Relaxed);
+            }
+            Some(result)
+        })
+        .collect();
+    // All before the first error are there: only later ones were left out.
+    mapped.into_iter().map_while(|result| result).collect()
 }
 
 impl TextEncoder {
@@ -235,4 +261,23 @@ fn notes(tree: &TokenTree) -> Vec<Cause> {
         causes.push(Cause::SameTokens);
     }
     causes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever the other threads do, all items before the first error are there, and that error.
+    #[test]
+    fn the_first_error_in_order_is_found() {
+        let items: Vec<usize> = (0..10_000).collect();
+        for first in [0, 1, 4_999, 9_999] {
+            let mapped = until_first_error(&items, |&item| if item >= first { Err(item) } else { Ok(item) });
+            let found: Result<Vec<usize>, usize> = mapped.into_iter().collect();
+            assert_eq!(found, Err(first));
+        }
+        let all: Result<Vec<usize>, usize> =
+            until_first_error(&items, |&item| Ok(item)).into_iter().collect();
+        assert_eq!(all, Ok(items));
+    }
 }
