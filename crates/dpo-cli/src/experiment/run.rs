@@ -20,6 +20,7 @@ use crate::{
     model_source::ModelSource,
     report,
     run_file::{RunConfig, RunFile, TrainArgs},
+    terminal::print,
     train::{Finished, Session, cache_root, note},
 };
 
@@ -85,23 +86,26 @@ fn show(config: &RunConfig, mut finished: Finished, ceiling: &Ceiling) -> Result
     let summary = |samples: &[Sample]| Summary::of(&texts(samples)).context("no samples");
     let (summary_before, summary_after) = (summary(&before)?, summary(&after)?);
     let accuracy = accuracy(&finished);
-
-    println!();
-    println!("held-out preference accuracy   {:.1} % → {:.1} %", 100.0 * accuracy[0], 100.0 * accuracy[1]);
-    println!(
-        "ceiling of the label noise     {:.1} % (who knows the true reward is right on {:.1} % of these labels)",
+    let mut text = String::from("\n");
+    text += &format!(
+        "held-out preference accuracy   {:.1} % → {:.1} %\n",
+        100.0 * accuracy[0],
+        100.0 * accuracy[1]
+    );
+    text += &format!(
+        "ceiling of the label noise     {:.1} % (who knows the true reward is right on {:.1} % of these labels)\n",
         100.0 * ceiling.expected,
         100.0 * ceiling.realised
     );
-    println!("KL from the start              {kl:.1} nats a review\n");
-    println!("{}", table::before_after(&summary_before, &summary_after));
+    text += &format!("KL from the start              {kl:.1} nats a review\n\n");
+    text += &format!("{}\n", table::before_after(&summary_before, &summary_after));
     let comparison = |(before, after): (&Sample, &Sample)| Comparison {
         prompt: before.prompt.clone(),
         before: before.completion.clone(),
         after: after.completion.clone(),
     };
     let rows: Vec<Comparison> = before.iter().zip(&after).take(3).map(comparison).collect();
-    println!("{}", table::side_by_side(&rows, width(), style()));
+    text += &format!("{}\n", table::side_by_side(&rows, width(), style()));
 
     let percent = |x: f64| format!("{:.0} %", 100.0 * x);
     let card = |name: &str, before: Option<String>, after: String| json!({ "name": name, "before": before, "after": after });
@@ -117,12 +121,10 @@ fn show(config: &RunConfig, mut finished: Finished, ceiling: &Ceiling) -> Result
     finished.record.write(&finished.dir.join("run.json"))?;
     write_samples(&finished.dir, &rows)?;
     let page = report::write_report(&finished.dir)?;
-    println!("run directory   {}", finished.dir.display());
-    println!("report          {}", page.display());
-    println!(
-        "\nYour own model and data:\n  cargo xtask train --model FOLDER|HUB_ID|FILE.gguf --data PAIRS.jsonl --eval-data HELDOUT.jsonl"
-    );
-    Ok(())
+    text += &format!("run directory   {}\n", finished.dir.display());
+    text += &format!("report          {}\n", page.display());
+    text += "\nYour own model and data:\n  cargo xtask train --model FOLDER|HUB_ID|FILE.gguf --data PAIRS.jsonl --eval-data HELDOUT.jsonl\n";
+    print(&text)
 }
 
 /// The sampled reviews in place of the greedy ones, for the report.
