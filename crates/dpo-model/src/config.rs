@@ -1,43 +1,56 @@
 //! The decoder's shape, as plain numbers, and how it is read from Hugging Face's `config.json`.
 
+mod family;
 mod fields;
 mod hf;
-mod llama;
+mod names;
 mod rope;
+mod rope_settings;
+mod shape;
+mod tensors;
 
-pub use hf::{HfConfig, KNOWN_FAMILIES};
-pub use rope::{Llama3Rope, RopeConfig, RopeFrequencies, RopeVariant, YarnRope};
+pub use family::Family;
+pub use hf::HfConfig;
+pub use names::TensorNames;
+pub use rope::{Llama3Rope, LongRope, RopeConfig, RopeFrequencies, RopeVariant, YarnRope};
+pub use shape::{
+    AttentionConfig, AttentionInputs, FeedForwardConfig, FeedForwardKind, LayerConfig, Multipliers, NormConfig,
+    NormKind, NormPlaces, QueryKeyNorm, Residual,
+};
+pub use tensors::{ParameterInfo, StoredAs};
 
-use crate::weights::{ExpectedTensor, WeightDtype};
-use serde::{Deserialize, Serialize};
+use crate::weights::WeightDtype;
+use serde::Serialize;
 
 /// The shape of a decoder, checked: every number lies within bounds and the divisions come out even.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DecoderConfig {
+    /// Whose names the tensors have.
+    pub family: Family,
     /// Rows of the embedding.
     pub vocab_size: usize,
     /// Width of the residual stream (`hidden_size`).
     pub d_model: usize,
-    /// Number of blocks.
-    pub n_layers: usize,
-    /// Query heads of a block.
-    pub n_heads: usize,
-    /// Key and value heads of a block; divides `n_heads`.
-    pub n_kv_heads: usize,
-    /// Width of a head, even.
-    pub head_dim: usize,
-    /// Inner width of the feed-forward part (`intermediate_size`).
-    pub d_ff: usize,
-    /// `ε` of the root-mean-square norms.
-    pub norm_eps: f64,
+    /// The blocks, first to last.
+    pub layers: Vec<LayerConfig>,
+    /// Self-attention, the same in every block but for what [`LayerConfig`] says.
+    pub attention: AttentionConfig,
+    /// The feed-forward part of every block.
+    pub feed_forward: FeedForwardConfig,
+    /// The norms, and where in a block they are.
+    pub norm: NormConfig,
+    /// How the two parts of a block are joined to the residual stream.
+    pub residual: Residual,
+    /// The rotations that [`LayerConfig::rope`] chooses from.
+    pub ropes: Vec<RopeConfig>,
+    /// Whether positions are learnt: a table of `max_position_embeddings` rows is added to the embedding.
+    pub position_table: bool,
+    /// Constant factors of the forward pass.
+    pub multipliers: Multipliers,
+    /// Logits `l` become `c·tanh(l/c)`.
+    pub logit_softcap: Option<f64>,
     /// Whether the output head is the embedding.
     pub tie_word_embeddings: bool,
-    /// Whether the projections of the attention have biases.
-    pub attention_bias: bool,
-    /// Whether the projections of the feed-forward part have biases.
-    pub mlp_bias: bool,
-    /// Rotary position embedding.
-    pub rope: RopeConfig,
     /// Longest sequence that the model was made for.
     pub max_position_embeddings: usize,
     /// Token that begins a text.
@@ -53,11 +66,19 @@ pub struct DecoderConfig {
 }
 
 impl DecoderConfig {
-    /// Every tensor of this decoder under its Hugging Face name, in the order of the forward pass.
-    ///
-    /// A tied head is the embedding and is not listed again.
-    pub fn expected_tensors(&self) -> Vec<ExpectedTensor> {
-        llama::expected_tensors(self)
+    /// Number of blocks.
+    pub fn n_layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// The names of its tensors in a checkpoint.
+    pub fn names(&self) -> &'static TensorNames {
+        self.family.names()
+    }
+
+    /// Tokens of the longest text that it can compute at all; `None` where positions are not learnt.
+    pub fn longest_text(&self) -> Option<usize> {
+        self.position_table.then_some(self.max_position_embeddings)
     }
 }
 

@@ -6,58 +6,67 @@ mod cache;
 mod cached;
 mod feed_forward;
 mod input;
+mod inputs;
 mod parameters;
 mod parts;
 mod rotary;
 
 pub use input::{PackedInput, ScoredRows};
-pub use parameters::{GradientList, ParameterInfo};
+pub use parameters::GradientList;
 
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Tensor},
+    tensor::{Device, Int, Tensor},
 };
 use dpo_kernels::completion_logps;
 
-use crate::{DecoderConfig, ModelError, WeightSource};
+use crate::{
+    DecoderConfig, ModelError, WeightSource,
+    config::ParameterInfo,
+};
 use block::Block;
 use parts::{Embedding, Norm};
 use rotary::RotaryAngles;
 
 /// A decoder-only language model on one device.
 ///
-/// Field names are those of Hugging Face's checkpoints, so that a parameter's path is its tensor's name.
+/// The paths of its parameters are the same for all families; [`TensorNames`] has their names in a checkpoint.
+///
+/// [`TensorNames`]: crate::config::TensorNames
 #[derive(Module, Debug)]
 pub struct Decoder {
-    embed_tokens: Embedding,
+    embedding: Embedding,
+    /// `None` where positions are not learnt.
+    position_table: Option<Embedding>,
     layers: Vec<Block>,
     norm: Norm,
     /// `None` when the head is the embedding.
-    lm_head: Option<Embedding>,
+    head: Option<Embedding>,
     #[module(skip)]
     config: DecoderConfig,
 }
 
 impl Decoder {
-    /// A decoder whose parameters are what `values` gives for each tensor's name and shape.
+    /// A decoder whose parameters are what `values` gives for each.
     pub fn from_values<E>(
         config: &DecoderConfig,
         device: &Device,
-        mut values: impl FnMut(&str, &[usize]) -> Result<Vec<f32>, E>,
+        mut values: impl FnMut(&ParameterInfo) -> Result<Vec<f32>, E>,
     ) -> Result<Self, E> {
-        let mut init = parts::Init { device, values: &mut values };
-        let (vocab, d_model) = (config.vocab_size, config.d_model);
-        let mut block = |layer| Block::new(config, &format!("model.layers.{layer}"), &mut init);
-        let layers: Result<Vec<_>, E> = (0..config.n_layers).map(&mut block).collect();
+        let mut init = parts::Init { device, names: config.names(), values: &mut values };
+        let words = [config.vocab_size, config.d_model];
+        let places = [config.max_position_embeddings, config.d_model];
+        let layers: Result<Vec<_>, E> =
+            (0..config.n_layers()).map(|layer_idx| Block::new(config, layer_idx, &mut init)).collect();
+        let mut table = |path: &str, shape, is_there: bool| {
+            is_there.then(|| Embedding::new(path, shape, &mut init)).transpose()
+        };
         Ok(Self {
-            embed_tokens: Embedding::new("model.embed_tokens", vocab, d_model, &mut init)?,
+            position_table: table("position_table", places, config.position_table)?,
+            head: table("head", words, !config.tie_word_embeddings)?,
+            embedding: Embedding::new("embedding", words, &mut init)?,
             layers: layers?,
-            norm: Norm::new("model.norm", d_model, config.norm_eps, &mut init)?,
-            lm_head: if config.tie_word_embeddings {
-                None
-            } else {
-                Some(Embedding::new("lm_head", vocab, d_model, &mut init)?)
-            },
+            norm: Norm::new("norm", config.d_model, config.norm, &mut init)?,
             config: config.clone(),
         })
     }
@@ -68,8 +77,8 @@ impl Decoder {
         source: &dyn WeightSource,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        source.check(&config.expected_tensors())?;
-        Self::from_values(config, device, |name, _| source.read_f32(name))
+        source.check(config)?;
+        Self::from_values(config, device, |info| Ok(info.from_stored(source.read_f32(&info.name)?)))
     }
 
     /// The shape of the model.
@@ -77,12 +86,24 @@ impl Decoder {
         &self.config
     }
 
+    /// What the first block reads: `[n_tokens, d_model]`.
+    fn embedded(&self, ids: Tensor<1, Int>, positions: &[u32], constant: Option<Tensor<2>>) -> Tensor<2> {
+        let device = ids.device();
+        let x = self.embedding.lookup(ids, constant);
+        let multiplier = self.config.multipliers.embedding;
+        let x = if multiplier == 1.0 { x } else { x * multiplier };
+        match &self.position_table {
+            Some(table) => x + table.lookup(input::int_tensor(positions, &device), None),
+            None => x,
+        }
+    }
+
     /// Residual stream after the last block, before the final norm: `[n_tokens, d_model]`.
     fn residual(&self, input: &PackedInput) -> Tensor<2> {
-        let angles = RotaryAngles::new(&self.config, input.positions(), input.device());
-        let mut x = self.embed_tokens.lookup(input.ids(), input.constant());
+        let rotations = RotaryAngles::all(&self.config, &input.text_positions(), input.device());
+        let mut x = self.embedded(input.ids(), input.positions(), input.constant());
         for layer in &self.layers {
-            x = layer.forward(x, &angles, input.layout());
+            x = layer.forward(x, &rotations, input.layout());
         }
         x
     }
@@ -119,16 +140,26 @@ impl Decoder {
     /// - `hidden`: `[n_scored, d_model]`
     /// - output: `[n_scored]`
     pub fn hidden_logps(&self, hidden: Tensor<2>, scored: &ScoredRows) -> Tensor<1> {
-        completion_logps(hidden, self.head(), scored.targets())
+        completion_logps(self.divided(hidden), self.head(), scored.targets(), self.config.logit_softcap)
     }
 
     /// `[vocab_size, d_model]`.
     fn head(&self) -> Tensor<2> {
-        self.lm_head.as_ref().unwrap_or(&self.embed_tokens).weight.val()
+        self.head.as_ref().unwrap_or(&self.embedding).weight.val()
+    }
+
+    /// Dividing what the head reads divides the logits.
+    fn divided(&self, hidden: Tensor<2>) -> Tensor<2> {
+        let divisor = self.config.multipliers.logit_divisor;
+        if divisor == 1.0 { hidden } else { hidden / divisor }
     }
 
     fn head_logits(&self, normed: Tensor<2>) -> Tensor<2> {
-        dpo_kernels::linear(normed, self.head())
+        let logits = dpo_kernels::linear(self.divided(normed), self.head());
+        match self.config.logit_softcap {
+            Some(cap) => (logits / cap).tanh() * cap,
+            None => logits,
+        }
     }
 
     /// Number of parameters.

@@ -7,8 +7,8 @@ pub mod generate;
 pub mod gguf;
 pub mod weights;
 
-pub use config::{DecoderConfig, HfConfig};
-pub use decoder::{Decoder, GradientList, PackedInput, ParameterInfo, ScoredRows};
+pub use config::{DecoderConfig, Family, HfConfig, ParameterInfo};
+pub use decoder::{Decoder, GradientList, PackedInput, ScoredRows};
 pub use error::ModelError;
 pub use generate::{Finish, GenerateConfig, Generation, NewToken, Next, SampleConfig, Sampling};
 pub use gguf::{GgufModel, GgufTokenizer};

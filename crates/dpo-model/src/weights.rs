@@ -3,14 +3,17 @@
 mod dtype;
 mod folder;
 mod json;
+mod prefix;
 mod save;
 mod shard;
 
 pub use dtype::WeightDtype;
 pub use folder::HfFolder;
+pub use prefix::with_prefix;
 pub use save::{COMPANION_FILES, DEFAULT_MAX_SHARD_BYTES, copy_companions, save_folder};
 pub use shard::SafetensorsFile;
 
+use crate::config::{DecoderConfig, ParameterInfo};
 use crate::error::{ModelError, TensorMismatch, WrongShape};
 use std::collections::HashSet;
 use std::fs::File;
@@ -38,22 +41,6 @@ impl TensorInfo {
     }
 }
 
-/// A tensor that a configuration calls for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExpectedTensor {
-    /// Its Hugging Face name.
-    pub name: String,
-    /// Its axes, outermost first.
-    pub shape: Vec<usize>,
-}
-
-impl ExpectedTensor {
-    /// A tensor of this name and shape.
-    pub fn new(name: &str, shape: &[usize]) -> Self {
-        Self { name: name.to_owned(), shape: shape.to_vec() }
-    }
-}
-
 /// Named tensors in files: nothing is in memory but their names, shapes and places.
 pub trait WeightSource: std::fmt::Debug + Send + Sync {
     /// The folder or file, for messages.
@@ -70,16 +57,22 @@ pub trait WeightSource: std::fmt::Debug + Send + Sync {
 
     /// Compares what is stored with what a configuration calls for, and names every difference at once.
     ///
-    /// Not counted as differences: the rotation frequencies that old Llama checkpoints carry, and the copy of the
-    /// embedding that some tied models store as `lm_head.weight`, provided that it is a copy.
-    fn check(&self, expected: &[ExpectedTensor]) -> Result<(), ModelError> {
-        let mut mismatch = compare(expected, |name| self.info(name));
+    /// Not counted as differences: constants that old checkpoints carry ([`is_constant`]), and the copy of the
+    /// embedding that some tied models store as their head, provided that it is a copy.
+    fn check(&self, config: &DecoderConfig) -> Result<(), ModelError> {
+        let expected = config.expected_tensors();
+        let mut mismatch = compare(&expected, |name| self.info(name));
         let known: HashSet<&str> = expected.iter().map(|tensor| tensor.name.as_str()).collect();
+        let [embedding, head] = ["embedding", "head"].map(|module| config.names().of_module(module) + ".weight");
         for TensorInfo { name, .. } in self.tensors() {
-            if known.contains(name.as_str()) || name.ends_with(".rotary_emb.inv_freq") {
+            if known.contains(name.as_str()) || is_constant(name) {
                 continue;
             }
-            if name == HEAD { self.check_tied_head()? } else { mismatch.unexpected.push(name.clone()) }
+            if *name == head {
+                self.check_tied_head(&embedding, &head)?;
+            } else {
+                mismatch.unexpected.push(name.clone());
+            }
         }
         if mismatch.is_empty() {
             return Ok(());
@@ -87,40 +80,46 @@ pub trait WeightSource: std::fmt::Debug + Send + Sync {
         Err(ModelError::WrongTensors { path: self.path().to_path_buf(), mismatch })
     }
 
-    /// The `expected` tensors in the order and formats in which they are stored, to be saved again in the same way.
+    /// The tensors of `config` in the order and formats in which they are stored, to be saved again in the same way.
     ///
     /// A tied head is not expected, hence not saved, even where it is stored.
-    fn tensors_to_save(&self, expected: &[ExpectedTensor]) -> Vec<TensorInfo> {
+    fn tensors_to_save(&self, config: &DecoderConfig) -> Vec<TensorInfo> {
+        let expected = config.expected_tensors();
         let names: HashSet<&str> = expected.iter().map(|tensor| tensor.name.as_str()).collect();
         self.tensors().iter().filter(|info| names.contains(info.name.as_str())).cloned().collect()
     }
 
     /// A stored head that the configuration ties to the embedding has to be that embedding.
-    fn check_tied_head(&self) -> Result<(), ModelError> {
-        if self.info(EMBEDDING).is_none() || self.read_f32(HEAD)? == self.read_f32(EMBEDDING)? {
+    fn check_tied_head(&self, embedding: &str, head: &str) -> Result<(), ModelError> {
+        if self.info(embedding).is_none() || self.read_f32(head)? == self.read_f32(embedding)? {
             return Ok(());
         }
         let problem = format!(
-            "differs from `{EMBEDDING}` although `tie_word_embeddings` is true; set it to false to keep both, or \
+            "differs from `{embedding}` although `tie_word_embeddings` is true; set it to false to keep both, or \
              remove this tensor"
         );
-        Err(ModelError::bad_tensor(self.path(), HEAD, problem))
+        Err(ModelError::bad_tensor(self.path(), head, problem))
     }
 }
 
-const EMBEDDING: &str = "model.embed_tokens.weight";
-const HEAD: &str = "lm_head.weight";
+/// Constants that old checkpoints store although the configuration has them: rotation frequencies, causal masks.
+pub(crate) fn is_constant(name: &str) -> bool {
+    let endings =
+        [".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias"];
+    endings.iter().any(|ending| name.ends_with(ending))
+}
 
 /// Missing and misshapen tensors.
-fn compare<'a>(expected: &[ExpectedTensor], find: impl Fn(&str) -> Option<&'a TensorInfo>) -> TensorMismatch {
+fn compare<'a>(expected: &[ParameterInfo], find: impl Fn(&str) -> Option<&'a TensorInfo>) -> TensorMismatch {
     let mut mismatch = TensorMismatch::default();
-    for ExpectedTensor { name, shape } in expected {
+    for parameter in expected {
+        let (name, shape) = (&parameter.name, parameter.stored_shape());
         match find(name) {
             None => mismatch.missing.push(name.clone()),
-            Some(info) if info.shape != *shape => mismatch.wrong_shape.push(WrongShape {
+            Some(info) if info.shape != shape => mismatch.wrong_shape.push(WrongShape {
                 name: name.clone(),
                 found: info.shape.clone(),
-                expected: shape.clone(),
+                expected: shape,
             }),
             Some(_) => {}
         }

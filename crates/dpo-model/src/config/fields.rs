@@ -54,6 +54,29 @@ impl<'a> Fields<'a> {
         self.positive(key)?.ok_or_else(|| self.wrong(key, "a finite number above 0"))
     }
 
+    /// A list of numbers above 0.
+    pub(super) fn positives(&self, key: &str) -> Result<Option<Vec<f64>>, ModelError> {
+        let Some(value) = self.value(key) else { return Ok(None) };
+        let above_0 = |value: &Value| value.as_f64().filter(|x| (*x as f32).is_finite() && *x as f32 > 0.0);
+        let numbers = value.as_array().and_then(|list| list.iter().map(above_0).collect::<Option<Vec<f64>>>());
+        numbers.map(Some).ok_or_else(|| self.wrong(key, "a list of numbers above 0"))
+    }
+
+    /// As [`positive`](Self::positive); a key that is absent has the default, one that is `null` has none.
+    pub(super) fn optional(&self, key: &str, default: Option<f64>) -> Result<Option<f64>, ModelError> {
+        if self.map.contains_key(key) { self.positive(key) } else { Ok(default) }
+    }
+
+    /// As [`count`](Self::count); a key that is absent has the default, one that is `null` has none.
+    pub(super) fn optional_count(
+        &self,
+        key: &str,
+        range: RangeInclusive<usize>,
+        default: Option<usize>,
+    ) -> Result<Option<usize>, ModelError> {
+        if self.map.contains_key(key) { self.count(key, range) } else { Ok(default) }
+    }
+
     pub(super) fn flag(&self, key: &str, default: bool) -> Result<bool, ModelError> {
         let Some(value) = self.value(key) else { return Ok(default) };
         value.as_bool().ok_or_else(|| self.wrong(key, "true or false"))

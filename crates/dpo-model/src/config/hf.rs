@@ -1,13 +1,10 @@
 //! `config.json` of a Hugging Face folder, in the spelling of transformers 5 and of version 4.
 
-use super::{DecoderConfig, fields::Fields, llama};
+use super::{DecoderConfig, Family, fields::Fields};
 use crate::error::ModelError;
 use crate::weights::read_small_file;
 use serde_json::{Map, Value};
 use std::path::Path;
-
-/// Values of `model_type` that the decoder can compute.
-pub const KNOWN_FAMILIES: &[&str] = &["llama"];
 
 /// Larger than any real `config.json` by a factor of a hundred.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
@@ -36,16 +33,14 @@ impl HfConfig {
     /// Checks an object that was parsed before; `path` is for the errors.
     pub fn from_json(raw: Map<String, Value>, path: &Path) -> Result<Self, ModelError> {
         let fields = Fields { path, prefix: "", map: &raw };
-        let decoder = match fields.text("model_type")? {
-            Some("llama") => llama::parse(&fields)?,
-            other => {
-                return Err(ModelError::UnknownFamily {
-                    path: path.to_path_buf(),
-                    found: other.unwrap_or("absent").chars().take(60).collect(),
-                    known: KNOWN_FAMILIES.join(", "),
-                });
-            }
+        let model_type = fields.text("model_type")?;
+        let Some(family) = model_type.and_then(Family::of_model_type) else {
+            return Err(ModelError::UnknownFamily {
+                path: path.to_path_buf(),
+                found: model_type.unwrap_or("absent").chars().take(60).collect(),
+                known: Family::list(),
+            });
         };
-        Ok(Self { decoder, raw })
+        Ok(Self { decoder: family.parse(&fields)?, raw })
     }
 }

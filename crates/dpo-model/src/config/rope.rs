@@ -1,24 +1,24 @@
-//! Rotary position embedding: its settings in `config.json`, and the frequencies that follow from them.
+//! Rotary position embedding: its settings, and the frequencies that follow from them.
 //!
 //! Equations and rounding are those of transformers 5 (`modeling_rope_utils.py`): `f32` where torch has a tensor,
 //! `f64` where Python has a number.
 
-use super::fields::Fields;
-use crate::error::ModelError;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::f64::consts::PI;
 
 /// Settings of the rotary position embedding (RoPE, <https://arxiv.org/abs/2104.09864>).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RopeConfig {
     /// Base of the wavelengths; 10,000 in the paper.
     pub theta: f64,
+    /// Numbers of a head that are turned, from its first on; an odd one is rounded up.
+    pub rotated: usize,
     /// How the frequencies are stretched for longer texts.
     pub variant: RopeVariant,
 }
 
 /// How frequencies are stretched so that a model reads longer texts than it was first trained on.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum RopeVariant {
@@ -33,10 +33,12 @@ pub enum RopeVariant {
     Llama3(Llama3Rope),
     /// By dimension, with the attention sharpened (YaRN, <https://arxiv.org/abs/2309.00071>).
     Yarn(YarnRope),
+    /// By a factor for each frequency, other ones for long texts (LongRoPE, <https://arxiv.org/abs/2402.13753>).
+    Long(LongRope),
 }
 
 /// Settings of [`RopeVariant::Llama3`].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Llama3Rope {
     /// Low frequencies are divided by it.
     pub factor: f64,
@@ -49,7 +51,7 @@ pub struct Llama3Rope {
 }
 
 /// Settings of [`RopeVariant::Yarn`].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct YarnRope {
     /// Interpolated frequencies are divided by it.
     pub factor: f64,
@@ -65,63 +67,70 @@ pub struct YarnRope {
     pub truncate: bool,
 }
 
+/// Settings of [`RopeVariant::Long`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LongRope {
+    /// Frequencies are divided by these in texts of the first training's length.
+    pub short_factor: Vec<f64>,
+    /// Frequencies are divided by these in longer texts.
+    pub long_factor: Vec<f64>,
+    /// Factor of cosine and sine.
+    pub attention_factor: f64,
+    /// Longest text of the first training.
+    pub original_max_position_embeddings: f64,
+}
+
 /// What the rotation needs: an angle per position and pair of dimensions is `position · inv_freq[pair]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RopeFrequencies {
-    /// Radians per position, `head_dim / 2` of them.
+    /// Radians per position, one for each pair of turned numbers.
     pub inv_freq: Vec<f32>,
     /// Cosine and sine are multiplied by it.
     pub attention_scaling: f32,
 }
 
 impl RopeConfig {
-    /// The frequencies for heads of width `head_dim`.
-    pub fn frequencies(&self, head_dim: usize) -> RopeFrequencies {
-        let plain = self.wavelengths(head_dim).map(f32::recip);
-        let attention_scaling = match self.variant {
+    /// The frequencies in a text of `text_len` tokens; only [`RopeVariant::Long`] looks at that.
+    pub fn frequencies(&self, text_len: usize) -> RopeFrequencies {
+        let plain = self.wavelengths().map(f32::recip);
+        let attention_scaling = match &self.variant {
             RopeVariant::Yarn(yarn) => yarn.attention_factor as f32,
+            RopeVariant::Long(long) => long.attention_factor as f32,
             _ => 1.0,
         };
-        let inv_freq = match self.variant {
+        let inv_freq = match &self.variant {
             RopeVariant::Default => plain.collect(),
-            RopeVariant::Linear { factor } => plain.map(|freq| freq / factor as f32).collect(),
+            RopeVariant::Linear { factor } => plain.map(|freq| freq / *factor as f32).collect(),
             RopeVariant::Llama3(llama3) => plain.map(|freq| llama3.stretch(freq)).collect(),
-            RopeVariant::Yarn(yarn) => yarn.stretch(self.theta, head_dim, self.wavelengths(head_dim)),
+            RopeVariant::Yarn(yarn) => yarn.stretch(self.theta, self.rotated, self.wavelengths()),
+            RopeVariant::Long(long) => long.stretch(self.wavelengths(), text_len),
         };
         RopeFrequencies { inv_freq, attention_scaling }
     }
 
+    /// Longest text with the frequencies of short ones; `None` where all texts have the same.
+    pub fn short_text_len(&self) -> Option<usize> {
+        match &self.variant {
+            RopeVariant::Long(long) => Some(long.original_max_position_embeddings as usize),
+            _ => None,
+        }
+    }
+
     /// `θ^(2i/d)`, the inverse of the frequencies of the paper.
-    fn wavelengths(&self, head_dim: usize) -> impl Iterator<Item = f32> + use<> {
-        let theta = f64::from(self.theta as f32);
-        (0..head_dim / 2).map(move |i| {
-            let exponent = (2 * i) as f32 / head_dim as f32;
+    fn wavelengths(&self) -> impl Iterator<Item = f32> + use<> {
+        let (theta, rotated) = (f64::from(self.theta as f32), self.rotated);
+        (0..rotated.div_ceil(2)).map(move |i| {
+            let exponent = (2 * i) as f32 / rotated as f32;
             theta.powf(f64::from(exponent)) as f32
         })
     }
+}
 
-    /// Reads `rope_parameters` (transformers 5), `rope_scaling` and `rope_theta` (version 4); the latter go first
-    /// where both are there, as they do in transformers.
-    pub(super) fn parse(config: &Fields, max_positions: usize) -> Result<Self, ModelError> {
-        let empty = serde_json::Map::new();
-        let scaling = config.object("rope_scaling")?.filter(|map| !map.is_empty());
-        let (prefix, map) = match (scaling, config.object("rope_parameters")?) {
-            (Some(map), _) => ("rope_scaling.", map),
-            (None, Some(map)) => ("rope_parameters.", map),
-            (None, None) => ("rope_parameters.", &empty),
-        };
-        let rope = Fields { path: config.path, prefix, map };
-        let theta = match rope.positive("rope_theta")? {
-            Some(theta) => theta,
-            None => config.positive("rope_theta")?.unwrap_or(10_000.0),
-        };
-        for fields in [config, &rope] {
-            let rotated = fields.positive("partial_rotary_factor")?;
-            if rotated.is_some() && rotated != Some(1.0) {
-                return Err(fields.wrong("partial_rotary_factor", "1: the whole head is rotated"));
-            }
-        }
-        Ok(Self { theta, variant: variant(config, &rope, theta, max_positions)? })
+impl LongRope {
+    fn stretch(&self, wavelengths: impl Iterator<Item = f32>, text_len: usize) -> Vec<f32> {
+        let is_long = text_len as f64 > self.original_max_position_embeddings;
+        let factors = if is_long { &self.long_factor } else { &self.short_factor };
+        wavelengths.zip(factors).map(|(wavelength, factor)| (*factor as f32 * wavelength).recip()).collect()
     }
 }
 
@@ -164,78 +173,4 @@ impl YarnRope {
         let turns = self.original_max_position_embeddings / (rotations * 2.0 * PI);
         (head_dim as f64 * turns.ln()) / (2.0 * theta.ln())
     }
-}
-
-fn variant(
-    config: &Fields,
-    rope: &Fields,
-    theta: f64,
-    max_positions: usize,
-) -> Result<RopeVariant, ModelError> {
-    let key = if rope.value("rope_type").is_some() { "rope_type" } else { "type" };
-    match rope.text(key)? {
-        None | Some("default") => Ok(RopeVariant::Default),
-        Some("linear") => Ok(RopeVariant::Linear { factor: rope.required_positive("factor")? }),
-        Some("llama3") => llama3_variant(rope, original_positions(config, rope, max_positions)?),
-        Some("yarn") if (theta - 1.0).abs() < 1e-6 => Err(rope.wrong("rope_theta", "a base other than 1")),
-        Some("yarn") => yarn_variant(rope, original_positions(config, rope, max_positions)?, max_positions),
-        Some(_) => Err(rope.wrong(key, "`default`, `linear`, `llama3` or `yarn`")),
-    }
-}
-
-fn original_positions(config: &Fields, rope: &Fields, max_positions: usize) -> Result<f64, ModelError> {
-    let key = "original_max_position_embeddings";
-    let given = match config.positive(key)? {
-        Some(outer) => Some(outer),
-        None => rope.positive(key)?,
-    };
-    Ok(given.unwrap_or(max_positions as f64))
-}
-
-fn llama3_variant(rope: &Fields, original_max_position_embeddings: f64) -> Result<RopeVariant, ModelError> {
-    let factor = rope.required_positive("factor")?;
-    let low_freq_factor = rope.required_positive("low_freq_factor")?;
-    let high_freq_factor = rope.required_positive("high_freq_factor")?;
-    if (high_freq_factor - low_freq_factor) as f32 <= 0.0 {
-        return Err(rope.wrong("high_freq_factor", format!("more than `low_freq_factor`, {low_freq_factor}")));
-    }
-    Ok(RopeVariant::Llama3(Llama3Rope {
-        factor,
-        low_freq_factor,
-        high_freq_factor,
-        original_max_position_embeddings,
-    }))
-}
-
-fn yarn_variant(rope: &Fields, original: f64, max_positions: usize) -> Result<RopeVariant, ModelError> {
-    let factor = rope.positive("factor")?.unwrap_or(max_positions as f64 / original);
-    let attention_factor = match rope.positive("attention_factor")? {
-        Some(given) => given,
-        None => match (nonzero(rope, "mscale")?, nonzero(rope, "mscale_all_dim")?) {
-            (Some(scale), Some(all)) => magnitude(factor, scale) / magnitude(factor, all),
-            _ => magnitude(factor, 1.0),
-        },
-    };
-    Ok(RopeVariant::Yarn(YarnRope {
-        factor,
-        attention_factor,
-        beta_fast: nonzero(rope, "beta_fast")?.unwrap_or(32.0),
-        beta_slow: nonzero(rope, "beta_slow")?.unwrap_or(1.0),
-        original_max_position_embeddings: original,
-        truncate: rope.flag("truncate", true)?,
-    }))
-}
-
-/// A number above 0, or none; 0 stands for "not given" in transformers too.
-fn nonzero(rope: &Fields, key: &str) -> Result<Option<f64>, ModelError> {
-    if rope.value(key).and_then(serde_json::Value::as_f64) == Some(0.0) {
-        Ok(None)
-    } else {
-        rope.positive(key)
-    }
-}
-
-/// `0.1·m·ln(s) + 1`, Eq. 22 of <https://arxiv.org/abs/2309.00071>.
-fn magnitude(scale: f64, mscale: f64) -> f64 {
-    if scale <= 1.0 { 1.0 } else { 0.1 * mscale * scale.ln() + 1.0 }
 }

@@ -10,65 +10,80 @@ use dpo_kernels::{AttentionSpec, TreeLayout, tree_attention};
 
 use super::{
     cache::LayerCache,
-    parts::{Init, Projection},
+    inputs::{Inputs, Projected},
+    parts::{Init, Norm, Projection},
     rotary::RotaryAngles,
 };
-use crate::DecoderConfig;
+use crate::{
+    DecoderConfig,
+    config::{AttentionConfig, LayerConfig, ParameterInfo, QueryKeyNorm},
+};
 
 /// Queries, keys and values of a block, and the way back to the residual stream.
 #[derive(Module, Debug)]
 pub(super) struct Attention {
-    q_proj: Projection,
-    k_proj: Projection,
-    v_proj: Projection,
-    o_proj: Projection,
-    n_heads: usize,
-    n_kv_heads: usize,
-    head_dim: usize,
-}
-
-/// Queries, keys and values, rotated: `[n, heads · head_dim]` each.
-pub(super) struct Projected {
-    pub(super) query: Tensor<2>,
-    pub(super) key: Tensor<2>,
-    pub(super) value: Tensor<2>,
+    inputs: Inputs,
+    output: Projection,
+    query_norm: Option<Norm>,
+    key_norm: Option<Norm>,
+    #[module(skip)]
+    config: AttentionConfig,
+    #[module(skip)]
+    layer: LayerConfig,
 }
 
 impl Attention {
     pub(super) fn new<E>(
         config: &DecoderConfig,
-        name: &str,
-        init: &mut Init<impl FnMut(&str, &[usize]) -> Result<Vec<f32>, E>>,
+        path: &str,
+        layer: LayerConfig,
+        init: &mut Init<impl FnMut(&ParameterInfo) -> Result<Vec<f32>, E>>,
     ) -> Result<Self, E> {
-        let &DecoderConfig { d_model, n_heads, n_kv_heads, head_dim, .. } = config;
-        let mut projection = |part: &str, shape| {
-            Projection::new(&format!("{name}.{part}"), shape, config.attention_bias, init)
+        let attention = config.attention;
+        let widths = match attention.query_key_norm {
+            QueryKeyNorm::Absent => None,
+            QueryKeyNorm::EachHead => Some([attention.head_dim; 2]),
+            QueryKeyNorm::AllHeads => Some([attention.query_width(), attention.key_width()]),
+        };
+        let inputs = Inputs::new(config, &format!("{path}.inputs"), init)?;
+        let shape = [config.d_model, attention.query_width()];
+        let output = Projection::new(&format!("{path}.output"), shape, attention.output_bias, init)?;
+        let mut norm = |part: &str, width: Option<usize>| {
+            width.map(|width| Norm::new(&format!("{path}.{part}"), width, config.norm, init)).transpose()
         };
         Ok(Self {
-            q_proj: projection("q_proj", [n_heads * head_dim, d_model])?,
-            k_proj: projection("k_proj", [n_kv_heads * head_dim, d_model])?,
-            v_proj: projection("v_proj", [n_kv_heads * head_dim, d_model])?,
-            o_proj: projection("o_proj", [d_model, n_heads * head_dim])?,
-            n_heads,
-            n_kv_heads,
-            head_dim,
+            inputs,
+            output,
+            query_norm: norm("query_norm", widths.map(|widths| widths[0]))?,
+            key_norm: norm("key_norm", widths.map(|widths| widths[1]))?,
+            config: attention,
+            layer,
         })
     }
 
-    pub(super) fn project(&self, x: Tensor<2>, angles: &RotaryAngles) -> Projected {
-        Projected {
-            query: angles.rotate(self.q_proj.forward(x.clone())),
-            key: angles.rotate(self.k_proj.forward(x.clone())),
-            value: self.v_proj.forward(x),
-        }
+    /// Queries, keys and values, normed and turned; `rotations` are those of the decoder.
+    pub(super) fn project(&self, x: Tensor<2>, rotations: &[RotaryAngles]) -> Projected {
+        let Projected { query, key, value } = self.inputs.forward(x, &self.config);
+        let prepared = |x: Tensor<2>, norm: &Option<Norm>| {
+            let x = match norm {
+                Some(norm) => norm.forward_runs(x),
+                None => x,
+            };
+            match self.layer.rope {
+                Some(rope_idx) => rotations[rope_idx].rotate(x, self.config.head_dim),
+                None => x,
+            }
+        };
+        Projected { query: prepared(query, &self.query_norm), key: prepared(key, &self.key_norm), value }
     }
 
     pub(super) fn attend(&self, projected: Projected, layout: &Arc<TreeLayout>) -> Tensor<2> {
         let Projected { query, key, value } = projected;
-        self.o_proj.forward(tree_attention(query, key, value, self.spec(layout)))
+        self.output.forward(tree_attention(query, key, value, self.spec(layout)))
     }
 
-    /// One query a row, `[batch, n_heads · head_dim]`, over the first `n_slots` slots of its past.
+    /// One query a row, `[batch, n_heads · head_dim]`, over the first `n_slots` slots of its past, or as many of the
+    /// last of these as the window has.
     ///
     /// `bias`, `[batch, 1, 1, n_slots]`, is added to the scores.
     pub(super) fn attend_past(
@@ -78,31 +93,35 @@ impl Attention {
         n_slots: usize,
         bias: Option<&Tensor<4>>,
     ) -> Tensor<2> {
-        let &Self { n_heads, n_kv_heads, head_dim, .. } = self;
+        let AttentionConfig { n_heads, n_kv_heads, head_dim, scale, softcap, .. } = self.config;
         let [batch, width] = query.dims();
+        let seen = n_slots - self.layer.window.unwrap_or(n_slots).min(n_slots)..n_slots;
         // Heads of a group lie side by side, so that they are the rows of one product with their keys.
-        let query = (query * self.scale()).reshape([batch, n_kv_heads, n_heads / n_kv_heads, head_dim]);
-        let keys = past.keys.clone().slice_dim(1, 0..n_slots).permute([0, 2, 3, 1]);
-        let values = past.values.clone().slice_dim(1, 0..n_slots).permute([0, 2, 1, 3]);
+        let query = (query * scale).reshape([batch, n_kv_heads, n_heads / n_kv_heads, head_dim]);
+        let keys = past.keys.clone().slice_dim(1, seen.clone()).permute([0, 2, 3, 1]);
+        let values = past.values.clone().slice_dim(1, seen.clone()).permute([0, 2, 1, 3]);
         let scores = query.matmul(keys);
+        let scores = match softcap {
+            Some(cap) => (scores / cap).tanh() * cap,
+            None => scores,
+        };
         let scores = match bias {
-            Some(bias) => scores + bias.clone(),
+            Some(bias) => scores + bias.clone().slice_dim(3, seen),
             None => scores,
         };
         let attended = softmax(scores, 3).matmul(values);
-        self.o_proj.forward(attended.reshape([batch, width]))
+        self.output.forward(attended.reshape([batch, width]))
     }
 
-    fn scale(&self) -> f64 {
-        (self.head_dim as f64).powf(-0.5)
-    }
-
-    pub(super) fn spec(&self, layout: &Arc<TreeLayout>) -> AttentionSpec {
+    fn spec(&self, layout: &Arc<TreeLayout>) -> AttentionSpec {
+        let AttentionConfig { n_heads, n_kv_heads, head_dim, scale, softcap, .. } = self.config;
         AttentionSpec {
-            n_heads: self.n_heads,
-            n_kv_heads: self.n_kv_heads,
-            head_dim: self.head_dim,
-            scale: self.scale(),
+            n_heads,
+            n_kv_heads,
+            head_dim,
+            scale,
+            softcap,
+            window: self.layer.window,
             layout: Arc::clone(layout),
         }
     }

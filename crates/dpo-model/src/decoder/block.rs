@@ -11,47 +11,90 @@ use super::{
     parts::{Init, Norm},
     rotary::RotaryAngles,
 };
-use crate::DecoderConfig;
+use crate::{
+    DecoderConfig,
+    config::{ParameterInfo, Residual},
+};
 
-/// Attention and feed-forward, each on the normed residual stream and added to it.
+/// Attention and feed-forward, each normed before, after or both, and added to the residual stream.
 #[derive(Module, Debug)]
 pub(super) struct Block {
-    pub(super) input_layernorm: Norm,
-    pub(super) self_attn: Attention,
-    pub(super) post_attention_layernorm: Norm,
-    pub(super) mlp: FeedForward,
+    attention_norm: Option<Norm>,
+    pub(super) attention: Attention,
+    attention_out_norm: Option<Norm>,
+    feed_forward_norm: Option<Norm>,
+    feed_forward: FeedForward,
+    feed_forward_out_norm: Option<Norm>,
+    #[module(skip)]
+    residual: Residual,
+    multiplier: f64,
 }
 
 impl Block {
     pub(super) fn new<E>(
         config: &DecoderConfig,
-        name: &str,
-        init: &mut Init<impl FnMut(&str, &[usize]) -> Result<Vec<f32>, E>>,
+        layer_idx: usize,
+        init: &mut Init<impl FnMut(&ParameterInfo) -> Result<Vec<f32>, E>>,
     ) -> Result<Self, E> {
-        let (d_model, epsilon) = (config.d_model, config.norm_eps);
+        let path = format!("layers.{layer_idx}");
+        let places = config.norm.places;
+        let norm = |part: &str, is_there: bool, init: &mut Init<_>| {
+            is_there.then(|| Norm::new(&format!("{path}.{part}"), config.d_model, config.norm, init)).transpose()
+        };
         Ok(Self {
-            input_layernorm: Norm::new(&format!("{name}.input_layernorm"), d_model, epsilon, init)?,
-            self_attn: Attention::new(config, &format!("{name}.self_attn"), init)?,
-            post_attention_layernorm: Norm::new(
-                &format!("{name}.post_attention_layernorm"),
-                d_model,
-                epsilon,
-                init,
-            )?,
-            mlp: FeedForward::new(config, &format!("{name}.mlp"), init)?,
+            attention_norm: norm("attention_norm", places.has_before(), init)?,
+            attention: Attention::new(config, &format!("{path}.attention"), config.layers[layer_idx], init)?,
+            attention_out_norm: norm("attention_out_norm", places.has_after(), init)?,
+            feed_forward_norm: norm("feed_forward_norm", places.has_before(), init)?,
+            feed_forward: FeedForward::new(config, &format!("{path}.feed_forward"), init)?,
+            feed_forward_out_norm: norm("feed_forward_out_norm", places.has_after(), init)?,
+            residual: config.residual,
+            multiplier: config.multipliers.residual,
         })
     }
 
     /// `[n, d_model]` to the same.
-    pub(super) fn forward(&self, x: Tensor<2>, angles: &RotaryAngles, layout: &Arc<TreeLayout>) -> Tensor<2> {
-        let projected = self.self_attn.project(self.input_layernorm.forward(x.clone()), angles);
-        let x = x + self.self_attn.attend(projected, layout);
-        self.feed(x)
+    pub(super) fn forward(
+        &self,
+        x: Tensor<2>,
+        rotations: &[RotaryAngles],
+        layout: &Arc<TreeLayout>,
+    ) -> Tensor<2> {
+        let projected = self.attention.project(self.attention_input(x.clone()), rotations);
+        let attended = self.attention.attend(projected, layout);
+        self.join(x, attended)
     }
 
-    /// The feed-forward half.
-    pub(super) fn feed(&self, x: Tensor<2>) -> Tensor<2> {
-        let normed = self.post_attention_layernorm.forward(x.clone());
-        x + self.mlp.forward(normed)
+    /// What attention reads.
+    pub(super) fn attention_input(&self, x: Tensor<2>) -> Tensor<2> {
+        normed(self.attention_norm.as_ref(), x)
+    }
+
+    /// The block's output from its input and what attention gave.
+    pub(super) fn join(&self, x: Tensor<2>, attended: Tensor<2>) -> Tensor<2> {
+        let attended = normed(self.attention_out_norm.as_ref(), attended);
+        match self.residual {
+            Residual::Sequential => {
+                let x = self.add(x, attended);
+                self.add(x.clone(), self.feed(x))
+            }
+            Residual::Parallel => self.add(x.clone(), self.feed(x) + attended),
+        }
+    }
+
+    fn feed(&self, x: Tensor<2>) -> Tensor<2> {
+        let y = self.feed_forward.forward(normed(self.feed_forward_norm.as_ref(), x));
+        normed(self.feed_forward_out_norm.as_ref(), y)
+    }
+
+    fn add(&self, x: Tensor<2>, y: Tensor<2>) -> Tensor<2> {
+        if self.multiplier == 1.0 { x + y } else { x + y * self.multiplier }
+    }
+}
+
+fn normed(norm: Option<&Norm>, x: Tensor<2>) -> Tensor<2> {
+    match norm {
+        Some(norm) => norm.forward(x),
+        None => x,
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::input::index_tensor;
+use super::input::{TextPosition, index_tensor};
 use crate::DecoderConfig;
 
 /// Slots for new tokens that are there from the start; more are added when these are used up.
@@ -49,11 +49,11 @@ impl KvCache {
         let longest = lengths.iter().copied().max().unwrap_or(0);
         let max_len = longest.saturating_add(max_new);
         let capacity = max_len.min(longest + FIRST_SLOTS);
-        let shape = [lengths.len(), capacity, config.n_kv_heads, config.head_dim];
+        let shape = [lengths.len(), capacity, config.attention.n_kv_heads, config.attention.head_dim];
         let layer =
             |_| LayerCache { keys: Tensor::zeros(shape, device), values: Tensor::zeros(shape, device) };
         Self {
-            layers: (0..config.n_layers).map(layer).collect(),
+            layers: (0..config.n_layers()).map(layer).collect(),
             starts: lengths.iter().map(|len| longest - len).collect(),
             len: longest,
             capacity,
@@ -62,9 +62,13 @@ impl KvCache {
         }
     }
 
-    /// Position of the next token of each row.
-    pub(super) fn positions(&self) -> Vec<u32> {
-        self.starts.iter().map(|start| (self.len - start) as u32).collect()
+    /// Position of the next token of each row, which is the last of its text so far.
+    pub(super) fn positions(&self) -> Vec<TextPosition> {
+        let next = |start: &usize| {
+            let position = (self.len - start) as u32;
+            TextPosition { position, text_len: position + 1 }
+        };
+        self.starts.iter().map(next).collect()
     }
 
     /// Takes the next slot into use and says which it is.

@@ -41,12 +41,12 @@ impl Decoder {
         let end = prompts.iter().map(|prompt| prompt.len()).max().unwrap_or(0);
         let fills = fills(prompts, rows.clone());
         let input = packed(&prompts[rows], self);
-        let angles = RotaryAngles::new(&self.config, input.positions(), input.device());
-        let mut x = self.embed_tokens.lookup(input.ids(), None);
+        let rotations = RotaryAngles::all(&self.config, &input.text_positions(), input.device());
+        let mut x = self.embedded(input.ids(), input.positions(), None);
         let layers = std::mem::take(&mut cache.layers);
         let layers = layers.into_iter().zip(&self.layers).map(|(past, layer)| {
             let (y, past) =
-                layer.prefill(x.clone(), &angles, &input, |key, value| past.fill(key, value, &fills, end));
+                layer.prefill(x.clone(), &rotations, &input, |key, value| past.fill(key, value, &fills, end));
             x = y;
             past
         });
@@ -58,13 +58,15 @@ impl Decoder {
     /// Takes one token a row into the cache and gives the scores of the next, `[batch, vocab_size]`.
     pub(crate) fn decode_step(&self, ids: &[u32], cache: &mut KvCache) -> Tensor<2> {
         let device = self.device();
-        let angles = RotaryAngles::new(&self.config, &cache.positions(), &device);
+        let positions = cache.positions();
+        let rotations = RotaryAngles::all(&self.config, &positions, &device);
         let slot = cache.next_slot();
         let bias = cache.bias();
-        let mut x = self.embed_tokens.lookup(int_tensor(ids, &device), None);
+        let positions: Vec<u32> = positions.iter().map(|token| token.position).collect();
+        let mut x = self.embedded(int_tensor(ids, &device), &positions, None);
         let layers = std::mem::take(&mut cache.layers);
         let layers = layers.into_iter().zip(&self.layers).map(|(past, layer)| {
-            let (y, past) = layer.step(x.clone(), &angles, past, slot, bias.as_ref());
+            let (y, past) = layer.step(x.clone(), &rotations, past, slot, bias.as_ref());
             x = y;
             past
         });
@@ -78,29 +80,29 @@ impl Block {
     fn prefill(
         &self,
         x: Tensor<2>,
-        angles: &RotaryAngles,
+        rotations: &[RotaryAngles],
         input: &PackedInput,
         store: impl FnOnce(&Tensor<2>, &Tensor<2>) -> LayerCache,
     ) -> (Tensor<2>, LayerCache) {
-        let projected = self.self_attn.project(self.input_layernorm.forward(x.clone()), angles);
+        let projected = self.attention.project(self.attention_input(x.clone()), rotations);
         let past = store(&projected.key, &projected.value);
-        let x = x + self.self_attn.attend(projected, input.layout());
-        (self.feed(x), past)
+        let attended = self.attention.attend(projected, input.layout());
+        (self.join(x, attended), past)
     }
 
     /// One token a row, `[batch, d_model]`, which becomes slot `slot` of the past.
     fn step(
         &self,
         x: Tensor<2>,
-        angles: &RotaryAngles,
+        rotations: &[RotaryAngles],
         past: LayerCache,
         slot: usize,
         bias: Option<&Tensor<4>>,
     ) -> (Tensor<2>, LayerCache) {
-        let projected = self.self_attn.project(self.input_layernorm.forward(x.clone()), angles);
+        let projected = self.attention.project(self.attention_input(x.clone()), rotations);
         let past = past.append(projected.key, projected.value, slot);
-        let x = x + self.self_attn.attend_past(projected.query, &past, slot + 1, bias);
-        (self.feed(x), past)
+        let attended = self.attention.attend_past(projected.query, &past, slot + 1, bias);
+        (self.join(x, attended), past)
     }
 }
 

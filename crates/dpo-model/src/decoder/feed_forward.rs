@@ -1,39 +1,81 @@
-//! The gated feed-forward part of a block.
+//! The feed-forward part of a block.
 
 use burn::{module::Module, tensor::Tensor};
-use dpo_kernels::swiglu;
+use dpo_kernels::{activate, gated};
 
 use super::parts::{Init, Projection};
-use crate::DecoderConfig;
+use crate::{
+    DecoderConfig,
+    config::{FeedForwardConfig, FeedForwardKind, ParameterInfo},
+};
 
-/// `down(silu(gate(x)) · up(x))`.
+/// `down(inner(x))`, see [`FeedForwardKind`].
 #[derive(Module, Debug)]
-#[expect(clippy::struct_field_names, reason = "the names of Hugging Face's checkpoints")]
 pub(super) struct FeedForward {
-    gate_proj: Projection,
-    up_proj: Projection,
-    down_proj: Projection,
+    inner: Inner,
+    down: Projection,
+    #[module(skip)]
+    config: FeedForwardConfig,
+}
+
+/// The matrices that lead into it, as the checkpoint has them.
+#[derive(Module, Debug)]
+enum Inner {
+    Gated(Gated),
+    GatedStacked(GatedStacked),
+    Plain(Plain),
+}
+
+#[derive(Module, Debug)]
+struct Gated {
+    gate: Projection,
+    up: Projection,
+}
+
+/// All rows of the gate, then those of up.
+#[derive(Module, Debug)]
+struct GatedStacked {
+    stacked: Projection,
+}
+
+#[derive(Module, Debug)]
+struct Plain {
+    up: Projection,
 }
 
 impl FeedForward {
     pub(super) fn new<E>(
         config: &DecoderConfig,
-        name: &str,
-        init: &mut Init<impl FnMut(&str, &[usize]) -> Result<Vec<f32>, E>>,
+        path: &str,
+        init: &mut Init<impl FnMut(&ParameterInfo) -> Result<Vec<f32>, E>>,
     ) -> Result<Self, E> {
-        let (wide, narrow) = (config.d_ff, config.d_model);
-        let mut projection =
-            |part: &str, shape| Projection::new(&format!("{name}.{part}"), shape, config.mlp_bias, init);
-        Ok(Self {
-            gate_proj: projection("gate_proj", [wide, narrow])?,
-            up_proj: projection("up_proj", [wide, narrow])?,
-            down_proj: projection("down_proj", [narrow, wide])?,
-        })
+        let FeedForwardConfig { d_ff, kind, bias, .. } = config.feed_forward;
+        let d_model = config.d_model;
+        let mut projection = |part: &str, shape| Projection::new(&format!("{path}.{part}"), shape, bias, init);
+        let inner = match kind {
+            FeedForwardKind::Gated => Inner::Gated(Gated {
+                gate: projection("inner.gate", [d_ff, d_model])?,
+                up: projection("inner.up", [d_ff, d_model])?,
+            }),
+            FeedForwardKind::GatedStacked => {
+                Inner::GatedStacked(GatedStacked { stacked: projection("inner.stacked", [2 * d_ff, d_model])? })
+            }
+            FeedForwardKind::Plain => Inner::Plain(Plain { up: projection("inner.up", [d_ff, d_model])? }),
+        };
+        let down = projection("down", [d_model, d_ff])?;
+        Ok(Self { inner, down, config: config.feed_forward })
     }
 
     /// `[n, d_model]` to the same.
     pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let gate = self.gate_proj.forward(x.clone());
-        self.down_proj.forward(swiglu(gate, self.up_proj.forward(x)))
+        let FeedForwardConfig { d_ff, activation, .. } = self.config;
+        self.down.forward(match &self.inner {
+            Inner::Gated(Gated { gate, up }) => gated(gate.forward(x.clone()), up.forward(x), activation),
+            Inner::GatedStacked(GatedStacked { stacked }) => {
+                let both = stacked.forward(x);
+                gated(both.clone().narrow(1, 0, d_ff), both.narrow(1, d_ff, d_ff), activation)
+            }
+            Inner::Plain(Plain { up }) => activate(up.forward(x), activation),
+        })
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use dpo_kernels::TreeLayout;
+use dpo_kernels::{TreeLayout, TreeRange};
 
 /// Token ids, positions and layout of trees that lie end to end.
 #[derive(Debug, Clone)]
@@ -50,6 +50,16 @@ impl PackedInput {
         &self.positions
     }
 
+    /// Each token's position, with the length of the longest text of its tree.
+    pub(super) fn text_positions(&self) -> Vec<TextPosition> {
+        let of_tree = |tree: &TreeRange| {
+            let positions = &self.positions[tree.rows()];
+            let text_len = positions.iter().max().map_or(0, |last| last + 1);
+            positions.iter().map(move |position| TextPosition { position: *position, text_len })
+        };
+        self.layout.trees().iter().flat_map(of_tree).collect()
+    }
+
     pub(super) fn layout(&self) -> &Arc<TreeLayout> {
         &self.layout
     }
@@ -57,6 +67,15 @@ impl PackedInput {
     pub(super) fn device(&self) -> &Device {
         &self.device
     }
+}
+
+/// Where a token stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TextPosition {
+    /// Tokens before it.
+    pub(super) position: u32,
+    /// Tokens of the whole text, as far as it is known.
+    pub(super) text_len: u32,
 }
 
 /// Which rows predict which tokens.

@@ -6,22 +6,7 @@ use burn::{
 };
 
 use super::Decoder;
-
-/// Name and shape of a parameter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParameterInfo {
-    /// Its tensor's name in a Hugging Face checkpoint.
-    pub name: String,
-    /// Its axes, outermost first.
-    pub shape: Vec<usize>,
-}
-
-impl ParameterInfo {
-    /// Whether weight decay applies, as transformers decides it: not to norms and biases.
-    pub fn is_decayed(&self) -> bool {
-        self.shape.len() > 1
-    }
-}
+use crate::config::{ParameterInfo, TensorNames};
 
 /// One gradient a parameter, flat, in the order of [`Decoder::parameters`].
 pub type GradientList = Vec<Tensor<1>>;
@@ -36,7 +21,7 @@ impl Decoder {
 
     /// Calls `f` with each parameter, flat and without autodiff, in the fixed order.
     pub fn for_each_parameter(&self, f: impl FnMut(ParameterInfo, Tensor<1>)) {
-        self.visit(&mut Walk { path: Path::default(), f });
+        self.visit(&mut Walk { path: Path::new(self), f });
     }
 
     /// Takes each parameter's gradient out of `gradients`; zeros for a parameter that had no part in the loss.
@@ -51,19 +36,37 @@ impl Decoder {
     /// The tensor handed to `f` is the only one of its parameter, provided that no clone of the decoder is kept.
     #[must_use]
     pub fn map_parameters(self, f: impl FnMut(ParameterInfo, Tensor<1>) -> Tensor<1>) -> Self {
-        self.map(&mut Replace { path: Path::default(), f })
+        let path = Path::new(&self);
+        self.map(&mut Replace { path, f })
     }
 }
 
 /// Names of the modules around the one being visited.
-#[derive(Default)]
-struct Path(Vec<String>);
+struct Path {
+    names: &'static TensorNames,
+    modules: Vec<String>,
+}
 
 impl Path {
-    fn info(&self, shape: Vec<usize>) -> ParameterInfo {
-        let path = self.0.join(".");
-        let prefix = if path.starts_with("lm_head") { "" } else { "model." };
-        ParameterInfo { name: format!("{prefix}{path}"), shape }
+    fn new(model: &Decoder) -> Self {
+        Self { names: model.config().names(), modules: Vec::new() }
+    }
+
+    /// The variants of an enum are alternatives and no part of a path.
+    fn enter(&mut self, name: &str, container: &str) {
+        if !container.starts_with("Enum:") {
+            self.modules.push(name.to_owned());
+        }
+    }
+
+    fn exit(&mut self, container: &str) {
+        if !container.starts_with("Enum:") {
+            self.modules.pop();
+        }
+    }
+
+    fn info(&self, shape: &[usize]) -> ParameterInfo {
+        ParameterInfo::at(self.names, &self.modules.join("."), shape)
     }
 }
 
@@ -73,17 +76,17 @@ struct Walk<F> {
 }
 
 impl<F: FnMut(ParameterInfo, Tensor<1>)> ModuleVisitor for Walk<F> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.0.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.0.pop();
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.path.exit(container);
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val().inner();
-        let info = self.path.info(tensor.dims().to_vec());
+        let info = self.path.info(&tensor.dims());
         (self.f)(info, flat(tensor));
     }
 }
@@ -107,12 +110,12 @@ struct Replace<F> {
 }
 
 impl<F: FnMut(ParameterInfo, Tensor<1>) -> Tensor<1>> ModuleMapper for Replace<F> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.0.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.0.pop();
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.path.exit(container);
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
@@ -120,7 +123,7 @@ impl<F: FnMut(ParameterInfo, Tensor<1>) -> Tensor<1>> ModuleMapper for Replace<F
         param.map(|tensor| {
             let (is_autodiff, is_tracked) = (tensor.is_autodiff(), tensor.is_require_grad());
             let shape = tensor.dims();
-            let value = f(path.info(shape.to_vec()), flat(tensor.inner())).reshape(shape);
+            let value = f(path.info(&shape), flat(tensor.inner())).reshape(shape);
             let value = if is_autodiff { value.autodiff() } else { value };
             value.set_require_grad(is_tracked)
         })

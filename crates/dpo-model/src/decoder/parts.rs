@@ -4,18 +4,22 @@ use burn::{
     module::{Module, Param},
     tensor::{Device, Int, Tensor, TensorData},
 };
-use dpo_kernels::{linear, rms_norm};
+use dpo_kernels::{layer_norm, linear, rms_norm};
+
+use crate::config::{NormConfig, NormKind, ParameterInfo, TensorNames};
 
 /// Where parameters come from while a decoder is built.
 pub(super) struct Init<'a, F> {
     pub(super) device: &'a Device,
-    /// Values of a tensor by name and shape.
+    pub(super) names: &'static TensorNames,
+    /// Values of a parameter.
     pub(super) values: &'a mut F,
 }
 
-impl<E, F: FnMut(&str, &[usize]) -> Result<Vec<f32>, E>> Init<'_, F> {
-    fn param<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Param<Tensor<D>>, E> {
-        let data = TensorData::new((self.values)(name, &shape)?, shape);
+impl<E, F: FnMut(&ParameterInfo) -> Result<Vec<f32>, E>> Init<'_, F> {
+    fn param<const D: usize>(&mut self, path: &str, shape: [usize; D]) -> Result<Param<Tensor<D>>, E> {
+        let info = ParameterInfo::at(self.names, path, &shape);
+        let data = TensorData::new((self.values)(&info)?, shape);
         Ok(Param::from_tensor(Tensor::from_data(data, self.device)))
     }
 }
@@ -29,12 +33,11 @@ pub(super) struct Embedding {
 
 impl Embedding {
     pub(super) fn new<E>(
-        name: &str,
-        vocab: usize,
-        d_model: usize,
-        init: &mut Init<impl FnMut(&str, &[usize]) -> Result<Vec<f32>, E>>,
+        path: &str,
+        shape: [usize; 2],
+        init: &mut Init<impl FnMut(&ParameterInfo) -> Result<Vec<f32>, E>>,
     ) -> Result<Self, E> {
-        Ok(Self { weight: init.param(&format!("{name}.weight"), [vocab, d_model])? })
+        Ok(Self { weight: init.param(&format!("{path}.weight"), shape)? })
     }
 
     /// `[n]` ids to `[n, d_model]`. No gradient flows through rows where `constant`, `[n, 1]`, is 1.
@@ -58,13 +61,13 @@ pub(super) struct Projection {
 
 impl Projection {
     pub(super) fn new<E>(
-        name: &str,
+        path: &str,
         [d_out, d_in]: [usize; 2],
         has_bias: bool,
-        init: &mut Init<impl FnMut(&str, &[usize]) -> Result<Vec<f32>, E>>,
+        init: &mut Init<impl FnMut(&ParameterInfo) -> Result<Vec<f32>, E>>,
     ) -> Result<Self, E> {
-        let weight = init.param(&format!("{name}.weight"), [d_out, d_in])?;
-        let bias = if has_bias { Some(init.param(&format!("{name}.bias"), [d_out])?) } else { None };
+        let weight = init.param(&format!("{path}.weight"), [d_out, d_in])?;
+        let bias = if has_bias { Some(init.param(&format!("{path}.bias"), [d_out])?) } else { None };
         Ok(Self { weight, bias })
     }
 
@@ -77,25 +80,46 @@ impl Projection {
     }
 }
 
-/// Root-mean-square norm with a learnt scale.
+/// A norm with a learnt scale.
 #[derive(Module, Debug)]
 pub(super) struct Norm {
-    /// `[d_model]`
+    /// `[width]`
     pub(super) weight: Param<Tensor<1>>,
-    epsilon: f64,
+    /// `[width]`; that of a layer norm.
+    bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    config: NormConfig,
 }
 
 impl Norm {
     pub(super) fn new<E>(
-        name: &str,
-        d_model: usize,
-        epsilon: f64,
-        init: &mut Init<impl FnMut(&str, &[usize]) -> Result<Vec<f32>, E>>,
+        path: &str,
+        width: usize,
+        config: NormConfig,
+        init: &mut Init<impl FnMut(&ParameterInfo) -> Result<Vec<f32>, E>>,
     ) -> Result<Self, E> {
-        Ok(Self { weight: init.param(&format!("{name}.weight"), [d_model])?, epsilon })
+        let weight = init.param(&format!("{path}.weight"), [width])?;
+        let bias = match config.kind {
+            NormKind::Layer => Some(init.param(&format!("{path}.bias"), [width])?),
+            NormKind::Rms | NormKind::RmsOnePlus => None,
+        };
+        Ok(Self { weight, bias, config })
     }
 
+    /// `[n, width]` to the same.
     pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        rms_norm(x, self.weight.val(), self.epsilon)
+        let (weight, epsilon) = (self.weight.val(), self.config.epsilon);
+        match (self.config.kind, &self.bias) {
+            (NormKind::Layer, Some(bias)) => layer_norm(x, weight, bias.val(), epsilon),
+            (NormKind::RmsOnePlus, _) => rms_norm(x, weight + 1.0, epsilon),
+            (NormKind::Rms | NormKind::Layer, _) => rms_norm(x, weight, epsilon),
+        }
+    }
+
+    /// Each run of as many numbers as the weight has, by itself: `[n, runs · width]` to the same.
+    pub(super) fn forward_runs(&self, x: Tensor<2>) -> Tensor<2> {
+        let [n, all] = x.dims();
+        let [width] = self.weight.dims();
+        self.forward(x.reshape([n * all / width, width])).reshape([n, all])
     }
 }

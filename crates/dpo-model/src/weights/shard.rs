@@ -3,7 +3,7 @@
 //! The header is parsed here and not by the `safetensors` crate so that an error names the tensor, a name that is
 //! there twice is one, and the data need not be mapped.
 
-use super::{TensorInfo, WeightDtype, WeightSource, json::Entries, open_file};
+use super::{TensorInfo, WeightDtype, WeightSource, is_constant, json::Entries, open_file};
 use crate::error::ModelError;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -64,6 +64,8 @@ impl SafetensorsFile {
         }
         places.sort_by_key(|place| (place.begin, place.end));
         check_layout(path, &places, file_len - data_start)?;
+        // What the decoder computes by itself may come in formats that it does not read.
+        places.retain(|place| !is_constant(&place.info.name));
         let starts = places.iter().map(|place| data_start + place.begin).collect();
         let by_name = places.iter().enumerate().map(|(idx, place)| (place.info.name.clone(), idx)).collect();
         let tensors = places.into_iter().map(|place| place.info).collect();
@@ -112,11 +114,20 @@ struct Place {
 impl Place {
     /// The error is the tensor's name with what is wrong about it.
     fn parse(name: String, value: &Value) -> Result<Self, (String, String)> {
-        match Self::fields(value) {
+        let fields = if is_constant(&name) { Self::constant(value) } else { Self::fields(value) };
+        match fields {
             Ok((dtype, shape, begin, end)) => {
                 Ok(Self { info: TensorInfo { name, shape, dtype }, begin, end })
             }
             Err(problem) => Err((name, problem)),
+        }
+    }
+
+    /// Only the place of a tensor that is not read.
+    fn constant(value: &Value) -> Result<(WeightDtype, Vec<usize>, u64, u64), String> {
+        match numbers(value.get("data_offsets")).unwrap_or_default()[..] {
+            [begin, end] if begin <= end => Ok((WeightDtype::F32, Vec::new(), begin, end)),
+            _ => Err("`data_offsets` in the header are not two positions".to_owned()),
         }
     }
 
