@@ -119,7 +119,7 @@ impl Decoder {
     /// - `hidden`: `[n_scored, d_model]`
     /// - output: `[n_scored]`
     pub fn hidden_logps(&self, hidden: Tensor<2>, scored: &ScoredRows) -> Tensor<1> {
-        completion_logps(hidden, self.head(), scored.targets())
+        completion_logps(hidden, self.head(), scored.targets(), None)
     }
 
     /// `[vocab_size, d_model]`.

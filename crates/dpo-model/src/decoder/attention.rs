@@ -104,6 +104,8 @@ impl Attention {
             head_dim: self.head_dim,
             scale: self.scale(),
             layout: Arc::clone(layout),
+            window: None,
+            softcap: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The gated feed-forward part of a block.
 
 use burn::{module::Module, tensor::Tensor};
-use dpo_kernels::swiglu;
+use dpo_kernels::{Activation, gated};
 
 use super::parts::{Init, Projection};
 use crate::DecoderConfig;
@@ -34,6 +34,6 @@ impl FeedForward {
     /// `[n, d_model]` to the same.
     pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let gate = self.gate_proj.forward(x.clone());
-        self.down_proj.forward(swiglu(gate, self.up_proj.forward(x)))
+        self.down_proj.forward(gated(gate, self.up_proj.forward(x), Activation::Silu))
     }
 }

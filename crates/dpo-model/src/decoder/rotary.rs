@@ -11,6 +11,7 @@ pub(super) struct RotaryAngles {
     cos: Tensor<2>,
     /// `[n, head_dim / 2]`
     sin: Tensor<2>,
+    head_dim: usize,
 }
 
 impl RotaryAngles {
@@ -28,11 +29,11 @@ impl RotaryAngles {
                 .collect();
             Tensor::from_data(TensorData::new(values, shape), device)
         };
-        Self { cos: table(f32::cos), sin: table(f32::sin) }
+        Self { cos: table(f32::cos), sin: table(f32::sin), head_dim: config.head_dim }
     }
 
     /// `[n, heads · head_dim]` to the same.
     pub(super) fn rotate(&self, x: Tensor<2>) -> Tensor<2> {
-        dpo_kernels::rotary(x, self.cos.clone(), self.sin.clone())
+        dpo_kernels::rotary(x, self.cos.clone(), self.sin.clone(), self.head_dim)
     }
 }
