@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use dpo_data::{Clock, GgufVocabulary, TextEncoder};
 use dpo_model::{
-    Decoder, DecoderConfig, GgufModel, GgufTokenizer, HfConfig, HfFolder, WeightSource, weights::WeightDtype,
+    Decoder, DecoderConfig, GgufModel, GgufTokenizer, HfConfig, HfFolder, WeightSource,
+    weights::{WeightDtype, with_prefix},
 };
 use serde_json::{Map, Value};
 
@@ -43,7 +44,8 @@ impl ModelSource {
                 );
             }
             let hf = HfConfig::read(&config)?;
-            (hf, Box::new(HfFolder::open(&path)?), TextEncoder::from_folder(&path, clock)?)
+            let weights = with_prefix(Box::new(HfFolder::open(&path)?), &hf.decoder);
+            (hf, weights, TextEncoder::from_folder(&path, clock)?)
         } else {
             let gguf = GgufModel::open(&path)?;
             let vocabulary = vocabulary(gguf.tokenizer()?);

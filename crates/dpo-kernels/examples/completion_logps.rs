@@ -16,7 +16,7 @@ fn main() {
     // The token that each of those rows should predict.
     let targets = Tensor::<1, Int>::from_ints([5, 17, 999, 0, 42, 7], &device);
 
-    let logps = completion_logps(hidden.clone(), head, targets);
+    let logps = completion_logps(hidden.clone(), head, targets, None);
     println!("log-probability of each token, in nats: {}", logps.clone().into_data());
 
     // A completion's log-probability is the sum over its tokens; its gradient has the shape of `hidden`.

@@ -12,8 +12,8 @@ use burn::backend::{
 };
 
 use crate::{
-    AttentionSpec, FusedOps, FusedPrimitives,
-    backend::{AttentionSaved, LogpsSaved, Rotation},
+    Activation, AttentionSpec, FusedOps, FusedPrimitives,
+    backend::{AttentionSaved, LayerNormSaved, LogpsSaved, Rotation},
 };
 
 // The halves are called on the backend inside; these bodies are never reached.
@@ -50,19 +50,23 @@ macro_rules! backward {
 backward!(LinearBackward, 2, (FloatTensor<B>, FloatTensor<B>), |saved, grad, wanted| {
     B::linear_backward(saved.0, saved.1, grad, wanted)
 });
-backward!(RmsNormBackward, 2, (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>), |saved, grad, _wanted| {
-    let (dx, dweight) = B::rms_norm_backward(saved.0, saved.1, saved.2, grad);
-    [Some(dx), Some(dweight)]
+backward!(RmsNormBackward, 2, [FloatTensor<B>; 3], |saved, grad, wanted| {
+    B::rms_norm_backward(saved, grad, wanted)
 });
-backward!(RotaryBackward, 1, (FloatTensor<B>, FloatTensor<B>), |saved, grad, _wanted| {
+backward!(LayerNormBackward, 3, LayerNormSaved<B>, |saved, grad, wanted| {
+    B::layer_norm_backward(saved, grad, wanted)
+});
+backward!(RotaryBackward, 1, ([FloatTensor<B>; 2], usize), |saved, grad, _wanted| {
     [Some(B::rotate(grad, saved.0, saved.1, Rotation::Backward))]
 });
-backward!(SwigluBackward, 2, (FloatTensor<B>, FloatTensor<B>), |saved, grad, _wanted| {
-    let (dgate, dup) = B::swiglu_backward(saved.0, saved.1, grad);
-    [Some(dgate), Some(dup)]
+backward!(GatedBackward, 2, ([FloatTensor<B>; 2], Activation), |saved, grad, wanted| {
+    B::gated_backward(saved.0, grad, saved.1, wanted)
 });
-backward!(AttentionBackward, 3, (AttentionSaved<B>, AttentionSpec), |saved, grad, _wanted| {
-    B::attention_backward(saved.0, grad, &saved.1).map(Some)
+backward!(ActivateBackward, 1, (FloatTensor<B>, Activation), |saved, grad, _wanted| {
+    [Some(B::activate_backward(saved.0, grad, saved.1))]
+});
+backward!(AttentionBackward, 3, (AttentionSaved<B>, AttentionSpec), |saved, grad, wanted| {
+    B::attention_backward(saved.0, grad, &saved.1, wanted)
 });
 backward!(LogpsBackward, 2, LogpsSaved<B>, |saved, grad, wanted| B::logps_backward(saved, grad, wanted));
 
@@ -80,25 +84,56 @@ impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         let (x_value, weight_value) = (x.primitive().clone(), weight.primitive().clone());
         let (output, inv_rms) = B::rms_norm_forward(x_value.clone(), weight_value.clone(), epsilon);
         match RmsNormBackward.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((x_value, weight_value, inv_rms), output),
+            OpsKind::Tracked(prep) => prep.finish([x_value, weight_value, inv_rms], output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }
 
-    fn rotary(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
-        let (cos, sin) = (cos.into_primitive(), sin.into_primitive());
-        let output = B::rotate(x.primitive().clone(), cos.clone(), sin.clone(), Rotation::Forward);
+    fn layer_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), weight.node(), bias.node()];
+        let (x, weight, bias) = (x.into_primitive(), weight.into_primitive(), bias.into_primitive());
+        let (output, statistics) = B::layer_norm_forward(x.clone(), weight.clone(), bias, epsilon);
+        match LayerNormBackward.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(LayerNormSaved { x, weight, statistics }, output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn rotary(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        head_dim: usize,
+    ) -> FloatTensor<Self> {
+        let angles = [cos.into_primitive(), sin.into_primitive()];
+        let output = B::rotate(x.primitive().clone(), angles.clone(), head_dim, Rotation::Forward);
         match RotaryBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((cos, sin), output),
+            OpsKind::Tracked(prep) => prep.finish((angles, head_dim), output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }
 
-    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
-        let (gate_value, up_value) = (gate.primitive().clone(), up.primitive().clone());
-        let output = B::swiglu_forward(gate_value.clone(), up_value.clone());
-        match SwigluBackward.prepare::<C>([gate.node(), up.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((gate_value, up_value), output),
+    fn gated(gate: FloatTensor<Self>, up: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        let nodes = [gate.node(), up.node()];
+        let (gate, up) = (gate.into_primitive(), up.into_primitive());
+        let output = B::gated_forward(gate.clone(), up.clone(), activation);
+        match GatedBackward.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(([gate, up], activation), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        let nodes = [x.node()];
+        let x = x.into_primitive();
+        let output = B::activate_forward(x.clone(), activation);
+        match ActivateBackward.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x, activation), output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }
@@ -125,12 +160,15 @@ impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         hidden: FloatTensor<Self>,
         head: FloatTensor<Self>,
         targets: IntTensor<Self>,
+        softcap: Option<f64>,
     ) -> FloatTensor<Self> {
         let nodes = [hidden.node(), head.node()];
         let (hidden, head) = (hidden.into_primitive(), head.into_primitive());
-        let (logps, log_sum_exp) = B::logps_forward(hidden.clone(), head.clone(), targets.clone());
+        let (logps, log_sum_exp) = B::logps_forward(hidden.clone(), head.clone(), targets.clone(), softcap);
         match LogpsBackward.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(LogpsSaved { hidden, head, targets, log_sum_exp }, logps),
+            OpsKind::Tracked(prep) => {
+                prep.finish(LogpsSaved { hidden, head, targets, log_sum_exp, softcap }, logps)
+            }
             OpsKind::UnTracked(prep) => prep.finish(logps),
         }
     }

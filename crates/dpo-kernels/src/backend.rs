@@ -5,7 +5,7 @@ use burn::backend::{
     tensor::{FloatTensor, IntTensor},
 };
 
-use crate::{AdamWStep, AttentionSpec, portable};
+use crate::{Activation, AdamWStep, AttentionSpec, portable};
 
 /// Forward and backward halves on a plain backend. The defaults run anywhere.
 ///
@@ -35,38 +35,75 @@ pub trait FusedPrimitives: Backend {
         portable::norm::forward::<Self>(x, weight, epsilon)
     }
 
-    /// Gradients of `rms_norm` for its input and its weight.
+    /// Gradients of `rms_norm` for its input and its weight, where wanted; `saved` are those and `1/rms`.
     fn rms_norm_backward(
+        saved: [FloatTensor<Self>; 3],
+        grad: FloatTensor<Self>,
+        wanted: [bool; 2],
+    ) -> [Option<FloatTensor<Self>>; 2] {
+        portable::norm::backward::<Self>(saved, grad, wanted)
+    }
+
+    /// Output, and mean and `1/std` of each row.
+    fn layer_norm_forward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        inv_rms: FloatTensor<Self>,
-        grad: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        portable::norm::backward::<Self>(x, weight, inv_rms, grad)
+        bias: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, RowStatistics<Self>) {
+        portable::layer_norm::forward::<Self>(x, weight, bias, epsilon)
     }
 
-    /// Rotation by the given angles; `inverse` turns the other way, which is also the backward.
+    /// Gradients of `layer_norm` for its input, weight and bias, where wanted.
+    fn layer_norm_backward(
+        saved: LayerNormSaved<Self>,
+        grad: FloatTensor<Self>,
+        wanted: [bool; 3],
+    ) -> [Option<FloatTensor<Self>>; 3] {
+        portable::layer_norm::backward::<Self>(saved, grad, wanted)
+    }
+
+    /// Rotation by the angles of which `[cos, sin]` are given; backward it turns the other way.
     fn rotate(
         x: FloatTensor<Self>,
-        cos: FloatTensor<Self>,
-        sin: FloatTensor<Self>,
+        angles: [FloatTensor<Self>; 2],
+        head_dim: usize,
         direction: Rotation,
     ) -> FloatTensor<Self> {
-        portable::rotary::rotate::<Self>(x, cos, sin, direction)
+        portable::rotary::rotate::<Self>(x, angles, head_dim, direction)
     }
 
-    /// `silu(gate) · up`.
-    fn swiglu_forward(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
-        portable::swiglu::forward::<Self>(gate, up)
-    }
-
-    /// Gradients of `swiglu` for `gate` and `up`.
-    fn swiglu_backward(
+    /// `act(gate) · up`.
+    fn gated_forward(
         gate: FloatTensor<Self>,
         up: FloatTensor<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        portable::activation::gated::<Self>(gate, up, activation)
+    }
+
+    /// Gradients of `gated` for its `inputs`, gate and up, where wanted.
+    fn gated_backward(
+        inputs: [FloatTensor<Self>; 2],
         grad: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        portable::swiglu::backward::<Self>(gate, up, grad)
+        activation: Activation,
+        wanted: [bool; 2],
+    ) -> [Option<FloatTensor<Self>>; 2] {
+        portable::activation::gated_backward::<Self>(inputs, grad, activation, wanted)
+    }
+
+    /// `act(x)`.
+    fn activate_forward(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        portable::activation::forward::<Self>(x, activation)
+    }
+
+    /// Gradient of `activate`.
+    fn activate_backward(
+        x: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        portable::activation::backward::<Self>(x, grad, activation)
     }
 
     /// Output and the log-sum-exp of each row and head, `[n, n_heads]`.
@@ -79,13 +116,14 @@ pub trait FusedPrimitives: Backend {
         portable::attention::forward::<Self>(query, key, value, spec)
     }
 
-    /// Gradients of `tree_attention` for query, key and value.
+    /// Gradients of `tree_attention` for query, key and value, where wanted.
     fn attention_backward(
         saved: AttentionSaved<Self>,
         grad: FloatTensor<Self>,
         spec: &AttentionSpec,
-    ) -> [FloatTensor<Self>; 3] {
-        portable::attention::backward::<Self>(saved, grad, spec)
+        wanted: [bool; 3],
+    ) -> [Option<FloatTensor<Self>>; 3] {
+        portable::attention::backward::<Self>(saved, grad, spec, wanted)
     }
 
     /// Log-probabilities `[n]` and the log-sum-exp of each row's logits, `[n]`.
@@ -93,8 +131,9 @@ pub trait FusedPrimitives: Backend {
         hidden: FloatTensor<Self>,
         head: FloatTensor<Self>,
         targets: IntTensor<Self>,
+        softcap: Option<f64>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        portable::logps::forward::<Self>(hidden, head, targets)
+        portable::logps::forward::<Self>(hidden, head, targets, softcap)
     }
 
     /// Gradients of `completion_logps` for `hidden` and `head`, where wanted.
@@ -131,6 +170,22 @@ pub enum Rotation {
     Backward,
 }
 
+/// What is known of the numbers of each row: `[n, 1]` each.
+#[derive(Debug, Clone)]
+pub struct RowStatistics<B: Backend> {
+    pub(crate) mean: FloatTensor<B>,
+    /// `1/√(variance + ε)`.
+    pub(crate) inv_std: FloatTensor<B>,
+}
+
+/// What `layer_norm` keeps for its backward.
+#[derive(Debug, Clone)]
+pub struct LayerNormSaved<B: Backend> {
+    pub(crate) x: FloatTensor<B>,
+    pub(crate) weight: FloatTensor<B>,
+    pub(crate) statistics: RowStatistics<B>,
+}
+
 /// What `tree_attention` keeps for its backward.
 #[derive(Debug, Clone)]
 pub struct AttentionSaved<B: Backend> {
@@ -148,6 +203,7 @@ pub struct LogpsSaved<B: Backend> {
     pub(crate) head: FloatTensor<B>,
     pub(crate) targets: IntTensor<B>,
     pub(crate) log_sum_exp: FloatTensor<B>,
+    pub(crate) softcap: Option<f64>,
 }
 
 // The run-time dispatcher only routes `FusedOps`; these bodies are never reached through it.
@@ -173,14 +229,34 @@ pub trait FusedOps: FusedPrimitives {
         Self::rms_norm_forward(x, weight, epsilon).0
     }
 
-    /// See [`crate::rotary`].
-    fn rotary(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::rotate(x, cos, sin, Rotation::Forward)
+    /// See [`crate::layer_norm`].
+    fn layer_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        Self::layer_norm_forward(x, weight, bias, epsilon).0
     }
 
-    /// See [`crate::swiglu`].
-    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::swiglu_forward(gate, up)
+    /// See [`crate::rotary`].
+    fn rotary(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        head_dim: usize,
+    ) -> FloatTensor<Self> {
+        Self::rotate(x, [cos, sin], head_dim, Rotation::Forward)
+    }
+
+    /// See [`crate::gated`].
+    fn gated(gate: FloatTensor<Self>, up: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        Self::gated_forward(gate, up, activation)
+    }
+
+    /// See [`crate::activate`].
+    fn activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        Self::activate_forward(x, activation)
     }
 
     /// See [`crate::tree_attention`].
@@ -198,8 +274,9 @@ pub trait FusedOps: FusedPrimitives {
         hidden: FloatTensor<Self>,
         head: FloatTensor<Self>,
         targets: IntTensor<Self>,
+        softcap: Option<f64>,
     ) -> FloatTensor<Self> {
-        Self::logps_forward(hidden, head, targets).0
+        Self::logps_forward(hidden, head, targets, softcap).0
     }
 
     /// See [`crate::adamw`].

@@ -84,4 +84,10 @@ pub struct AttentionSpec {
     pub scale: f64,
     /// Which row sees which.
     pub layout: Arc<TreeLayout>,
+    /// A row sees only keys whose position is less than this many before its own (its own counts): Hugging Face's
+    /// `sliding_window`, at least 1. `None` sees all.
+    pub window: Option<usize>,
+    /// Scores `s` become `c·tanh(s/c)` before the mask (Gemma 2: <https://arxiv.org/abs/2408.00118>); applied after
+    /// `scale`.
+    pub softcap: Option<f64>,
 }

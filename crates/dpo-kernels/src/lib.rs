@@ -2,17 +2,21 @@
 //!
 //! Every operation has a portable body on burn's own primitives, so that it runs on any backend, and may have a
 //! faster one per backend (module `cpu`, with the feature of that name). All of them take part in autodiff and keep
-//! only what their backward needs: no `[tokens, vocabulary]` and no `[tokens, tokens]` tensor outlives a chunk.
+//! only what their backward needs: no `[tokens, vocabulary]` and no `[tokens, tokens]` tensor outlives a chunk. Backward
+//! computes nothing for an input that is not tracked.
 //!
 //! | operation | kept for backward |
 //! |---|---|
 //! | [`linear`] | input, weight |
 //! | [`rms_norm`] | input, one number a row |
+//! | [`layer_norm`] | input, two numbers a row |
 //! | [`rotary`] | the angles |
-//! | [`swiglu`] | both inputs |
+//! | [`gated`] | both inputs |
+//! | [`activate`] | the input |
 //! | [`tree_attention`] | queries, keys, values, output, one number a row and head |
 //! | [`completion_logps`] | hidden rows, head weight, one number a row |
 
+mod activation;
 mod arithmetic;
 mod autodiff;
 mod backend;
@@ -23,8 +27,9 @@ mod optimizer;
 mod portable;
 mod tensor;
 
+pub use activation::Activation;
 pub use arithmetic::arithmetic;
 pub use backend::{FusedOps, FusedPrimitives};
 pub use layout::{AttentionSpec, Segment, TreeLayout, TreeRange};
 pub use optimizer::{AdamWStep, AdamWUpdate, adamw, squared_norm};
-pub use tensor::{completion_logps, linear, rms_norm, rotary, swiglu, tree_attention};
+pub use tensor::{activate, completion_logps, gated, layer_norm, linear, rms_norm, rotary, tree_attention};

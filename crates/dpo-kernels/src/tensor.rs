@@ -5,7 +5,7 @@ use burn::{
     tensor::{Int, Tensor},
 };
 
-use crate::{AttentionSpec, FusedOps};
+use crate::{Activation, AttentionSpec, FusedOps};
 
 /// `x · Wᵀ`, with the weight laid out as checkpoints have it.
 ///
@@ -30,33 +30,71 @@ pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, epsilon: f64) -> Tensor<2> {
     ))
 }
 
+/// Layer norm, `(x − mean(x)) / √(var(x) + ε) · w + b`, with the mean square deviation as the variance:
+/// <https://arxiv.org/abs/1607.06450>.
+///
+/// # Shapes
+/// - `x`, output: `[n, d]`
+/// - `weight`, `bias`: `[d]`
+pub fn layer_norm(x: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as FusedOps>::layer_norm(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        bias.into_dispatch(),
+        epsilon,
+    ))
+}
+
 /// Rotary position embedding with half-split pairs, as Hugging Face models have it: <https://arxiv.org/abs/2104.09864>.
+///
+/// Only the first `rotary_dim` numbers of each head turn; the others pass through, as in GPT-NeoX and Phi.
 ///
 /// # Shapes
 /// - `x`, output: `[n, n_heads · head_dim]`
-/// - `cos`, `sin`: `[n, head_dim / 2]`, of each row's position; no gradient flows to them
-pub fn rotary(x: Tensor<2>, cos: Tensor<2>, sin: Tensor<2>) -> Tensor<2> {
+/// - `cos`, `sin`: `[n, rotary_dim / 2]`, of each row's position; no gradient flows to them
+///
+/// # Panics
+/// If `rotary_dim` is more than `head_dim`, or heads of that width do not fill the rows.
+pub fn rotary(x: Tensor<2>, cos: Tensor<2>, sin: Tensor<2>, head_dim: usize) -> Tensor<2> {
+    let ([_, width], [_, half]) = (x.dims(), cos.dims());
+    assert!(2 * half <= head_dim, "{half} angles are too many for heads of {head_dim}");
+    assert!(width.is_multiple_of(head_dim), "rows of {width} are not heads of {head_dim}");
     Tensor::from_dispatch(<Dispatch as FusedOps>::rotary(
         x.into_dispatch(),
         cos.into_dispatch(),
         sin.into_dispatch(),
+        head_dim,
     ))
 }
 
-/// Gated activation `silu(gate) · up`: <https://arxiv.org/abs/2002.05202>.
+/// Gated activation `act(gate) · up`: <https://arxiv.org/abs/2002.05202>.
 ///
 /// # Shapes
 /// - all: `[n, d_ff]`
-pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
-    Tensor::from_dispatch(<Dispatch as FusedOps>::swiglu(gate.into_dispatch(), up.into_dispatch()))
+pub fn gated(gate: Tensor<2>, up: Tensor<2>, activation: Activation) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as FusedOps>::gated(gate.into_dispatch(), up.into_dispatch(), activation))
+}
+
+/// Activation `act(x)` of each number.
+///
+/// # Shapes
+/// - all: `[n, d_ff]`
+pub fn activate(x: Tensor<2>, activation: Activation) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as FusedOps>::activate(x.into_dispatch(), activation))
 }
 
 /// Softmax attention in which a row sees its trunk and its own branch up to itself, and nothing else.
 ///
+/// What it sees may be narrowed further, and scores may be capped: see [`AttentionSpec`].
+///
 /// # Shapes
 /// - `query`, output: `[n, n_heads · head_dim]`
 /// - `key`, `value`: `[n, n_kv_heads · head_dim]`
+///
+/// # Panics
+/// If the window is 0: a row sees at least itself.
 pub fn tree_attention(query: Tensor<2>, key: Tensor<2>, value: Tensor<2>, spec: AttentionSpec) -> Tensor<2> {
+    assert!(spec.window != Some(0), "a window of 0 leaves a row nothing to see");
     Tensor::from_dispatch(<Dispatch as FusedOps>::tree_attention(
         query.into_dispatch(),
         key.into_dispatch(),
@@ -67,6 +105,7 @@ pub fn tree_attention(query: Tensor<2>, key: Tensor<2>, value: Tensor<2>, spec: 
 
 /// Log-probability of each row's target under `softmax(hidden · headᵀ)`, in nats.
 ///
+/// With `softcap` `c`, logits `l` become `c·tanh(l/c)` before the softmax (Gemma 2: <https://arxiv.org/abs/2408.00118>).
 /// Logits exist for one chunk of rows at a time, forward and backward.
 ///
 /// # Shapes
@@ -74,10 +113,16 @@ pub fn tree_attention(query: Tensor<2>, key: Tensor<2>, value: Tensor<2>, spec: 
 /// - `head`: `[vocab, d_model]`
 /// - `targets`: `[n]`, ids below `vocab`
 /// - output: `[n]`
-pub fn completion_logps(hidden: Tensor<2>, head: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+pub fn completion_logps(
+    hidden: Tensor<2>,
+    head: Tensor<2>,
+    targets: Tensor<1, Int>,
+    softcap: Option<f64>,
+) -> Tensor<1> {
     Tensor::from_dispatch(<Dispatch as FusedOps>::completion_logps(
         hidden.into_dispatch(),
         head.into_dispatch(),
         targets.into_dispatch(),
+        softcap,
     ))
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use dpo_kernels::{
-    AttentionSpec, TreeLayout, TreeRange, completion_logps, linear, rms_norm, rotary, swiglu, tree_attention,
+    Activation, AttentionSpec, TreeLayout, TreeRange, completion_logps, gated, linear, rms_norm, rotary,
+    tree_attention,
 };
 
 type Op<'a> = &'a dyn Fn(&[Tensor<2>]) -> Tensor<2>;
@@ -68,13 +69,13 @@ fn rotary_has_its_gradient() {
     check("rotary", &[[3, 8]], &|x| {
         let angles = TensorData::new(numbers(6, 5), [3, 2]);
         let angles = Tensor::<2>::from_data(angles, (&x[0].device(), x[0].dtype()));
-        rotary(x[0].clone(), angles.clone().cos(), angles.sin())
+        rotary(x[0].clone(), angles.clone().cos(), angles.sin(), 4)
     });
 }
 
 #[test]
-fn swiglu_has_its_gradient() {
-    check("swiglu", &[[3, 7], [3, 7]], &|x| swiglu(x[0].clone(), x[1].clone()));
+fn gated_has_its_gradient() {
+    check("gated", &[[3, 7], [3, 7]], &|x| gated(x[0].clone(), x[1].clone(), Activation::Silu));
 }
 
 /// A trunk with two branches, one of a single token, and a tree without a trunk; two query heads share a key head.
@@ -85,7 +86,15 @@ fn tree_attention_has_its_gradient() {
         TreeRange { trunk: 8..8, branches: std::iter::once(8..10).collect() },
     ];
     let layout = Arc::new(TreeLayout::new(trees));
-    let spec = AttentionSpec { n_heads: 4, n_kv_heads: 2, head_dim: 4, scale: 0.5, layout };
+    let spec = AttentionSpec {
+        n_heads: 4,
+        n_kv_heads: 2,
+        head_dim: 4,
+        scale: 0.5,
+        layout,
+        window: None,
+        softcap: None,
+    };
     check("tree_attention", &[[10, 16], [10, 8], [10, 8]], &|x| {
         tree_attention(x[0].clone(), x[1].clone(), x[2].clone(), spec.clone())
     });
@@ -95,6 +104,6 @@ fn tree_attention_has_its_gradient() {
 fn completion_logps_have_their_gradient() {
     check("completion_logps", &[[3, 4], [9, 4]], &|x| {
         let targets = Tensor::<1, Int>::from_ints([8, 0, 3], &x[0].device());
-        completion_logps(x[0].clone(), x[1].clone(), targets).reshape([3, 1])
+        completion_logps(x[0].clone(), x[1].clone(), targets, None).reshape([3, 1])
     });
 }

@@ -2,13 +2,13 @@
 //!
 //! `cargo run --release --package dpo-model --example generate_speed -- [N_SEQUENCES] [N_WORKERS] [BATCH]…`
 
-use std::{convert::Infallible, num::NonZeroUsize, time::Instant};
+use std::{convert::Infallible, num::NonZeroUsize, path::Path, time::Instant};
 
 use burn::tensor::Device;
 use dpo_model::{
-    Decoder, DecoderConfig, GenerateConfig, ModelError, Next, SampleConfig, Sampling,
-    config::{RopeConfig, RopeVariant},
+    Decoder, GenerateConfig, HfConfig, ModelError, Next, ParameterInfo, SampleConfig, Sampling,
 };
+use serde_json::json;
 
 // As the binary has it.
 #[global_allocator]
@@ -54,33 +54,21 @@ fn main() -> Result<(), ModelError> {
 
 /// Weights from −0.1 to 0.1.
 fn random_model() -> Decoder {
-    let config = DecoderConfig {
-        vocab_size: 2048,
-        d_model: 128,
-        n_layers: 6,
-        n_heads: 4,
-        n_kv_heads: 2,
-        head_dim: 32,
-        d_ff: 352,
-        norm_eps: 1e-5,
-        tie_word_embeddings: true,
-        attention_bias: false,
-        mlp_bias: false,
-        rope: RopeConfig { theta: 10_000.0, variant: RopeVariant::Default },
-        max_position_embeddings: 512,
-        bos_token_id: None,
-        eos_token_ids: Vec::new(),
-        pad_token_id: None,
-        weight_dtype: None,
-    };
+    let json = json!({
+        "model_type": "llama", "vocab_size": 2048, "hidden_size": 128, "num_hidden_layers": 6,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 352, "rms_norm_eps": 1e-5,
+        "tie_word_embeddings": true, "max_position_embeddings": 512, "eos_token_id": null,
+    });
+    let config = HfConfig::from_json(json.as_object().expect("an object").clone(), Path::new("example"))
+        .expect("a valid configuration");
     let mut state = 1u32;
     let mut number = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 8) as f32 / 2f32.powi(24) * 0.2 - 0.1
     };
-    let values = |_: &str, shape: &[usize]| {
-        Ok::<_, Infallible>((0..shape.iter().product()).map(|_| number()).collect())
+    let values = |info: &ParameterInfo| {
+        Ok::<_, Infallible>((0..info.shape.iter().product()).map(|_| number()).collect())
     };
-    let Ok(model) = Decoder::from_values(&config, &Device::flex(), values);
+    let Ok(model) = Decoder::from_values(&config.decoder, &Device::flex(), values);
     model
 }

@@ -4,7 +4,7 @@ use std::{borrow::Cow, path::Path};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dpo_model::{
-    Decoder, ModelError, WeightSource,
+    Decoder, ModelError, ParameterInfo, WeightSource,
     weights::{DEFAULT_MAX_SHARD_BYTES, HfFolder, TensorInfo, WeightDtype, save_folder},
 };
 use serde::{Deserialize, Serialize};
@@ -72,43 +72,51 @@ pub fn save_decoder(
     hf_config: &Map<String, Value>,
     dtype: impl Fn(&str) -> WeightDtype,
 ) -> Result<(), TrainError> {
-    let mut infos = Vec::new();
     let mut tensors = Vec::new();
     policy.for_each_parameter(|info, tensor| {
-        infos.push(TensorInfo { dtype: dtype(&info.name), name: info.name, shape: info.shape });
-        tensors.push(tensor);
+        tensors.push(ToSave { dtype: dtype(&info.name), name: info.name.clone(), info, tensor });
     });
-    save_tensors(folder, hf_config, &infos, tensors)
+    save_tensors(folder, hf_config, &tensors)
+}
+
+/// A tensor on its way to a file.
+struct ToSave {
+    /// Its name there.
+    name: String,
+    info: ParameterInfo,
+    tensor: Tensor<1>,
+    dtype: WeightDtype,
 }
 
 /// Tensors are read from the device one at a time, in the order they are asked for.
-fn save_tensors(
-    folder: &Path,
-    config: &Map<String, Value>,
-    infos: &[TensorInfo],
-    tensors: Vec<Tensor<1>>,
-) -> Result<(), TrainError> {
-    let place = |name: &str| infos.iter().position(|info| info.name == name);
-    save_folder(folder, config, infos, DEFAULT_MAX_SHARD_BYTES, |info: &TensorInfo| {
-        let Some(idx) = place(&info.name) else { unreachable!("{} is one of those to save", info.name) };
-        let values: Vec<f32> = tensors[idx].to_data().iter::<f32>().collect();
-        Ok::<_, ModelError>(Cow::Owned(values))
+fn save_tensors(folder: &Path, config: &Map<String, Value>, tensors: &[ToSave]) -> Result<(), TrainError> {
+    let stored = |ToSave { name, info, dtype, .. }: &ToSave| TensorInfo {
+        name: name.clone(),
+        shape: info.stored_shape(),
+        dtype: *dtype,
+    };
+    let infos: Vec<TensorInfo> = tensors.iter().map(stored).collect();
+    save_folder(folder, config, &infos, DEFAULT_MAX_SHARD_BYTES, |wanted: &TensorInfo| {
+        let Some(save) = tensors.iter().find(|save| save.name == wanted.name) else {
+            unreachable!("{} is one of those to save", wanted.name)
+        };
+        let values = save.tensor.to_data().iter::<f32>().collect();
+        Ok::<_, ModelError>(Cow::Owned(save.info.to_stored(values)))
     })
     .map_err(TrainError::from_model)
 }
 
 fn write_moments(folder: &Path, policy: &Decoder, optimizer: &AdamW) -> Result<(), TrainError> {
-    let mut infos = Vec::new();
     let mut tensors = Vec::new();
     for (info, moments) in policy.parameters().into_iter().zip(optimizer.moments()) {
         for (moment, tensor) in [("first", &moments.first), ("second", &moments.second)] {
             let name = format!("{moment}.{}", info.name);
-            infos.push(TensorInfo { name, shape: info.shape.clone(), dtype: WeightDtype::F32 });
-            tensors.push(tensor.clone());
+            let (info, tensor) = (info.clone(), tensor.clone());
+            tensors.push(ToSave { name, info, tensor, dtype: WeightDtype::F32 });
         }
     }
     let config = Map::from_iter([("time".to_owned(), Value::from(optimizer.time()))]);
-    save_tensors(folder, &config, &infos, tensors)
+    save_tensors(folder, &config, &tensors)
 }
 
 /// What [`write`] wrote.
@@ -122,21 +130,20 @@ pub(crate) struct Restored {
 pub(crate) fn read(folder: &Path, like: Decoder, adamw: AdamWConfig) -> Result<Restored, TrainError> {
     let device = like.device().inner();
     let model = open(&folder.join(MODEL))?;
-    model.check(&like.config().expected_tensors()).map_err(TrainError::Model)?;
+    model.check(like.config()).map_err(TrainError::Model)?;
     let mut failure = None;
-    let mut values = |name: &str, source: &HfFolder, shape: usize| {
-        tensor(source, name, shape, &device).unwrap_or_else(|error| {
+    let mut values = |name: &str, source: &HfFolder, info: &ParameterInfo| {
+        tensor(source, name, info, &device).unwrap_or_else(|error| {
             failure.get_or_insert(error);
-            Tensor::zeros([shape], &device)
+            Tensor::zeros([info.shape.iter().product()], &device)
         })
     };
-    let policy = like.map_parameters(|info, param| values(&info.name, &model, param.dims()[0]));
+    let policy = like.map_parameters(|info, _| values(&info.name, &model, &info));
     let parameters = policy.parameters();
     let (time, moments) = if folder.join(OPTIMIZER).join("model.safetensors").exists() {
         let source = open(&folder.join(OPTIMIZER))?;
         let moments = parameters.iter().map(|info| {
-            let n = info.shape.iter().product();
-            let mut moment = |which: &str| values(&format!("{which}.{}", info.name), &source, n);
+            let mut moment = |which: &str| values(&format!("{which}.{}", info.name), &source, info);
             Moments { first: moment("first"), second: moment("second") }
         });
         let moments = moments.collect();
@@ -163,13 +170,19 @@ fn open(folder: &Path) -> Result<HfFolder, TrainError> {
     HfFolder::open(folder).map_err(TrainError::Model)
 }
 
-fn tensor(source: &HfFolder, name: &str, len: usize, device: &Device) -> Result<Tensor<1>, TrainError> {
+fn tensor(
+    source: &HfFolder,
+    name: &str,
+    info: &ParameterInfo,
+    device: &Device,
+) -> Result<Tensor<1>, TrainError> {
     let values = source.read_f32(name).map_err(TrainError::Model)?;
+    let len = info.shape.iter().product();
     if values.len() != len {
         let what = format!("`{name}` has {} values instead of {len}", values.len());
         return Err(TrainError::CheckpointDamaged { path: source.path().to_owned(), what });
     }
-    Ok(Tensor::from_data(TensorData::new(values, [len]), device))
+    Ok(Tensor::from_data(TensorData::new(info.from_stored(values), [len]), device))
 }
 
 fn json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, TrainError> {

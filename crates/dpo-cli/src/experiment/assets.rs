@@ -88,9 +88,9 @@ fn write_start(corpus: &Corpus, folder: &Path) -> Result<()> {
     let config = HfConfig::read(&path)?;
     let mut rng = Rng::new(MODEL_SEED, 0);
     let device = crate::device::open(crate::run_file::choices::Backend::Cpu)?;
-    let model = Decoder::from_values(&config.decoder, &device, |_, shape| {
-        let n = shape.iter().product();
-        let is_norm = shape.len() == 1;
+    let model = Decoder::from_values(&config.decoder, &device, |info| {
+        let n = info.shape.iter().product();
+        let is_norm = info.shape.len() == 1;
         Ok::<_, anyhow::Error>((0..n).map(|_| if is_norm { 1.0 } else { 0.02 * normal(&mut rng) }).collect())
     })?;
     Ok(save_decoder(folder, &model, &config.raw, |_| WeightDtype::F32)?)

@@ -63,11 +63,10 @@ fn parameters(config: &DecoderConfig) -> u64 {
 
 /// Bytes that the fused operations keep for each token: see the table in dpo-kernels.
 fn kept_per_token(config: &DecoderConfig) -> u64 {
-    let q = (config.n_heads * config.head_dim) as u64;
-    let kv = (config.n_kv_heads * config.head_dim) as u64;
-    let (d, ff) = (config.d_model as u64, config.d_ff as u64);
+    let (q, kv) = (config.attention.query_width() as u64, config.attention.key_width() as u64);
+    let (d, ff) = (config.d_model as u64, config.feed_forward.d_ff as u64);
     // Two residual streams and two normed ones, query, key, value and attention, gate, up and their product.
-    F32 * config.n_layers as u64 * (4 * d + 2 * q + 2 * kv + 3 * ff)
+    F32 * config.n_layers() as u64 * (4 * d + 2 * q + 2 * kv + 3 * ff)
 }
 
 fn largest_micro_batch(trees: &[TokenTree], trainer: &TrainerConfig) -> u64 {

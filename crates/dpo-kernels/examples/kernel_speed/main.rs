@@ -10,8 +10,8 @@ use std::{sync::Arc, time::Instant};
 
 use burn::tensor::{Device, Distribution, Int, Tensor};
 use dpo_kernels::{
-    AdamWStep, AttentionSpec, TreeLayout, TreeRange, adamw, completion_logps, linear, rms_norm, rotary,
-    squared_norm, swiglu, tree_attention,
+    Activation, AdamWStep, AttentionSpec, TreeLayout, TreeRange, adamw, completion_logps, gated, linear,
+    rms_norm, rotary, squared_norm, tree_attention,
 };
 
 #[global_allocator]
@@ -110,14 +110,14 @@ fn elementwise(bench: &Bench) {
     bench.compare("rms_norm", 0.0, &[row, [1, D_MODEL]], &|x| stock::rms_norm(x), &|x| {
         rms_norm(x[0].clone(), x[1].clone().reshape([D_MODEL]), 1e-5)
     });
-    bench.compare("swiglu", 0.0, &[[N, D_FF]; 2], &|x| stock::swiglu(x), &|x| {
-        swiglu(x[0].clone(), x[1].clone())
+    bench.compare("gated silu", 0.0, &[[N, D_FF]; 2], &|x| stock::gated_silu(x), &|x| {
+        gated(x[0].clone(), x[1].clone(), Activation::Silu)
     });
     let angles = random(&[[N, HEAD_DIM / 2]; 2], &Device::flex());
     let on = |x: &Tensor<2>| angles.iter().map(|a| a.clone().to_device(&x.device())).collect::<Vec<_>>();
     bench.compare("rotary", 0.0, &[row], &|x| stock::rotary(x, on(&x[0])), &|x| {
         let [cos, sin]: [Tensor<2>; 2] = on(&x[0]).try_into().expect("two tensors of angles");
-        rotary(x[0].clone(), cos, sin)
+        rotary(x[0].clone(), cos, sin, HEAD_DIM)
     });
 }
 
@@ -137,6 +137,8 @@ fn attention(bench: &Bench) {
         head_dim: HEAD_DIM,
         scale,
         layout: Arc::new(layout),
+        window: None,
+        softcap: None,
     };
     let inputs = [[N, N_HEADS * HEAD_DIM], [N, N_KV_HEADS * HEAD_DIM], [N, N_KV_HEADS * HEAD_DIM]];
     let flop = (4 * N_HEADS * HEAD_DIM * pairs) as f64;
@@ -158,7 +160,7 @@ fn head(bench: &Bench) {
     let inputs = [[n, D_MODEL], [VOCAB, D_MODEL]];
     let flop = (2 * n * D_MODEL * VOCAB) as f64;
     bench.compare("completion_logps", flop, &inputs, &|x| stock::completion_logps(x, targets(&x[0])), &|x| {
-        completion_logps(x[0].clone(), x[1].clone(), targets(&x[0])).reshape([n, 1])
+        completion_logps(x[0].clone(), x[1].clone(), targets(&x[0]), None).reshape([n, 1])
     });
 }
 

@@ -15,7 +15,7 @@ pub(crate) fn rms_norm(x: &[Tensor<2>]) -> Tensor<2> {
     x[0].clone() / rms * x[1].clone()
 }
 
-pub(crate) fn swiglu(x: &[Tensor<2>]) -> Tensor<2> {
+pub(crate) fn gated_silu(x: &[Tensor<2>]) -> Tensor<2> {
     silu(x[0].clone()) * x[1].clone()
 }
 

@@ -6,6 +6,7 @@
 // The bodies that `simd!` compiles must be inlined into functions with the features they are compiled for.
 #![allow(clippy::inline_always)]
 
+mod activation;
 mod adamw;
 mod attention;
 mod attention_backward;
@@ -17,7 +18,6 @@ mod head_backward;
 mod norm;
 mod rotary;
 mod simd;
-mod swiglu;
 #[cfg(test)]
 mod tests;
 
@@ -32,7 +32,7 @@ use burn::{
 
 use self::buffer::{all_f32, contiguous, dims2, tensor, values};
 use crate::{
-    AdamWStep, AttentionSpec, FusedPrimitives,
+    Activation, AdamWStep, AttentionSpec, FusedPrimitives,
     backend::{AttentionSaved, LogpsSaved, Rotation},
     portable,
 };
@@ -53,55 +53,62 @@ impl FusedPrimitives for Flex {
     }
 
     fn rms_norm_backward(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        inv_rms: FloatTensor<Self>,
+        saved: [FloatTensor<Self>; 3],
         grad: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        if !all_f32([&x, &weight, &inv_rms, &grad]) {
-            return portable::norm::backward::<Self>(x, weight, inv_rms, grad);
+        wanted: [bool; 2],
+    ) -> [Option<FloatTensor<Self>>; 2] {
+        if !all_f32(saved.each_ref()) || !all_f32([&grad]) {
+            return portable::norm::backward::<Self>(saved, grad, wanted);
         }
-        let [n, width] = dims2(&x);
-        let [x, weight, inv_rms, grad] = [x, weight, inv_rms, grad].map(contiguous);
-        let (dx, dweight) = norm::backward(values(&x), values(&weight), values(&inv_rms), values(&grad));
-        (tensor(dx, [n, width]), tensor(dweight, [width]))
+        let [n, width] = dims2(&saved[0]);
+        let ([x, weight, inv_rms], grad) = (saved.map(contiguous), contiguous(grad));
+        let inputs = [values(&x), values(&weight), values(&inv_rms), values(&grad)];
+        let [dx, dweight] = norm::backward(inputs, wanted);
+        [dx.map(|dx| tensor(dx, [n, width])), dweight.map(|dweight| tensor(dweight, [width]))]
     }
 
     fn rotate(
         x: FloatTensor<Self>,
-        cos: FloatTensor<Self>,
-        sin: FloatTensor<Self>,
+        angles: [FloatTensor<Self>; 2],
+        head_dim: usize,
         direction: Rotation,
     ) -> FloatTensor<Self> {
-        if !all_f32([&x, &cos, &sin]) {
-            return portable::rotary::rotate::<Self>(x, cos, sin, direction);
+        if !all_f32([&x, &angles[0], &angles[1]]) {
+            return portable::rotary::rotate::<Self>(x, angles, head_dim, direction);
         }
-        let ([n, width], [_, half]) = (dims2(&x), dims2(&cos));
-        let [x, cos, sin] = [x, cos, sin].map(contiguous);
-        tensor(rotary::rotate(values(&x), [values(&cos), values(&sin)], [width, half], direction), [n, width])
+        let ([n, width], [_, half]) = (dims2(&x), dims2(&angles[0]));
+        let (x, angles) = (contiguous(x), angles.map(contiguous));
+        let sizes = rotary::Sizes { width, head_dim, half };
+        tensor(rotary::rotate(values(&x), angles.each_ref().map(values), sizes, direction), [n, width])
     }
 
-    fn swiglu_forward(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
-        if !all_f32([&gate, &up]) {
-            return portable::swiglu::forward::<Self>(gate, up);
+    fn gated_forward(
+        gate: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        if !all_f32([&gate, &up]) || activation != Activation::Silu {
+            return portable::activation::gated::<Self>(gate, up, activation);
         }
         let dims = dims2(&gate);
         let (gate, up) = (contiguous(gate), contiguous(up));
-        tensor(swiglu::forward(values(&gate), values(&up)), dims)
+        tensor(activation::forward(values(&gate), values(&up)), dims)
     }
 
-    fn swiglu_backward(
-        gate: FloatTensor<Self>,
-        up: FloatTensor<Self>,
+    fn gated_backward(
+        inputs: [FloatTensor<Self>; 2],
         grad: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        if !all_f32([&gate, &up, &grad]) {
-            return portable::swiglu::backward::<Self>(gate, up, grad);
+        activation: Activation,
+        wanted: [bool; 2],
+    ) -> [Option<FloatTensor<Self>>; 2] {
+        let f32 = all_f32(inputs.each_ref()) && all_f32([&grad]);
+        if !f32 || activation != Activation::Silu || wanted != [true, true] {
+            return portable::activation::gated_backward::<Self>(inputs, grad, activation, wanted);
         }
-        let dims = dims2(&gate);
-        let [gate, up, grad] = [gate, up, grad].map(contiguous);
-        let (dgate, dup) = swiglu::backward(values(&gate), values(&up), values(&grad));
-        (tensor(dgate, dims), tensor(dup, dims))
+        let dims = dims2(&grad);
+        let ([gate, up], grad) = (inputs.map(contiguous), contiguous(grad));
+        let (dgate, dup) = activation::backward(values(&gate), values(&up), values(&grad));
+        [Some(tensor(dgate, dims)), Some(tensor(dup, dims))]
     }
 
     fn attention_forward(
@@ -110,7 +117,7 @@ impl FusedPrimitives for Flex {
         value: FloatTensor<Self>,
         spec: &AttentionSpec,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        if !all_f32([&query, &key, &value]) {
+        if !all_f32([&query, &key, &value]) || spec.window.is_some() || spec.softcap.is_some() {
             return portable::attention::forward::<Self>(query, key, value, spec);
         }
         let dims = dims2(&query);
@@ -124,10 +131,12 @@ impl FusedPrimitives for Flex {
         saved: AttentionSaved<Self>,
         grad: FloatTensor<Self>,
         spec: &AttentionSpec,
-    ) -> [FloatTensor<Self>; 3] {
+        wanted: [bool; 3],
+    ) -> [Option<FloatTensor<Self>>; 3] {
         let AttentionSaved { query, key, value, output, log_sum_exp } = &saved;
-        if !all_f32([query, key, value, output, log_sum_exp, &grad]) {
-            return portable::attention::backward::<Self>(saved, grad, spec);
+        let plain = spec.window.is_none() && spec.softcap.is_none() && wanted == [true; 3];
+        if !plain || !all_f32([query, key, value, output, log_sum_exp, &grad]) {
+            return portable::attention::backward::<Self>(saved, grad, spec, wanted);
         }
         let (query_dims, key_dims) = (dims2(query), dims2(key));
         let AttentionSaved { query, key, value, output, log_sum_exp } = saved;
@@ -141,17 +150,19 @@ impl FusedPrimitives for Flex {
             grad: heads(values(&grad)),
         };
         let [dquery, dkey, dvalue] = attention_backward::backward(saved, spec);
-        [tensor(dquery, query_dims), tensor(dkey, key_dims), tensor(dvalue, key_dims)]
+        [Some(tensor(dquery, query_dims)), Some(tensor(dkey, key_dims)), Some(tensor(dvalue, key_dims))]
     }
 
     fn logps_forward(
         hidden: FloatTensor<Self>,
         head: FloatTensor<Self>,
         targets: IntTensor<Self>,
+        softcap: Option<f64>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let ([n, d_model], [vocab, _]) = (dims2(&hidden), dims2(&head));
-        let Some(ids) = target_ids(&targets, vocab).filter(|_| all_f32([&hidden, &head])) else {
-            return portable::logps::forward::<Self>(hidden, head, targets);
+        let plain = all_f32([&hidden, &head]) && softcap.is_none();
+        let Some(ids) = target_ids(&targets, vocab).filter(|_| plain) else {
+            return portable::logps::forward::<Self>(hidden, head, targets, softcap);
         };
         let (hidden, head) = (contiguous(hidden), contiguous(head));
         let operands =
@@ -167,7 +178,7 @@ impl FusedPrimitives for Flex {
     ) -> [Option<FloatTensor<Self>>; 2] {
         let ([n, d_model], [vocab, _]) = (dims2(&saved.hidden), dims2(&saved.head));
         let f32 = all_f32([&saved.hidden, &saved.head, &saved.log_sum_exp, &grad]);
-        let Some(ids) = target_ids(&saved.targets, vocab).filter(|_| f32) else {
+        let Some(ids) = target_ids(&saved.targets, vocab).filter(|_| f32 && saved.softcap.is_none()) else {
             return portable::logps::backward::<Self>(saved, grad, wanted);
         };
         let [hidden, head, log_sum_exp, grad] =

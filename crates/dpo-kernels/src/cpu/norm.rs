@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::{
-    buffer::filled,
+    buffer::{filled, no_sides},
     simd::{Arith, simd},
 };
 
@@ -23,20 +23,34 @@ pub(super) fn forward(x: &[f32], weight: &[f32], epsilon: f64) -> (Vec<f32>, Vec
     (output, inv_rms)
 }
 
-/// Gradients of the input and the weight.
-pub(super) fn backward(x: &[f32], weight: &[f32], inv_rms: &[f32], grad: &[f32]) -> (Vec<f32>, Vec<f32>) {
+/// Gradients of the input and the weight, where wanted; `inputs` are the input, the weight, `1/rms` and the gradient.
+pub(super) fn backward(inputs: [&[f32]; 4], [x_wanted, weight_wanted]: [bool; 2]) -> [Option<Vec<f32>>; 2] {
+    [x_wanted.then(|| input_gradient(inputs)), weight_wanted.then(|| weight_gradient(inputs))]
+}
+
+fn input_gradient([x, weight, inv_rms, grad]: [&[f32]; 4]) -> Vec<f32> {
+    let chunk = ROWS * weight.len();
+    filled(x.len(), chunk, no_sides(x.len(), chunk), |index, (), dx| {
+        input_slopes([&x[index * chunk..], &grad[index * chunk..], weight, &inv_rms[index * ROWS..]], dx);
+    })
+}
+
+fn weight_gradient([x, weight, inv_rms, grad]: [&[f32]; 4]) -> Vec<f32> {
     let width = weight.len();
-    let mut parts = vec![0.0; inv_rms.len().div_ceil(ROWS) * width];
     let chunk = ROWS * width;
-    let dx = filled(x.len(), chunk, parts.par_chunks_mut(width), |index, part, dx| {
-        let inv_rms = &inv_rms[index * ROWS..];
-        slopes([&x[index * chunk..], &grad[index * chunk..], weight, inv_rms], part, dx);
-    });
+    let tasks = x.par_chunks(chunk).zip(grad.par_chunks(chunk)).zip(inv_rms.par_chunks(ROWS));
+    let parts: Vec<Vec<f32>> = tasks
+        .map(|((x, grad), inv_rms)| {
+            let mut part = vec![0.0; width];
+            weight_slopes(x, grad, inv_rms, &mut part);
+            part
+        })
+        .collect();
     let mut dweight = vec![0.0; width];
-    for part in parts.chunks_exact(width) {
+    for part in &parts {
         dweight.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
     }
-    (dx, dweight)
+    dweight
 }
 
 /// `Σ value(i)` in fixed lanes, so that it vectorises and has one order.
@@ -85,22 +99,35 @@ fn normalise_body<A: Arith>(
 }
 
 simd! {
-    /// With `r = 1/rms` and `g` the gradient: `dx = r·(g∘w − x·r·mean(g∘w∘x·r))`; `g∘x·r` is added to `dweight`.
-    /// `inputs` are the input, the gradient, the weight and `1/rms`.
-    fn slopes(inputs: [&[f32]; 4], dweight: &mut [f32], dx: &mut [f32]) = slopes_body;
+    /// With `r = 1/rms` and `g` the gradient: `dx = r·(g∘w − x·r·mean(g∘w∘x·r))`. `inputs` are the input, the gradient,
+    /// the weight and `1/rms`.
+    fn input_slopes(inputs: [&[f32]; 4], dx: &mut [f32]) = input_slopes_body;
 }
 
 #[inline(always)]
-fn slopes_body<A: Arith>([x, grad, weight, inv_rms]: [&[f32]; 4], dweight: &mut [f32], dx: &mut [f32]) {
+fn input_slopes_body<A: Arith>([x, grad, weight, inv_rms]: [&[f32]; 4], dx: &mut [f32]) {
     let width = weight.len();
     let rows = x.chunks_exact(width).zip(grad.chunks_exact(width)).zip(dx.chunks_exact_mut(width));
     for (((x, grad), dx), &scale) in rows.zip(inv_rms) {
         let mean = lane_sum(width, |i| grad[i] * weight[i] * (x[i] * scale)) / width as f32;
-        let inputs = x.iter().zip(grad).zip(weight);
-        for (((&x, &grad), &weight), (dx, dweight)) in inputs.zip(dx.iter_mut().zip(&mut *dweight)) {
+        for (((dx, &x), &grad), &weight) in dx.iter_mut().zip(x).zip(grad).zip(weight) {
             let normed = x * scale;
-            *dweight += grad * normed;
             *dx = (grad * weight - normed * mean) * scale;
+        }
+    }
+}
+
+simd! {
+    /// `g∘x·r` of each row is added to `dweight`.
+    fn weight_slopes(x: &[f32], grad: &[f32], inv_rms: &[f32], dweight: &mut [f32]) = weight_slopes_body;
+}
+
+#[inline(always)]
+fn weight_slopes_body<A: Arith>(x: &[f32], grad: &[f32], inv_rms: &[f32], dweight: &mut [f32]) {
+    let width = dweight.len();
+    for ((x, grad), &scale) in x.chunks_exact(width).zip(grad.chunks_exact(width)).zip(inv_rms) {
+        for ((dweight, &x), &grad) in dweight.iter_mut().zip(x).zip(grad) {
+            *dweight += grad * (x * scale);
         }
     }
 }

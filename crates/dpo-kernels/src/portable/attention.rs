@@ -5,7 +5,7 @@ use burn::{
     tensor::{Shape, TensorData},
 };
 
-use super::{dims2, reshape, slice};
+use super::{reshape, slice, softcap};
 use crate::{AttentionSpec, Segment, TreeLayout, backend::AttentionSaved};
 
 /// Rows `range` of `[n, heads · head_dim]` as `[heads, rows, head_dim]`.
@@ -41,16 +41,20 @@ fn visible<B: Backend>(x: &FloatTensor<B>, segment: &Segment, spec: &AttentionSp
 }
 
 /// 0 where a row of the segment may look, −10³⁰ where it may not: `[1, own, trunk + own]`.
-fn bias<B: Backend>(segment: &Segment, like: &FloatTensor<B>) -> FloatTensor<B> {
+fn bias<B: Backend>(segment: &Segment, window: Option<usize>, like: &FloatTensor<B>) -> FloatTensor<B> {
     let (n_trunk, n_own) = (segment.trunk.len(), segment.own.len());
+    let sees = |row: usize, col: usize| {
+        let position = n_trunk + row;
+        col <= position && window.is_none_or(|window| position - col < window)
+    };
     let values: Vec<f32> = (0..n_own)
-        .flat_map(|row| (0..n_trunk + n_own).map(move |col| if col > n_trunk + row { -1e30 } else { 0.0 }))
+        .flat_map(|row| (0..n_trunk + n_own).map(move |col| if sees(row, col) { 0.0 } else { -1e30 }))
         .collect();
     let data = TensorData::new(values, [1, n_own, n_trunk + n_own]).convert_dtype(like.dtype());
     B::float_from_data(data, &like.device())
 }
 
-/// Scores of a segment, masked: `[n_heads, own, visible]`.
+/// Scores of a segment before the mask: `[n_heads, own, visible]`.
 fn scores<B: Backend>(
     query: &FloatTensor<B>,
     keys: &FloatTensor<B>,
@@ -59,7 +63,11 @@ fn scores<B: Backend>(
 ) -> FloatTensor<B> {
     let q = heads_of::<B>(query, &segment.own, spec.n_heads, spec.head_dim);
     let products = B::float_matmul(q, B::float_swap_dims(keys.clone(), 1, 2));
-    B::float_add(B::float_mul_scalar(products, spec.scale.into()), bias::<B>(segment, query))
+    let scores = B::float_mul_scalar(products, spec.scale.into());
+    match spec.softcap {
+        Some(softcap) => softcap::forward::<B>(scores, softcap),
+        None => scores,
+    }
 }
 
 pub(crate) fn forward<B: Backend>(
@@ -73,6 +81,7 @@ pub(crate) fn forward<B: Backend>(
         let keys = visible::<B>(&key, &segment, spec);
         let values = visible::<B>(&value, &segment, spec);
         let scores = scores::<B>(&query, &keys, &segment, spec);
+        let scores = B::float_add(scores, bias::<B>(&segment, spec.window, &query));
         let max = B::float_max_dim(scores.clone(), 2);
         let sum = B::float_sum_dim(B::float_exp(B::float_sub(scores.clone(), max.clone())), 2);
         let log_sum_exp = B::float_add(B::float_log(sum), max);
@@ -110,39 +119,67 @@ fn add_visible<B: Backend>(
     total
 }
 
-/// With `P` the attention weights: `dV = Pᵀ·g`, `dS = P∘(g·Vᵀ − rowsum(g∘out))·scale`, `dQ = dS·K`, `dK = dSᵀ·Q`.
+/// Slopes of the scores of a segment: what all gradients are products with.
+struct Slopes<B: Backend> {
+    /// `P`: `[n_heads, own, visible]`.
+    weights: FloatTensor<B>,
+    /// `dS`, of the same shape.
+    scores: FloatTensor<B>,
+}
+
+/// With `P` the weights and `g` the gradient: `dS = P∘(g·Vᵀ − rowsum(g∘out))·scale`, times the slope of the cap.
+fn slopes<B: Backend>(
+    saved: &AttentionSaved<B>,
+    [g, keys, values]: [&FloatTensor<B>; 3],
+    segment: &Segment,
+    spec: &AttentionSpec,
+) -> Slopes<B> {
+    let sums = heads_of::<B>(&saved.log_sum_exp, &segment.own, spec.n_heads, 1);
+    let scores = scores::<B>(&saved.query, keys, segment, spec);
+    let masked = B::float_add(scores.clone(), bias::<B>(segment, spec.window, &saved.query));
+    let weights = B::float_exp(B::float_sub(masked, sums));
+    let out = heads_of::<B>(&saved.output, &segment.own, spec.n_heads, spec.head_dim);
+    let dot = B::float_sum_dim(B::float_mul(g.clone(), out), 2);
+    let dweights = B::float_matmul(g.clone(), B::float_swap_dims(values.clone(), 1, 2));
+    let dscores =
+        B::float_mul_scalar(B::float_mul(weights.clone(), B::float_sub(dweights, dot)), spec.scale.into());
+    let dscores = match spec.softcap {
+        Some(softcap) => B::float_mul(dscores, softcap::slope::<B>(scores, softcap)),
+        None => dscores,
+    };
+    Slopes { weights, scores: dscores }
+}
+
+/// With [`Slopes`] `P` and `dS`: `dV = Pᵀ·g`, `dQ = dS·K`, `dK = dSᵀ·Q`.
 pub(crate) fn backward<B: Backend>(
     saved: AttentionSaved<B>,
     grad: FloatTensor<B>,
     spec: &AttentionSpec,
-) -> [FloatTensor<B>; 3] {
-    let [_, kv_width] = dims2::<B>(&saved.key);
+    [query_wanted, key_wanted, value_wanted]: [bool; 3],
+) -> [Option<FloatTensor<B>>; 3] {
     let zeros = |like: &FloatTensor<B>| B::float_zeros(like.shape(), &like.device(), like.dtype().into());
-    let (mut dkey, mut dvalue) = (zeros(&saved.key), zeros(&saved.value));
-    debug_assert_eq!(kv_width, spec.n_kv_heads * spec.head_dim);
+    let mut dkey = key_wanted.then(|| zeros(&saved.key));
+    let mut dvalue = value_wanted.then(|| zeros(&saved.value));
     let mut dquery = Vec::new();
-    let of_heads = |x: &FloatTensor<B>, rows: &std::ops::Range<usize>| {
-        heads_of::<B>(x, rows, spec.n_heads, spec.head_dim)
-    };
+    let of_heads =
+        |x: &FloatTensor<B>, segment: &Segment| heads_of::<B>(x, &segment.own, spec.n_heads, spec.head_dim);
     for segment in spec.layout.trees().iter().flat_map(TreeLayout::segments) {
         let keys = visible::<B>(&saved.key, &segment, spec);
         let values = visible::<B>(&saved.value, &segment, spec);
-        let sums = heads_of::<B>(&saved.log_sum_exp, &segment.own, spec.n_heads, 1);
-        let scores = scores::<B>(&saved.query, &keys, &segment, spec);
-        let weights = B::float_exp(B::float_sub(scores, sums));
-        let g = of_heads(&grad, &segment.own);
-        let out = of_heads(&saved.output, &segment.own);
-        let dot = B::float_sum_dim(B::float_mul(g.clone(), out), 2);
-        let dweights = B::float_matmul(g.clone(), B::float_swap_dims(values, 1, 2));
-        let dscores = B::float_mul_scalar(
-            B::float_mul(weights.clone(), B::float_sub(dweights, dot)),
-            spec.scale.into(),
-        );
-        dquery.push(rows_of::<B>(B::float_matmul(dscores.clone(), keys)));
-        let dk = B::float_matmul(B::float_swap_dims(dscores, 1, 2), of_heads(&saved.query, &segment.own));
-        let dv = B::float_matmul(B::float_swap_dims(weights, 1, 2), g);
-        dkey = add_visible::<B>(dkey, dk, &segment, spec);
-        dvalue = add_visible::<B>(dvalue, dv, &segment, spec);
+        let g = of_heads(&grad, &segment);
+        let slopes = slopes::<B>(&saved, [&g, &keys, &values], &segment, spec);
+        if query_wanted {
+            dquery.push(rows_of::<B>(B::float_matmul(slopes.scores.clone(), keys)));
+        }
+        dkey = dkey.map(|sum| {
+            let part =
+                B::float_matmul(B::float_swap_dims(slopes.scores, 1, 2), of_heads(&saved.query, &segment));
+            add_visible::<B>(sum, part, &segment, spec)
+        });
+        dvalue = dvalue.map(|sum| {
+            let part = B::float_matmul(B::float_swap_dims(slopes.weights, 1, 2), g);
+            add_visible::<B>(sum, part, &segment, spec)
+        });
     }
-    [B::float_cat(dquery, 0), dkey, dvalue]
+    [query_wanted.then(|| B::float_cat(dquery, 0)), dkey, dvalue]
 }

@@ -8,7 +8,7 @@ use burn::{
     tensor::{IndexingUpdateOp, Shape},
 };
 
-use super::{dims2, reshape, slice};
+use super::{dims2, reshape, slice, softcap};
 use crate::backend::LogpsSaved;
 
 /// Rows whose logits exist at a time.
@@ -22,16 +22,31 @@ fn targets_of<B: Backend>(targets: &IntTensor<B>, rows: &std::ops::Range<usize>)
     B::int_reshape(B::int_slice(targets.clone(), &[slice(rows.clone())]), Shape::new([rows.len(), 1]))
 }
 
+/// `h · headᵀ`, under the cap where there is one.
+fn logits<B: Backend>(
+    h: FloatTensor<B>,
+    transposed_head: FloatTensor<B>,
+    softcap: Option<f64>,
+) -> FloatTensor<B> {
+    let logits = B::float_matmul(h, transposed_head);
+    match softcap {
+        Some(softcap) => softcap::forward::<B>(logits, softcap),
+        None => logits,
+    }
+}
+
 pub(crate) fn forward<B: Backend>(
     hidden: FloatTensor<B>,
     head: FloatTensor<B>,
     targets: IntTensor<B>,
+    softcap: Option<f64>,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
     let [n, _] = dims2::<B>(&hidden);
     let head = B::float_transpose(head);
     let (mut logps, mut sums) = (Vec::new(), Vec::new());
     for rows in chunks(n) {
-        let logits = B::float_matmul(B::float_slice(hidden.clone(), &[slice(rows.clone())]), head.clone());
+        let h = B::float_slice(hidden.clone(), &[slice(rows.clone())]);
+        let logits = logits::<B>(h, head.clone(), softcap);
         let picked = B::float_gather(1, logits.clone(), targets_of::<B>(&targets, &rows));
         let max = B::float_max_dim(logits.clone(), 1);
         let sum = B::float_sum_dim(B::float_exp(B::float_sub(logits, max.clone())), 1);
@@ -42,13 +57,14 @@ pub(crate) fn forward<B: Backend>(
     (B::float_cat(logps, 0), B::float_cat(sums, 0))
 }
 
-/// `d logp / d logits = onehot − softmax`, so a chunk's logits are made again and turned into that in place.
+/// `d logp / d logits = onehot − softmax`, so a chunk's logits are made again and turned into that in place; the slope
+/// of the cap is a factor on it.
 pub(crate) fn backward<B: Backend>(
     saved: LogpsSaved<B>,
     grad: FloatTensor<B>,
     [hidden_wanted, head_wanted]: [bool; 2],
 ) -> [Option<FloatTensor<B>>; 2] {
-    let LogpsSaved { hidden, head, targets, log_sum_exp } = saved;
+    let LogpsSaved { hidden, head, targets, log_sum_exp, softcap } = saved;
     let n = hidden.shape()[0];
     let (mut dhidden, mut dhead) = (Vec::new(), None);
     for rows in chunks(n) {
@@ -57,10 +73,14 @@ pub(crate) fn backward<B: Backend>(
             reshape::<B, 2>(B::float_slice(x.clone(), &[slice(rows.clone())]), [rows.len(), 1])
         };
         let g = column(&grad);
-        let logits = B::float_matmul(h.clone(), B::float_transpose(head.clone()));
-        let softmax = B::float_exp(B::float_sub(logits, column(&log_sum_exp)));
+        let logits = logits::<B>(h.clone(), B::float_transpose(head.clone()), softcap);
+        let softmax = B::float_exp(B::float_sub(logits.clone(), column(&log_sum_exp)));
         let d = B::float_mul(softmax, B::float_neg(g.clone()));
         let d = B::float_scatter(1, d, targets_of::<B>(&targets, &rows), g, IndexingUpdateOp::Add);
+        let d = match softcap {
+            Some(softcap) => B::float_mul(d, softcap::slope::<B>(logits, softcap)),
+            None => d,
+        };
         if hidden_wanted {
             dhidden.push(B::float_matmul(d.clone(), head.clone()));
         }

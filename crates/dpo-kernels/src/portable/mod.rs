@@ -1,12 +1,14 @@
 //! Bodies on burn's own primitives: they run on every backend and are what the faster ones are tested against.
 
+pub(crate) mod activation;
 pub(crate) mod adamw;
 pub(crate) mod attention;
+pub(crate) mod layer_norm;
 pub(crate) mod linear;
 pub(crate) mod logps;
 pub(crate) mod norm;
 pub(crate) mod rotary;
-pub(crate) mod swiglu;
+pub(crate) mod softcap;
 
 use burn::{
     backend::{Backend, TensorMetadata, tensor::FloatTensor},

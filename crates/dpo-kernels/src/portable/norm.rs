@@ -18,16 +18,20 @@ pub(crate) fn forward<B: Backend>(
 
 /// With `r = 1/rms` and `g` the gradient: `dx = r·(g∘w) − x·r³·mean(g∘w∘x)`, `dw = Σ_rows g∘x·r`.
 pub(crate) fn backward<B: Backend>(
-    x: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    inv_rms: FloatTensor<B>,
+    [x, weight, inv_rms]: [FloatTensor<B>; 3],
     grad: FloatTensor<B>,
-) -> (FloatTensor<B>, FloatTensor<B>) {
+    [x_wanted, weight_wanted]: [bool; 2],
+) -> [Option<FloatTensor<B>>; 2] {
     let [_, width] = dims2::<B>(&x);
     let normed = B::float_mul(x, inv_rms.clone());
-    let dweight = B::float_sum_dim(B::float_mul(grad.clone(), normed.clone()), 0);
-    let scaled = B::float_mul(grad, reshape::<B, 2>(weight, [1, width]));
-    let mean = B::float_mean_dim(B::float_mul(scaled.clone(), normed.clone()), 1);
-    let dx = B::float_mul(B::float_sub(scaled, B::float_mul(normed, mean)), inv_rms);
-    (dx, reshape::<B, 1>(dweight, [width]))
+    let dweight = weight_wanted.then(|| {
+        let sum = B::float_sum_dim(B::float_mul(grad.clone(), normed.clone()), 0);
+        reshape::<B, 1>(sum, [width])
+    });
+    let dx = x_wanted.then(|| {
+        let scaled = B::float_mul(grad, reshape::<B, 2>(weight, [1, width]));
+        let mean = B::float_mean_dim(B::float_mul(scaled.clone(), normed.clone()), 1);
+        B::float_mul(B::float_sub(scaled, B::float_mul(normed, mean)), inv_rms)
+    });
+    [dx, dweight]
 }

@@ -157,8 +157,8 @@ fn hugging_face_name(name: &str, config: &HfConfig) -> (String, RowOrder) {
     };
     let (part, row_order) = match part {
         "attn_norm" => ("input_layernorm", RowOrder::AsStored),
-        "attn_q" => ("self_attn.q_proj", RowOrder::PairsToHalves(decoder.n_heads)),
-        "attn_k" => ("self_attn.k_proj", RowOrder::PairsToHalves(decoder.n_kv_heads)),
+        "attn_q" => ("self_attn.q_proj", RowOrder::PairsToHalves(decoder.attention.n_heads)),
+        "attn_k" => ("self_attn.k_proj", RowOrder::PairsToHalves(decoder.attention.n_kv_heads)),
         "attn_v" => ("self_attn.v_proj", RowOrder::AsStored),
         "attn_output" => ("self_attn.o_proj", RowOrder::AsStored),
         "ffn_norm" => ("post_attention_layernorm", RowOrder::AsStored),

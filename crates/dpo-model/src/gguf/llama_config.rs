@@ -132,13 +132,13 @@ fn with_llama3_rope(config: HfConfig, file: &GgufFile, factors: &GgufTensor) -> 
         "high_freq_factor": 4.0,
         "low_freq_factor": 1.0,
         "original_max_position_embeddings": 8192,
-        "rope_theta": decoder.rope.theta,
+        "rope_theta": decoder.ropes[0].theta,
         "rope_type": "llama3",
     });
     raw.insert("rope_parameters".to_owned(), rope);
     let stretched = HfConfig::from_json(raw, file.path())?;
-    let plain = RopeConfig { variant: RopeVariant::Default, ..decoder.rope }.frequencies(decoder.head_dim);
-    let frequencies = stretched.decoder.rope.frequencies(decoder.head_dim);
+    let plain = RopeConfig { variant: RopeVariant::Default, ..decoder.ropes[0].clone() }.frequencies(0);
+    let frequencies = stretched.decoder.ropes[0].frequencies(0);
     let computed =
         plain.inv_freq.iter().zip(&frequencies.inv_freq).map(|(plain, stretched)| plain / stretched);
     let same = |(computed, stored): (f32, &f32)| (computed - stored).abs() <= 1e-3 * stored;

@@ -153,10 +153,10 @@ fn a_llama_is_seen_as_hugging_face_has_it() {
     let written = write(&small_llama().build());
     let model = GgufModel::open(&written.path).unwrap();
     let decoder = &model.config().decoder;
-    assert_eq!((decoder.vocab_size, decoder.head_dim, decoder.n_kv_heads), (3, 2, 1));
-    assert_eq!((decoder.norm_eps, decoder.tie_word_embeddings), (1e-5, true));
+    assert_eq!((decoder.vocab_size, decoder.attention.head_dim, decoder.attention.n_kv_heads), (3, 2, 1));
+    assert_eq!((decoder.norm.epsilon, decoder.tie_word_embeddings), (1e-5, true));
     assert_eq!((decoder.bos_token_id, decoder.eos_token_ids.as_slice()), (Some(0), [2].as_slice()));
-    model.check(&decoder.expected_tensors()).unwrap();
+    model.check(decoder).unwrap();
     let tokenizer = model.tokenizer().unwrap();
     assert_eq!(tokenizer.tokens, ["<s>", "a", "b"]);
     assert_eq!((tokenizer.model.as_str(), tokenizer.eos, tokenizer.pad), ("gpt2", Some(2), None));
@@ -187,7 +187,7 @@ fn a_head_of_its_own_unties() {
     let written = write(&bytes);
     let model = GgufModel::open(&written.path).unwrap();
     assert!(!model.config().decoder.tie_word_embeddings);
-    model.check(&model.config().decoder.expected_tensors()).unwrap();
+    model.check(&model.config().decoder).unwrap();
 }
 
 /// Llama 3.2 1B: factor 32, theta 500,000, heads of 64; the divisors are those of its `config.json`.
@@ -203,7 +203,7 @@ fn llama_3_s_factors_are_recognised() {
     let stretched = HfConfig::from_json(raw.clone(), Path::new("x")).unwrap().decoder;
     raw.remove("rope_scaling");
     let plain = HfConfig::from_json(raw, Path::new("x")).unwrap().decoder;
-    let frequencies = |config: &crate::config::DecoderConfig| config.rope.frequencies(64).inv_freq;
+    let frequencies = |config: &crate::config::DecoderConfig| config.ropes[0].frequencies(0).inv_freq;
     let factors: Vec<f32> = frequencies(&plain)
         .iter()
         .zip(frequencies(&stretched))
@@ -222,10 +222,10 @@ fn llama_3_s_factors_are_recognised() {
             .tensor("token_embd.weight", &[128, 9], &[0.0; 128 * 9])
             .tensor("rope_freqs.weight", &[32], factors)
             .build();
-        GgufModel::open(&write(&bytes).path).map(|model| model.config().decoder.rope)
+        GgufModel::open(&write(&bytes).path).map(|model| model.config().decoder.ropes[0].clone())
     };
-    assert_eq!(with_factors(&factors).unwrap(), stretched.rope);
-    assert!(matches!(stretched.rope.variant, RopeVariant::Llama3(_)));
+    assert_eq!(with_factors(&factors).unwrap(), stretched.ropes[0]);
+    assert!(matches!(stretched.ropes[0].variant, RopeVariant::Llama3(_)));
     with_factors(&[2.0; 32]).unwrap_err();
 }
 
@@ -320,10 +320,10 @@ fn smollm2_fits_its_configuration() {
     };
     let model = GgufModel::open(&path).unwrap();
     let decoder = &model.config().decoder;
-    model.check(&decoder.expected_tensors()).unwrap();
-    assert_eq!((decoder.vocab_size, decoder.d_model, decoder.n_layers), (49152, 576, 30));
-    assert_eq!((decoder.n_heads, decoder.n_kv_heads, decoder.head_dim), (9, 3, 64));
-    assert_eq!((decoder.norm_eps, decoder.rope.theta), (1e-5, 1e5));
+    model.check(decoder).unwrap();
+    assert_eq!((decoder.vocab_size, decoder.d_model, decoder.n_layers()), (49152, 576, 30));
+    assert_eq!((decoder.attention.n_heads, decoder.attention.n_kv_heads, decoder.attention.head_dim), (9, 3, 64));
+    assert_eq!((decoder.norm.epsilon, decoder.ropes[0].theta), (1e-5, 1e5));
     assert_eq!((decoder.pad_token_id, decoder.eos_token_ids.as_slice()), (Some(2), [2].as_slice()));
     let tokenizer = model.tokenizer().unwrap();
     assert_eq!((tokenizer.pre.as_deref(), tokenizer.tokens.len()), (Some("smollm"), 49152));
@@ -342,7 +342,7 @@ fn read_everything(bytes: &[u8]) {
     }
     if let Ok(model) = GgufModel::open(&written.path) {
         let _ = model.tokenizer();
-        let _ = model.check(&model.config().decoder.expected_tensors());
+        let _ = model.check(&model.config().decoder);
         for tensor in model.tensors() {
             let _ = model.read_f32(&tensor.name);
         }

@@ -21,7 +21,8 @@ fn layout(trees: &[(usize, &[usize])]) -> TreeLayout {
 
 fn spec(trees: &[(usize, &[usize])], [n_heads, n_kv_heads, head_dim]: [usize; 3]) -> AttentionSpec {
     let layout = Arc::new(layout(trees));
-    AttentionSpec { n_heads, n_kv_heads, head_dim, scale: 1.0 / (head_dim as f64).sqrt(), layout }
+    let scale = 1.0 / (head_dim as f64).sqrt();
+    AttentionSpec { n_heads, n_kv_heads, head_dim, scale, layout, window: None, softcap: None }
 }
 
 /// Query, key, value and the output's gradient.
@@ -35,7 +36,7 @@ fn run([query, key, value, grad]: [FlexTensor; 4], spec: &AttentionSpec) -> [Fle
     let (output, log_sum_exp) = Flex::attention_forward(query.clone(), key.clone(), value.clone(), spec);
     let saved =
         AttentionSaved { query, key, value, output: output.clone(), log_sum_exp: log_sum_exp.clone() };
-    let [dquery, dkey, dvalue] = Flex::attention_backward(saved, grad, spec);
+    let [dquery, dkey, dvalue] = Flex::attention_backward(saved, grad, spec, [true; 3]).map(Option::unwrap);
     [output, log_sum_exp, dquery, dkey, dvalue]
 }
 
@@ -45,7 +46,8 @@ fn expected(inputs: &[FlexTensor; 4], spec: &AttentionSpec) -> [FlexTensor; 5] {
         portable::attention::forward::<Flex>(query.clone(), key.clone(), value.clone(), spec);
     let saved =
         AttentionSaved { query, key, value, output: output.clone(), log_sum_exp: log_sum_exp.clone() };
-    let [dquery, dkey, dvalue] = portable::attention::backward::<Flex>(saved, grad, spec);
+    let grads = portable::attention::backward::<Flex>(saved, grad, spec, [true; 3]);
+    let [dquery, dkey, dvalue] = grads.map(Option::unwrap);
     [output, log_sum_exp, dquery, dkey, dvalue]
 }
 

@@ -1,35 +1,39 @@
 use burn::backend::Flex;
 
 use super::*;
-use crate::{FusedPrimitives, backend::Rotation, portable};
+use crate::{Activation, FusedPrimitives, backend::Rotation, portable};
 
+const SILU: Activation = Activation::Silu;
 const SIZES: [[usize; 2]; 7] = [[1, 2], [2, 16], [15, 6], [17, 64], [33, 10], [100, 190], [0, 4]];
 
 #[test]
-fn swiglu_agrees_with_the_portable_body_in_f64() {
+fn gated_silu_agrees_with_the_portable_body_in_f64() {
     for dims in SIZES {
         let scaled = |seed| {
             matrix(&numbers(dims[0] * dims[1], seed).iter().map(|x| 9.0 * x).collect::<Vec<_>>(), dims)
         };
         let [gate, up, grad] = [1, 2, 3].map(scaled);
-        let found = Flex::swiglu_forward(gate.clone(), up.clone());
-        assert_close(&found, &portable::swiglu::forward::<Flex>(wide(&gate), wide(&up)), 1e-6, "output");
-        let (dgate, dup) = Flex::swiglu_backward(gate.clone(), up.clone(), grad.clone());
-        let expected = portable::swiglu::backward::<Flex>(wide(&gate), wide(&up), wide(&grad));
-        assert_close(&dgate, &expected.0, 1e-6, "dgate");
-        assert_close(&dup, &expected.1, 1e-6, "dup");
+        let found = Flex::gated_forward(gate.clone(), up.clone(), SILU);
+        let expected = portable::activation::gated::<Flex>(wide(&gate), wide(&up), SILU);
+        assert_close(&found, &expected, 1e-6, "output");
+        let found = Flex::gated_backward([gate.clone(), up.clone()], grad.clone(), SILU, [true; 2]);
+        let inputs = [wide(&gate), wide(&up)];
+        let expected = portable::activation::gated_backward::<Flex>(inputs, wide(&grad), SILU, [true; 2]);
+        for ((found, expected), name) in found.into_iter().zip(expected).zip(["dgate", "dup"]) {
+            assert_close(&found.unwrap(), &expected.unwrap(), 1e-6, name);
+        }
     }
 }
 
 /// `silu(−200) = −200·e⁻²⁰⁰`, below the smallest number; `silu(200) = 200`; the slopes there are 0 and 1.
 #[test]
-fn swiglu_is_right_far_from_0() {
+fn gated_silu_is_right_far_from_0() {
     let gate = matrix(&[-200.0, 200.0, f32::NAN, 1.0], [1, 4]);
     let ones = matrix(&[1.0; 4], [1, 4]);
-    let output = floats(&Flex::swiglu_forward(gate.clone(), ones.clone()));
+    let output = floats(&Flex::gated_forward(gate.clone(), ones.clone(), SILU));
     assert_eq!((output[0].abs(), output[1]), (0.0, 200.0));
     assert!(output[2].is_nan() && output[3].is_finite());
-    let (dgate, _) = Flex::swiglu_backward(gate, ones.clone(), ones);
+    let [dgate, _] = Flex::gated_backward([gate, ones.clone()], ones, SILU, [true; 2]).map(Option::unwrap);
     assert_eq!((floats(&dgate)[0].abs(), floats(&dgate)[1]), (0.0, 1.0));
 }
 
@@ -42,10 +46,12 @@ fn rms_norm_agrees_with_the_portable_body_in_f64() {
         let expected = portable::norm::forward::<Flex>(wide(&x), wide(&weight), 1e-5);
         assert_close(&output, &expected.0, 1e-6, "output");
         assert_close(&inv_rms, &expected.1, 1e-6, "1/rms");
-        let (dx, dweight) = Flex::rms_norm_backward(x.clone(), weight.clone(), inv_rms, grad.clone());
-        let expected = portable::norm::backward::<Flex>(wide(&x), wide(&weight), expected.1, wide(&grad));
-        assert_close(&dx, &expected.0, 2e-6, "dx");
-        assert_close(&dweight, &expected.1, 2e-6, "dweight");
+        let found = Flex::rms_norm_backward([x.clone(), weight.clone(), inv_rms], grad.clone(), [true; 2]);
+        let saved = [wide(&x), wide(&weight), expected.1];
+        let expected = portable::norm::backward::<Flex>(saved, wide(&grad), [true; 2]);
+        for ((found, expected), name) in found.into_iter().zip(expected).zip(["dx", "dweight"]) {
+            assert_close(&found.unwrap(), &expected.unwrap(), 2e-6, name);
+        }
     }
 }
 
@@ -57,8 +63,9 @@ fn rotary_agrees_with_the_portable_body_in_f64() {
         let cos = matrix(&angles.iter().map(|a| a.cos()).collect::<Vec<_>>(), [n, half]);
         let sin = matrix(&angles.iter().map(|a| a.sin()).collect::<Vec<_>>(), [n, half]);
         for direction in [Rotation::Forward, Rotation::Backward] {
-            let found = Flex::rotate(x.clone(), cos.clone(), sin.clone(), direction);
-            let expected = portable::rotary::rotate::<Flex>(wide(&x), wide(&cos), wide(&sin), direction);
+            let found = Flex::rotate(x.clone(), [cos.clone(), sin.clone()], 2 * half, direction);
+            let angles = [wide(&cos), wide(&sin)];
+            let expected = portable::rotary::rotate::<Flex>(wide(&x), angles, 2 * half, direction);
             assert_close(&found, &expected, 1e-6, "rotated");
         }
     }
@@ -71,9 +78,9 @@ fn threads_change_nothing() {
     let weight = vector(&numbers(dims[1], 4));
     assert_same_on_any_number_of_threads(|| {
         let (output, inv_rms) = Flex::rms_norm_forward(x.clone(), weight.clone(), 1e-5);
-        let (dx, dweight) = Flex::rms_norm_backward(x.clone(), weight.clone(), inv_rms, grad.clone());
-        let (dgate, dup) = Flex::swiglu_backward(x.clone(), y.clone(), grad.clone());
-        vec![output, dx, dweight, dgate, dup]
+        let norm = Flex::rms_norm_backward([x.clone(), weight.clone(), inv_rms], grad.clone(), [true; 2]);
+        let gated = Flex::gated_backward([x.clone(), y.clone()], grad.clone(), SILU, [true; 2]);
+        std::iter::once(output).chain(norm.into_iter().chain(gated).map(Option::unwrap)).collect()
     });
 }
 
@@ -84,9 +91,10 @@ fn a_view_is_read_by_its_layout() {
     let turned = Flex::float_transpose(x.clone());
     let copied = turned.to_contiguous();
     let up = Flex::float_expand(random([1, 6], 2), burn::tensor::Shape::new([4, 6]));
-    let found = Flex::swiglu_forward(turned, up.clone());
-    assert_eq!(bits(&found), bits(&Flex::swiglu_forward(copied, up.to_contiguous())));
+    let found = Flex::gated_forward(turned, up.clone(), SILU);
+    assert_eq!(bits(&found), bits(&Flex::gated_forward(copied, up.to_contiguous(), SILU)));
 }
+
 /// Among 2, 7 or 130, at any place: a row of a product with 192 or 576 outputs is the same bits, so that
 /// log-probabilities do not depend on how examples are batched. (One row alone is summed in another order.)
 #[test]

@@ -23,12 +23,13 @@ impl Case {
     fn run(&self) -> Vec<FlexTensor> {
         let targets = ids(&self.targets);
         let (logps, log_sum_exp) =
-            Flex::logps_forward(self.hidden.clone(), self.head.clone(), targets.clone());
+            Flex::logps_forward(self.hidden.clone(), self.head.clone(), targets.clone(), None);
         let saved = LogpsSaved {
             hidden: self.hidden.clone(),
             head: self.head.clone(),
             targets,
             log_sum_exp: log_sum_exp.clone(),
+            softcap: None,
         };
         let grads = Flex::logps_backward(saved, self.grad.clone(), [true, true]);
         [logps, log_sum_exp].into_iter().chain(grads.map(Option::unwrap)).collect()
@@ -37,8 +38,8 @@ impl Case {
     fn expected(&self) -> Vec<FlexTensor> {
         let (hidden, head, targets) = (wide(&self.hidden), wide(&self.head), ids(&self.targets));
         let (logps, log_sum_exp) =
-            portable::logps::forward::<Flex>(hidden.clone(), head.clone(), targets.clone());
-        let saved = LogpsSaved { hidden, head, targets, log_sum_exp: log_sum_exp.clone() };
+            portable::logps::forward::<Flex>(hidden.clone(), head.clone(), targets.clone(), None);
+        let saved = LogpsSaved { hidden, head, targets, log_sum_exp: log_sum_exp.clone(), softcap: None };
         let grads = portable::logps::backward::<Flex>(saved, wide(&self.grad), [true, true]);
         [logps, log_sum_exp].into_iter().chain(grads.map(Option::unwrap)).collect()
     }
@@ -99,6 +100,7 @@ fn a_frozen_head_has_no_gradient() {
         head: case.head.clone(),
         targets: ids(&case.targets),
         log_sum_exp,
+        softcap: None,
     };
     let [found, none] = Flex::logps_backward(saved, case.grad.clone(), [true, false]);
     assert_eq!(bits(&found.unwrap()), bits(&dhidden));
@@ -109,7 +111,7 @@ fn a_frozen_head_has_no_gradient() {
 #[test]
 fn large_logits_stay_finite() {
     let (hidden, head) = (matrix(&[1000.0, 1000.0], [2, 1]), matrix(&[1.0, -1.0], [2, 1]));
-    let (logps, _) = Flex::logps_forward(hidden, head, ids(&[0, 1]));
+    let (logps, _) = Flex::logps_forward(hidden, head, ids(&[0, 1]), None);
     assert_eq!(floats(&logps), [0.0, -2000.0]);
 }
 
@@ -134,7 +136,7 @@ fn nan_stays_in_its_row() {
 #[test]
 #[should_panic(expected = "target 5 is not in a vocabulary of 5")]
 fn a_target_outside_the_vocabulary_is_refused() {
-    Flex::logps_forward(random([1, 4], 1), random([5, 4], 2), ids(&[5]));
+    Flex::logps_forward(random([1, 4], 1), random([5, 4], 2), ids(&[5]), None);
 }
 
 #[test]
