@@ -16,7 +16,7 @@ import transformers
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 HERE = Path(__file__).parent
-MODELS = ["llama_gqa_tied", "llama_pad_is_eos", "llama_untied_bias", "llama3_rope", "llama_yarn_rope"]
+MODELS = sorted(folder.name for folder in (HERE / "models").iterdir())
 PROMPTS = [[1, 17, 230, 5], [9], [300, 12, 12, 77, 140, 33, 8, 251, 64, 3, 199]]
 PENALTIES = [1.0, 1.2]
 SETTINGS = [
@@ -54,7 +54,9 @@ def greedy(model, prompt, penalty):
 def continuations(name):
     model = AutoModelForCausalLM.from_pretrained(HERE / "models" / name, dtype=torch.float32)
     model.generation_config.eos_token_id = None
-    return [greedy(model, prompt, penalty) for penalty in PENALTIES for prompt in PROMPTS]
+    vocab = model.config.vocab_size
+    prompts = [[word % vocab for word in prompt] for prompt in PROMPTS]
+    return [greedy(model, prompt, penalty) for penalty in PENALTIES for prompt in prompts]
 
 
 def distribution(model, settings, vocab, seed):
@@ -75,7 +77,7 @@ def distribution(model, settings, vocab, seed):
     }
 
 
-model = AutoModelForCausalLM.from_pretrained(HERE / "models" / MODELS[0], dtype=torch.float32)
+model = AutoModelForCausalLM.from_pretrained(HERE / "models" / "llama_gqa_tied", dtype=torch.float32)
 cases = [(settings, vocab) for vocab in (40, 400) for settings in SETTINGS]
 golden = {
     "versions": {"transformers": transformers.__version__, "torch": torch.__version__},

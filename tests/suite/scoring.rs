@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    decoder_golden::LLAMAS,
+    decoder_golden::MODELS,
     program::{Sandbox, flags, paths},
     support::{golden, ids, json, json_lines, numbers},
 };
@@ -13,7 +13,7 @@ use crate::{
 #[test]
 fn scores_are_the_log_probs_of_transformers() {
     let sandbox = Sandbox::new();
-    for name in LLAMAS {
+    for name in MODELS {
         let folder = golden("models").join(name);
         let golden = json(folder.join("golden.json"));
         let mut args = paths([

@@ -135,7 +135,7 @@ pub(crate) fn read(folder: &Path, like: Decoder, adamw: AdamWConfig) -> Result<R
     let mut values = |name: &str, source: &HfFolder, info: &ParameterInfo| {
         tensor(source, name, info, &device).unwrap_or_else(|error| {
             failure.get_or_insert(error);
-            Tensor::zeros([info.shape.iter().product()], &device)
+            Tensor::zeros([info.n_values()], &device)
         })
     };
     let policy = like.map_parameters(|info, _| values(&info.name, &model, &info));
@@ -177,7 +177,7 @@ fn tensor(
     device: &Device,
 ) -> Result<Tensor<1>, TrainError> {
     let values = source.read_f32(name).map_err(TrainError::Model)?;
-    let len = info.shape.iter().product();
+    let len = info.n_values();
     if values.len() != len {
         let what = format!("`{name}` has {} values instead of {len}", values.len());
         return Err(TrainError::CheckpointDamaged { path: source.path().to_owned(), what });

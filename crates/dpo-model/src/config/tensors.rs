@@ -35,6 +35,11 @@ impl ParameterInfo {
         self.shape.len() > 1
     }
 
+    /// Number of its values.
+    pub fn n_values(&self) -> usize {
+        self.shape.iter().product()
+    }
+
     /// Its axes in a checkpoint.
     pub fn stored_shape(&self) -> Vec<usize> {
         match self.stored_as {
