@@ -4,11 +4,14 @@ mod attention;
 mod block;
 mod cache;
 mod cached;
+mod adapters;
 mod feed_forward;
 mod input;
 mod inputs;
+mod lora;
 mod parameters;
 mod parts;
+mod pass;
 mod rotary;
 
 pub use input::{PackedInput, ScoredRows};
@@ -21,12 +24,12 @@ use burn::{
 use dpo_kernels::completion_logps;
 
 use crate::{
-    DecoderConfig, ModelError, WeightSource,
+    DecoderConfig, LoraConfig, ModelError, WeightSource,
     config::ParameterInfo,
 };
 use block::Block;
 use parts::{Embedding, Norm};
-use rotary::RotaryAngles;
+use pass::Pass;
 
 /// A decoder-only language model on one device.
 ///
@@ -44,6 +47,9 @@ pub struct Decoder {
     head: Option<Embedding>,
     #[module(skip)]
     config: DecoderConfig,
+    /// Settings of the adapter that it has, if any.
+    #[module(skip)]
+    adapter: Option<LoraConfig>,
 }
 
 impl Decoder {
@@ -68,6 +74,7 @@ impl Decoder {
             layers: layers?,
             norm: Norm::new("norm", config.d_model, config.norm, &mut init)?,
             config: config.clone(),
+            adapter: None,
         })
     }
 
@@ -100,10 +107,10 @@ impl Decoder {
 
     /// Residual stream after the last block, before the final norm: `[n_tokens, d_model]`.
     fn residual(&self, input: &PackedInput) -> Tensor<2> {
-        let rotations = RotaryAngles::all(&self.config, &input.text_positions(), input.device());
+        let pass = Pass::of(&self.config, input);
         let mut x = self.embedded(input.ids(), input.positions(), input.constant());
         for layer in &self.layers {
-            x = layer.forward(x, &rotations, input.layout());
+            x = layer.forward(x, &pass, input.layout());
         }
         x
     }

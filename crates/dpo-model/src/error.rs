@@ -110,6 +110,25 @@ pub enum ModelError {
         /// What was found, what is possible.
         problem: String,
     },
+    /// An adapter was made for another model.
+    #[error("the adapter does not fit this model (it was made for `{base}`): {problems}")]
+    OtherBase {
+        /// What the adapter says of its base.
+        base: String,
+        /// The matrices that differ.
+        problems: String,
+    },
+    /// An adapter's target means no matrix.
+    #[error("`{target}` names no matrix of this model; there are {known}")]
+    NoSuchTarget {
+        /// A name or a pattern.
+        target: String,
+        /// The last parts of the matrices' names.
+        known: String,
+    },
+    /// DoRA adapters with strengths other than 1, or together with others.
+    #[error("a DoRA adapter has lengths of its own and stands alone with strength 1; export it merged instead")]
+    DoraCannotBeMixed,
     /// A setting of generation that makes no sense.
     #[error("`{setting}` is {found}, expected {expected}")]
     BadSetting {
@@ -206,5 +225,15 @@ fn list(kind: &str, names: &[String]) -> String {
     match names.len().saturating_sub(MAX_LISTED) {
         0 => format!("{} {kind}: {shown}", names.len()),
         more => format!("{} {kind}: {shown} and {more} more", names.len()),
+    }
+}
+
+/// The first few of many, and how many more there are.
+pub(crate) fn some_of(problems: &[String]) -> String {
+    const SHOWN: usize = 4;
+    let shown = problems[..problems.len().min(SHOWN)].join("; ");
+    match problems.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown}; and {more} more"),
     }
 }

@@ -4,6 +4,7 @@ mod batch;
 mod config;
 mod plan;
 mod random;
+pub(crate) use random::SplitMix64;
 mod sampler;
 mod workers;
 

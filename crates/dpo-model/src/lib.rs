@@ -1,5 +1,6 @@
 //! A configurable decoder on burn: weights in and out, log-probabilities over packed trees, generation.
 
+pub mod adapter;
 pub mod config;
 pub mod decoder;
 pub mod error;
@@ -7,6 +8,7 @@ pub mod generate;
 pub mod gguf;
 pub mod weights;
 
+pub use adapter::{Adapter, LoraConfig, LoraKind, LoraScaling, LoraTargets};
 pub use config::{DecoderConfig, Family, HfConfig, ParameterInfo};
 pub use decoder::{Decoder, GradientList, PackedInput, ScoredRows};
 pub use error::ModelError;

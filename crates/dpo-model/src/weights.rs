@@ -12,6 +12,7 @@ pub use folder::HfFolder;
 pub use prefix::with_prefix;
 pub use save::{COMPANION_FILES, DEFAULT_MAX_SHARD_BYTES, copy_companions, save_folder};
 pub use shard::SafetensorsFile;
+pub(crate) use save::{write_file, write_shard as write_tensors};
 
 use crate::config::{DecoderConfig, ParameterInfo};
 use crate::error::{ModelError, TensorMismatch, WrongShape};

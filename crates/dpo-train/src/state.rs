@@ -55,7 +55,7 @@ pub(crate) fn write(
         std::fs::create_dir(&path).map_err(TrainError::io("make the directory", &path))?;
         Ok::<_, TrainError>(path)
     };
-    save_decoder(&make(MODEL)?, policy, hf_config, |_| WeightDtype::F32)?;
+    save_parameters(&make(MODEL)?, policy, hf_config)?;
     let moments = make(OPTIMIZER)?;
     // Before the first step there are none.
     if !optimizer.moments().is_empty() {
@@ -63,6 +63,15 @@ pub(crate) fn write(
     }
     let json = serde_json::to_vec_pretty(progress).map_err(TrainError::Json)?;
     write_atomically(&folder.join(PROGRESS), &json)
+}
+
+/// Writes what is trained, in f32: all weights, or the adapter.
+fn save_parameters(folder: &Path, policy: &Decoder, config: &Map<String, Value>) -> Result<(), TrainError> {
+    let mut tensors = Vec::new();
+    policy.for_each_parameter(|info, tensor| {
+        tensors.push(ToSave { dtype: WeightDtype::F32, name: info.name.clone(), info, tensor });
+    });
+    save_tensors(folder, config, &tensors)
 }
 
 /// Writes `config.json` and the weights, each tensor in the format that `dtype` gives for its name.
@@ -73,7 +82,7 @@ pub fn save_decoder(
     dtype: impl Fn(&str) -> WeightDtype,
 ) -> Result<(), TrainError> {
     let mut tensors = Vec::new();
-    policy.for_each_parameter(|info, tensor| {
+    policy.for_each_weight(|info, tensor| {
         tensors.push(ToSave { dtype: dtype(&info.name), name: info.name.clone(), info, tensor });
     });
     save_tensors(folder, hf_config, &tensors)
@@ -130,7 +139,6 @@ pub(crate) struct Restored {
 pub(crate) fn read(folder: &Path, like: Decoder, adamw: AdamWConfig) -> Result<Restored, TrainError> {
     let device = like.device().inner();
     let model = open(&folder.join(MODEL))?;
-    model.check(like.config()).map_err(TrainError::Model)?;
     let mut failure = None;
     let mut values = |name: &str, source: &HfFolder, info: &ParameterInfo| {
         tensor(source, name, info, &device).unwrap_or_else(|error| {

@@ -70,7 +70,7 @@ fn report(what: &str, used: CacheUse) {
 pub(crate) fn digest(model: &Decoder, source: &ModelSource) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&serde_json::to_vec(source.config())?);
-    model.for_each_parameter(|info, tensor| {
+    model.for_each_weight(|info, tensor| {
         hasher.update(info.name.as_bytes());
         let data = tensor.into_data();
         hasher.update(data.as_bytes());

@@ -52,6 +52,16 @@ pub(super) const LLAMA: TensorNames = TensorNames {
     matrices: StoredAs::OutIn,
 };
 
+/// What PEFT calls the parts of an adapter.
+fn adapter_name(part: &str) -> &'static str {
+    match part {
+        "down" => "lora_A.weight",
+        "up" => "lora_B.weight",
+        "magnitude" => "lora_magnitude_vector",
+        _ => unreachable!("an adapter has no `{part}`"),
+    }
+}
+
 impl TensorNames {
     /// The checkpoint's name for one of the decoder's own paths, with its last part (`weight`, `bias`).
     ///
@@ -59,7 +69,10 @@ impl TensorNames {
     /// For a path that the family has no name for: that is our bug.
     pub(crate) fn of_path(&self, path: &str) -> String {
         let (module, kind) = path.rsplit_once('.').expect("a module and what it holds");
-        format!("{}.{kind}", self.of_module(module))
+        match module.strip_suffix(".adapter") {
+            Some(module) => format!("{}.{}", self.of_module(module), adapter_name(kind)),
+            None => format!("{}.{kind}", self.of_module(module)),
+        }
     }
 
     /// The checkpoint's name for one of the decoder's modules.

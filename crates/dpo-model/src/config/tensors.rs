@@ -5,6 +5,8 @@ use super::{AttentionInputs, DecoderConfig, FeedForwardKind, NormKind, QueryKeyN
 /// Name and shape of a parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParameterInfo {
+    /// Where it is in the decoder, the same for all families: `layers.0.attention.output.weight`.
+    pub path: String,
     /// Its tensor's name in a Hugging Face checkpoint.
     pub name: String,
     /// Its axes in the decoder, outermost first; a matrix is `[d_out, d_in]`.
@@ -25,14 +27,19 @@ pub enum StoredAs {
 impl ParameterInfo {
     /// The parameter at one of the decoder's own paths, such as `layers.0.attention.output.weight`.
     pub(crate) fn at(names: &TensorNames, path: &str, shape: &[usize]) -> Self {
-        let is_matrix = shape.len() == 2 && path.starts_with("layers.");
+        let is_matrix = shape.len() == 2 && path.starts_with("layers.") && path.ends_with(".weight");
         let stored_as = if is_matrix { names.matrices } else { StoredAs::OutIn };
-        Self { name: names.of_path(path), shape: shape.to_vec(), stored_as }
+        Self { path: path.to_owned(), name: names.of_path(path), shape: shape.to_vec(), stored_as }
     }
 
     /// Whether weight decay applies, as transformers decides it: not to norms and biases.
     pub fn is_decayed(&self) -> bool {
         self.shape.len() > 1
+    }
+
+    /// Whether it belongs to an adapter.
+    pub fn is_adapter(&self) -> bool {
+        self.path.rsplit_once('.').is_some_and(|(module, _)| module.ends_with(".adapter"))
     }
 
     /// Number of its values.
@@ -70,7 +77,30 @@ fn transposed(values: &[f32], width: usize) -> Vec<f32> {
     (0..width).flat_map(|col| values.iter().skip(col).step_by(width).copied()).collect()
 }
 
+/// A matrix of a block: what an adapter can be put beside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinearModule {
+    /// Its place in the decoder: `layers.0.attention.output`.
+    pub path: String,
+    /// Its name in a checkpoint, without `.weight`.
+    pub name: String,
+    /// Numbers that it gives.
+    pub d_out: usize,
+    /// Numbers that it reads.
+    pub d_in: usize,
+}
+
 impl DecoderConfig {
+    /// The matrices of all blocks, in order: neither embeddings nor the head.
+    pub fn linear_modules(&self) -> Vec<LinearModule> {
+        let module = |info: ParameterInfo| {
+            let &[d_out, d_in] = info.shape.as_slice() else { return None };
+            let path = info.path.strip_suffix(".weight").filter(|path| path.starts_with("layers."))?.to_owned();
+            Some(LinearModule { path, name: info.name.trim_end_matches(".weight").to_owned(), d_out, d_in })
+        };
+        self.expected_tensors().into_iter().filter_map(module).collect()
+    }
+
     /// Every tensor of this decoder under its Hugging Face name, in the order of the forward pass.
     ///
     /// A tied head is the embedding and is not listed again.

@@ -12,7 +12,7 @@ use super::{
     cache::LayerCache,
     inputs::{Inputs, Projected},
     parts::{Init, Norm, Projection},
-    rotary::RotaryAngles,
+    pass::Pass,
 };
 use crate::{
     DecoderConfig,
@@ -61,25 +61,25 @@ impl Attention {
         })
     }
 
-    /// Queries, keys and values, normed and turned; `rotations` are those of the decoder.
-    pub(super) fn project(&self, x: Tensor<2>, rotations: &[RotaryAngles]) -> Projected {
-        let Projected { query, key, value } = self.inputs.forward(x, &self.config);
+    /// Queries, keys and values, normed and turned.
+    pub(super) fn project(&self, x: Tensor<2>, pass: &Pass) -> Projected {
+        let Projected { query, key, value } = self.inputs.forward(x, &self.config, pass);
         let prepared = |x: Tensor<2>, norm: &Option<Norm>| {
             let x = match norm {
                 Some(norm) => norm.forward_runs(x),
                 None => x,
             };
             match self.layer.rope {
-                Some(rope_idx) => rotations[rope_idx].rotate(x, self.config.head_dim),
+                Some(rope_idx) => pass.rotations[rope_idx].rotate(x, self.config.head_dim),
                 None => x,
             }
         };
         Projected { query: prepared(query, &self.query_norm), key: prepared(key, &self.key_norm), value }
     }
 
-    pub(super) fn attend(&self, projected: Projected, layout: &Arc<TreeLayout>) -> Tensor<2> {
+    pub(super) fn attend(&self, projected: Projected, layout: &Arc<TreeLayout>, pass: &Pass) -> Tensor<2> {
         let Projected { query, key, value } = projected;
-        self.output.forward(tree_attention(query, key, value, self.spec(layout)))
+        self.output.forward(tree_attention(query, key, value, self.spec(layout)), pass)
     }
 
     /// One query a row, `[batch, n_heads · head_dim]`, over the first `n_slots` slots of its past, or as many of the
@@ -92,6 +92,7 @@ impl Attention {
         past: &LayerCache,
         n_slots: usize,
         bias: Option<&Tensor<4>>,
+        pass: &Pass,
     ) -> Tensor<2> {
         let AttentionConfig { n_heads, n_kv_heads, head_dim, scale, softcap, .. } = self.config;
         let [batch, width] = query.dims();
@@ -110,7 +111,14 @@ impl Attention {
             None => scores,
         };
         let attended = softmax(scores, 3).matmul(values);
-        self.output.forward(attended.reshape([batch, width]))
+        self.output.forward(attended.reshape([batch, width]), pass)
+    }
+
+    /// Its matrices with their paths below `path`.
+    pub(super) fn projections(&mut self, path: &str) -> Vec<(String, &mut Projection)> {
+        let mut all = self.inputs.projections(&format!("{path}.inputs"));
+        all.push((format!("{path}.output"), &mut self.output));
+        all
     }
 
     fn spec(&self, layout: &Arc<TreeLayout>) -> AttentionSpec {

@@ -9,7 +9,7 @@ use super::{
     attention::Attention,
     feed_forward::FeedForward,
     parts::{Init, Norm},
-    rotary::RotaryAngles,
+    pass::Pass,
 };
 use crate::{
     DecoderConfig,
@@ -23,7 +23,7 @@ pub(super) struct Block {
     pub(super) attention: Attention,
     attention_out_norm: Option<Norm>,
     feed_forward_norm: Option<Norm>,
-    feed_forward: FeedForward,
+    pub(super) feed_forward: FeedForward,
     feed_forward_out_norm: Option<Norm>,
     #[module(skip)]
     residual: Residual,
@@ -57,12 +57,12 @@ impl Block {
     pub(super) fn forward(
         &self,
         x: Tensor<2>,
-        rotations: &[RotaryAngles],
+        pass: &Pass,
         layout: &Arc<TreeLayout>,
     ) -> Tensor<2> {
-        let projected = self.attention.project(self.attention_input(x.clone()), rotations);
-        let attended = self.attention.attend(projected, layout);
-        self.join(x, attended)
+        let projected = self.attention.project(self.attention_input(x.clone()), pass);
+        let attended = self.attention.attend(projected, layout, pass);
+        self.join(x, attended, pass)
     }
 
     /// What attention reads.
@@ -71,19 +71,19 @@ impl Block {
     }
 
     /// The block's output from its input and what attention gave.
-    pub(super) fn join(&self, x: Tensor<2>, attended: Tensor<2>) -> Tensor<2> {
+    pub(super) fn join(&self, x: Tensor<2>, attended: Tensor<2>, pass: &Pass) -> Tensor<2> {
         let attended = normed(self.attention_out_norm.as_ref(), attended);
         match self.residual {
             Residual::Sequential => {
                 let x = self.add(x, attended);
-                self.add(x.clone(), self.feed(x))
+                self.add(x.clone(), self.feed(x, pass))
             }
-            Residual::Parallel => self.add(x.clone(), self.feed(x) + attended),
+            Residual::Parallel => self.add(x.clone(), self.feed(x, pass) + attended),
         }
     }
 
-    fn feed(&self, x: Tensor<2>) -> Tensor<2> {
-        let y = self.feed_forward.forward(normed(self.feed_forward_norm.as_ref(), x));
+    fn feed(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        let y = self.feed_forward.forward(normed(self.feed_forward_norm.as_ref(), x), pass);
         normed(self.feed_forward_out_norm.as_ref(), y)
     }
 

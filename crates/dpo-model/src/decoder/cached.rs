@@ -10,7 +10,7 @@ use super::{
     block::Block,
     cache::{Fill, KvCache, LayerCache},
     input::{index_tensor, int_tensor},
-    rotary::RotaryAngles,
+    pass::Pass,
 };
 
 /// Prompts are read in groups of about this many tokens, which bounds what a long list of them needs.
@@ -41,12 +41,12 @@ impl Decoder {
         let end = prompts.iter().map(|prompt| prompt.len()).max().unwrap_or(0);
         let fills = fills(prompts, rows.clone());
         let input = packed(&prompts[rows], self);
-        let rotations = RotaryAngles::all(&self.config, &input.text_positions(), input.device());
+        let pass = Pass::new(&self.config, &input.text_positions(), input.device());
         let mut x = self.embedded(input.ids(), input.positions(), None);
         let layers = std::mem::take(&mut cache.layers);
         let layers = layers.into_iter().zip(&self.layers).map(|(past, layer)| {
             let (y, past) =
-                layer.prefill(x.clone(), &rotations, &input, |key, value| past.fill(key, value, &fills, end));
+                layer.prefill(x.clone(), &pass, &input, |key, value| past.fill(key, value, &fills, end));
             x = y;
             past
         });
@@ -59,14 +59,14 @@ impl Decoder {
     pub(crate) fn decode_step(&self, ids: &[u32], cache: &mut KvCache) -> Tensor<2> {
         let device = self.device();
         let positions = cache.positions();
-        let rotations = RotaryAngles::all(&self.config, &positions, &device);
+        let pass = Pass::new(&self.config, &positions, &device);
         let slot = cache.next_slot();
         let bias = cache.bias();
         let positions: Vec<u32> = positions.iter().map(|token| token.position).collect();
         let mut x = self.embedded(int_tensor(ids, &device), &positions, None);
         let layers = std::mem::take(&mut cache.layers);
         let layers = layers.into_iter().zip(&self.layers).map(|(past, layer)| {
-            let (y, past) = layer.step(x.clone(), &rotations, past, slot, bias.as_ref());
+            let (y, past) = layer.step(x.clone(), &pass, past, slot, bias.as_ref());
             x = y;
             past
         });
@@ -80,29 +80,29 @@ impl Block {
     fn prefill(
         &self,
         x: Tensor<2>,
-        rotations: &[RotaryAngles],
+        pass: &Pass,
         input: &PackedInput,
         store: impl FnOnce(&Tensor<2>, &Tensor<2>) -> LayerCache,
     ) -> (Tensor<2>, LayerCache) {
-        let projected = self.attention.project(self.attention_input(x.clone()), rotations);
+        let projected = self.attention.project(self.attention_input(x.clone()), pass);
         let past = store(&projected.key, &projected.value);
-        let attended = self.attention.attend(projected, input.layout());
-        (self.join(x, attended), past)
+        let attended = self.attention.attend(projected, input.layout(), pass);
+        (self.join(x, attended, pass), past)
     }
 
     /// One token a row, `[batch, d_model]`, which becomes slot `slot` of the past.
     fn step(
         &self,
         x: Tensor<2>,
-        rotations: &[RotaryAngles],
+        pass: &Pass,
         past: LayerCache,
         slot: usize,
         bias: Option<&Tensor<4>>,
     ) -> (Tensor<2>, LayerCache) {
-        let projected = self.attention.project(self.attention_input(x.clone()), rotations);
+        let projected = self.attention.project(self.attention_input(x.clone()), pass);
         let past = past.append(projected.key, projected.value, slot);
-        let attended = self.attention.attend_past(projected.query, &past, slot + 1, bias);
-        (self.join(x, attended), past)
+        let attended = self.attention.attend_past(projected.query, &past, slot + 1, bias, pass);
+        (self.join(x, attended, pass), past)
     }
 }
 

@@ -3,7 +3,10 @@
 use burn::{module::Module, tensor::Tensor};
 use dpo_kernels::{activate, gated};
 
-use super::parts::{Init, Projection};
+use super::{
+    parts::{Init, Projection},
+    pass::Pass,
+};
 use crate::{
     DecoderConfig,
     config::{FeedForwardConfig, FeedForwardKind, ParameterInfo},
@@ -67,15 +70,29 @@ impl FeedForward {
     }
 
     /// `[n, d_model]` to the same.
-    pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+    pub(super) fn forward(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
         let FeedForwardConfig { d_ff, activation, .. } = self.config;
-        self.down.forward(match &self.inner {
-            Inner::Gated(Gated { gate, up }) => gated(gate.forward(x.clone()), up.forward(x), activation),
+        let inner = match &self.inner {
+            Inner::Gated(Gated { gate, up }) => {
+                gated(gate.forward(x.clone(), pass), up.forward(x, pass), activation)
+            }
             Inner::GatedStacked(GatedStacked { stacked }) => {
-                let both = stacked.forward(x);
+                let both = stacked.forward(x, pass);
                 gated(both.clone().narrow(1, 0, d_ff), both.narrow(1, d_ff, d_ff), activation)
             }
-            Inner::Plain(Plain { up }) => activate(up.forward(x), activation),
-        })
+            Inner::Plain(Plain { up }) => activate(up.forward(x, pass), activation),
+        };
+        self.down.forward(inner, pass)
+    }
+
+    /// Its matrices with their paths below `path`.
+    pub(super) fn projections(&mut self, path: &str) -> Vec<(String, &mut Projection)> {
+        let inner = match &mut self.inner {
+            Inner::Gated(Gated { gate, up }) => vec![("inner.gate", gate), ("inner.up", up)],
+            Inner::GatedStacked(GatedStacked { stacked }) => vec![("inner.stacked", stacked)],
+            Inner::Plain(Plain { up }) => vec![("inner.up", up)],
+        };
+        let all = inner.into_iter().chain([("down", &mut self.down)]);
+        all.map(|(part, projection)| (format!("{path}.{part}"), projection)).collect()
     }
 }

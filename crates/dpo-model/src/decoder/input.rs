@@ -10,6 +10,7 @@ use dpo_kernels::{TreeLayout, TreeRange};
 pub struct PackedInput {
     ids: Tensor<1, Int>,
     constant: Option<Tensor<2>>,
+    dropout: Option<DropoutKeys>,
     positions: Vec<u32>,
     layout: Arc<TreeLayout>,
     device: Device,
@@ -24,7 +25,7 @@ impl PackedInput {
         assert_eq!(ids.len(), positions.len(), "one position a token");
         assert_eq!(ids.len(), layout.n_rows(), "the layout covers every token");
         let device = device.clone().inner();
-        Self { ids: int_tensor(ids, &device), constant: None, positions, layout: Arc::new(layout), device }
+        Self { ids: int_tensor(ids, &device), constant: None, dropout: None, positions, layout: Arc::new(layout), device }
     }
 
     /// No gradient reaches the embedding through tokens `id`, as torch has it for `padding_idx`.
@@ -36,6 +37,26 @@ impl PackedInput {
         let values: Vec<f32> = ids.iter().map(|token| f32::from(u8::from(*token == id))).collect();
         self.constant = Some(Tensor::from_data(TensorData::new(values, [ids.len(), 1]), &self.device));
         self
+    }
+
+    /// Lets the adapters drop numbers that they read, if they are made to.
+    ///
+    /// `tree_keys` has a number for each tree of the batch that no other tree of the run has in the same step: what is
+    /// dropped depends on it and on nothing else of the batch.
+    #[must_use]
+    pub fn with_dropout(mut self, tree_keys: &[u64]) -> Self {
+        assert_eq!(tree_keys.len(), self.layout.trees().len(), "one key a tree");
+        let of_tree = |(key, tree): (&u64, &TreeRange)| {
+            let key = *key;
+            (0..tree.rows().len() as u64).map(move |row| mixed(key ^ mixed(row)))
+        };
+        let keys = tree_keys.iter().zip(self.layout.trees()).flat_map(of_tree).collect();
+        self.dropout = Some(DropoutKeys(Arc::new(keys)));
+        self
+    }
+
+    pub(super) fn dropout(&self) -> Option<DropoutKeys> {
+        self.dropout.clone()
     }
 
     pub(super) fn ids(&self) -> Tensor<1, Int> {
@@ -67,6 +88,32 @@ impl PackedInput {
     pub(super) fn device(&self) -> &Device {
         &self.device
     }
+}
+
+/// A random number for each token of a batch.
+#[derive(Debug, Clone)]
+pub(super) struct DropoutKeys(Arc<Vec<u64>>);
+
+impl DropoutKeys {
+    /// 0 for a share of `rate`, else `1/(1 − rate)`: `[n_tokens, width]`. `place` tells one use in a pass from another.
+    pub(super) fn mask(&self, width: usize, rate: f64, place: u64, device: &Device) -> Tensor<2> {
+        let kept = (1.0 / (1.0 - rate)) as f32;
+        let limit = (rate * 2f64.powi(64)) as u64;
+        let of_token = |key: &u64| {
+            let key = mixed(*key ^ mixed(place));
+            (0..width as u64).map(move |col| if mixed(key.wrapping_add(col)) < limit { 0.0 } else { kept })
+        };
+        let values: Vec<f32> = self.0.iter().flat_map(of_token).collect();
+        Tensor::from_data(TensorData::new(values, [self.0.len(), width]), device)
+    }
+}
+
+/// The finaliser of SplitMix64: neighbouring numbers give unrelated ones.
+fn mixed(x: u64) -> u64 {
+    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
 }
 
 /// Where a token stands.

@@ -2,7 +2,10 @@
 
 use burn::{module::Module, tensor::Tensor};
 
-use super::parts::{Init, Projection};
+use super::{
+    parts::{Init, Projection},
+    pass::Pass,
+};
 use crate::{
     DecoderConfig,
     config::{AttentionConfig, AttentionInputs, ParameterInfo},
@@ -59,18 +62,31 @@ impl Inputs {
         })
     }
 
-    pub(super) fn forward(&self, x: Tensor<2>, config: &AttentionConfig) -> Projected {
+    pub(super) fn forward(&self, x: Tensor<2>, config: &AttentionConfig, pass: &Pass) -> Projected {
         match self {
             Self::Separate(Separate { query, key, value }) => Projected {
-                query: query.forward(x.clone()),
-                key: key.forward(x.clone()),
-                value: value.forward(x),
+                query: query.forward(x.clone(), pass),
+                key: key.forward(x.clone(), pass),
+                value: value.forward(x, pass),
             },
             Self::Single(Single { stacked }) => {
-                let all = stacked.forward(x);
+                let all = stacked.forward(x, pass);
                 if config.inputs == AttentionInputs::Interleaved { by_head(all, config) } else { by_part(all, config) }
             }
         }
+    }
+}
+
+impl Inputs {
+    /// Its matrices with their paths below `path`.
+    pub(super) fn projections(&mut self, path: &str) -> Vec<(String, &mut Projection)> {
+        let all = match self {
+            Self::Separate(Separate { query, key, value }) => {
+                vec![("query", query), ("key", key), ("value", value)]
+            }
+            Self::Single(Single { stacked }) => vec![("stacked", stacked)],
+        };
+        all.into_iter().map(|(part, projection)| (format!("{path}.{part}"), projection)).collect()
     }
 }
 

@@ -12,21 +12,31 @@ use crate::config::{ParameterInfo, TensorNames};
 pub type GradientList = Vec<Tensor<1>>;
 
 impl Decoder {
-    /// Every parameter's name and shape, in the fixed order.
+    /// Name and shape of everything that is trained, in the fixed order: the adapter where there is one, else all
+    /// weights.
     pub fn parameters(&self) -> Vec<ParameterInfo> {
         let mut infos = Vec::new();
         self.for_each_parameter(|info, _| infos.push(info));
         infos
     }
 
-    /// Calls `f` with each parameter, flat and without autodiff, in the fixed order.
+    /// Calls `f` with each of [`parameters`](Self::parameters), flat and without autodiff, in the fixed order.
     pub fn for_each_parameter(&self, f: impl FnMut(ParameterInfo, Tensor<1>)) {
-        self.visit(&mut Walk { path: Path::new(self), f });
+        self.visit(&mut Walk { path: Path::new(self, self.trained()), f });
+    }
+
+    /// Calls `f` with each weight of the decoder itself, flat and without autodiff, in the fixed order.
+    pub fn for_each_weight(&self, f: impl FnMut(ParameterInfo, Tensor<1>)) {
+        self.visit(&mut Walk { path: Path::new(self, Chosen::Weights), f });
+    }
+
+    fn trained(&self) -> Chosen {
+        if self.adapter.is_some() { Chosen::Adapter } else { Chosen::Weights }
     }
 
     /// Takes each parameter's gradient out of `gradients`; zeros for a parameter that had no part in the loss.
     pub fn take_gradients(&self, gradients: &mut Gradients) -> GradientList {
-        let mut taker = TakeGradients { gradients, list: Vec::new() };
+        let mut taker = TakeGradients { path: Path::new(self, self.trained()), gradients, list: Vec::new() };
         self.visit(&mut taker);
         taker.list
     }
@@ -36,7 +46,7 @@ impl Decoder {
     /// The tensor handed to `f` is the only one of its parameter, provided that no clone of the decoder is kept.
     #[must_use]
     pub fn map_parameters(self, f: impl FnMut(ParameterInfo, Tensor<1>) -> Tensor<1>) -> Self {
-        let path = Path::new(&self);
+        let path = Path::new(&self, self.trained());
         self.map(&mut Replace { path, f })
     }
 }
@@ -45,11 +55,19 @@ impl Decoder {
 struct Path {
     names: &'static TensorNames,
     modules: Vec<String>,
+    chosen: Chosen,
+}
+
+/// Which parameters a walk is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Chosen {
+    Weights,
+    Adapter,
 }
 
 impl Path {
-    fn new(model: &Decoder) -> Self {
-        Self { names: model.config().names(), modules: Vec::new() }
+    fn new(model: &Decoder, chosen: Chosen) -> Self {
+        Self { names: model.config().names(), modules: Vec::new(), chosen }
     }
 
     /// The variants of an enum are alternatives and no part of a path.
@@ -65,8 +83,10 @@ impl Path {
         }
     }
 
-    fn info(&self, shape: &[usize]) -> ParameterInfo {
-        ParameterInfo::at(self.names, &self.modules.join("."), shape)
+    /// The parameter that is being visited; `None` where the walk is not about it.
+    fn info(&self, shape: &[usize]) -> Option<ParameterInfo> {
+        let info = ParameterInfo::at(self.names, &self.modules.join("."), shape);
+        (info.is_adapter() == (self.chosen == Chosen::Adapter)).then_some(info)
     }
 }
 
@@ -85,19 +105,30 @@ impl<F: FnMut(ParameterInfo, Tensor<1>)> ModuleVisitor for Walk<F> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let tensor = param.val().inner();
-        let info = self.path.info(&tensor.dims());
-        (self.f)(info, flat(tensor));
+        let Some(info) = self.path.info(&param.dims()) else { return };
+        (self.f)(info, flat(param.val().inner()));
     }
 }
 
 struct TakeGradients<'a> {
+    path: Path,
     gradients: &'a mut Gradients,
     list: GradientList,
 }
 
 impl ModuleVisitor for TakeGradients<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.path.exit(container);
+    }
+
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.path.info(&param.dims()).is_none() {
+            return;
+        }
         let tensor = param.val();
         let gradient = tensor.grad_remove(self.gradients).unwrap_or_else(|| tensor.inner().zeros_like());
         self.list.push(flat(gradient));
@@ -119,11 +150,12 @@ impl<F: FnMut(ParameterInfo, Tensor<1>) -> Tensor<1>> ModuleMapper for Replace<F
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let (path, f) = (&self.path, &mut self.f);
+        let Some(info) = self.path.info(&param.dims()) else { return param };
+        let f = &mut self.f;
         param.map(|tensor| {
             let (is_autodiff, is_tracked) = (tensor.is_autodiff(), tensor.is_require_grad());
             let shape = tensor.dims();
-            let value = f(path.info(&shape), flat(tensor.inner())).reshape(shape);
+            let value = f(info, flat(tensor.inner())).reshape(shape);
             let value = if is_autodiff { value.autodiff() } else { value };
             value.set_require_grad(is_tracked)
         })

@@ -6,6 +6,7 @@ use burn::{
 };
 use dpo_kernels::{layer_norm, linear, rms_norm};
 
+use super::{lora::Lora, pass::Pass};
 use crate::config::{NormConfig, NormKind, ParameterInfo, TensorNames};
 
 /// Where parameters come from while a decoder is built.
@@ -54,9 +55,11 @@ impl Embedding {
 #[derive(Module, Debug)]
 pub(super) struct Projection {
     /// `[d_out, d_in]`
-    weight: Param<Tensor<2>>,
+    pub(super) weight: Param<Tensor<2>>,
     /// `[d_out]`
     bias: Option<Param<Tensor<1>>>,
+    /// What is added by an adapter.
+    pub(super) adapter: Option<Lora>,
 }
 
 impl Projection {
@@ -68,11 +71,15 @@ impl Projection {
     ) -> Result<Self, E> {
         let weight = init.param(&format!("{path}.weight"), [d_out, d_in])?;
         let bias = if has_bias { Some(init.param(&format!("{path}.bias"), [d_out])?) } else { None };
-        Ok(Self { weight, bias })
+        Ok(Self { weight, bias, adapter: None })
     }
 
-    pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let y = linear(x, self.weight.val());
+    pub(super) fn forward(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        let y = linear(x.clone(), self.weight.val());
+        let y = match &self.adapter {
+            Some(adapter) => adapter.add(y, x, &self.weight, pass),
+            None => y,
+        };
         match &self.bias {
             Some(bias) => y + bias.val().unsqueeze(),
             None => y,

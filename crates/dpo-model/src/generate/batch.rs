@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::{
     Finish, GenerateConfig, Generation, NewToken, Next, Sampling, plan::Job, random::SplitMix64, sampler,
 };
-use crate::{Decoder, ModelError};
+use crate::{Decoder, DecoderConfig, ModelError};
 
 /// A sequence that is being generated.
 #[derive(Debug)]
@@ -58,6 +58,14 @@ impl<'a> Sequence<'a> {
     }
 }
 
+impl Sequence<'_> {
+    /// Whether its last token makes it longer than the texts that some rotation has its short frequencies for.
+    fn outgrows(&self, config: &DecoderConfig) -> bool {
+        let len = self.prompt.len() + self.tokens.len();
+        self.finish.is_none() && config.ropes.iter().any(|rope| rope.short_text_len() == Some(len - 1))
+    }
+}
+
 /// The result of one sequence.
 pub(super) type Done = (usize, Generation);
 
@@ -90,7 +98,15 @@ pub(super) fn run(
             next = live.iter().map(|row| next[*row]).collect();
             retire(&mut rows, &mut done);
         }
-        logits = model.decode_step(&next, &mut cache);
+        if rows.iter().any(|row| row.outgrows(model.config())) {
+            // Its frequencies are now those of long texts, for the tokens before it too.
+            retire(&mut rows, &mut done);
+            let texts: Vec<Vec<u32>> = rows.iter().map(|row| [row.prompt, &row.tokens].concat()).collect();
+            let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+            (logits, cache) = model.prefill(&texts, room);
+        } else {
+            logits = model.decode_step(&next, &mut cache);
+        }
     }
     retire(&mut rows, &mut done);
     Ok(done)

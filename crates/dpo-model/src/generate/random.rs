@@ -2,14 +2,14 @@
 
 /// Sebastiano Vigna's generator, <https://prng.di.unimi.it/splitmix64.c>.
 #[derive(Debug, Clone)]
-pub(super) struct SplitMix64 {
+pub(crate) struct SplitMix64 {
     state: u64,
 }
 
 impl SplitMix64 {
     /// The numbers of one sequence, which do not depend on how many others there are: the generator started at
     /// `seed ⊕ mix(sequence)`.
-    pub(super) fn of_sequence(seed: u64, sequence: usize) -> Self {
+    pub(crate) fn of_sequence(seed: u64, sequence: usize) -> Self {
         Self { state: seed ^ Self { state: sequence as u64 }.next() }
     }
 
@@ -22,7 +22,7 @@ impl SplitMix64 {
     }
 
     /// From 0 to just below 1, in steps of 2⁻⁵³.
-    pub(super) fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         (self.next() >> 11) as f64 * 2f64.powi(-53)
     }
 }

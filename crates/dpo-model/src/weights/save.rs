@@ -96,7 +96,7 @@ fn into_shards(tensors: &[TensorInfo], max_bytes: u64) -> Vec<Vec<&TensorInfo>> 
     shards
 }
 
-fn write_shard<'v, E: From<ModelError>>(
+pub(crate) fn write_shard<'v, E: From<ModelError>>(
     path: &Path,
     tensors: &[&TensorInfo],
     values: &mut impl FnMut(&TensorInfo) -> Result<Cow<'v, [f32]>, E>,
@@ -174,7 +174,7 @@ fn write_json(path: &Path, object: &Map<String, Value>) -> Result<(), ModelError
     write_file(path, text.as_bytes())
 }
 
-fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
     let mut file = File::create(path).map_err(ModelError::writing(path))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(ModelError::writing(path))
 }

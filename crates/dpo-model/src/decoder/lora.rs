@@ -1,0 +1,102 @@
+//! Low-rank adapters beside frozen matrices: LoRA, <https://arxiv.org/abs/2106.09685>, and DoRA,
+//! <https://arxiv.org/abs/2402.09353>.
+
+use burn::{
+    module::{Module, Param},
+    tensor::{Device, Tensor, TensorData},
+};
+use dpo_kernels::linear;
+
+use super::pass::Pass;
+use crate::adapter::AdapterModule;
+
+/// `s · B·A` beside a matrix `W`: two skinny products, and no gradient of what is frozen.
+#[derive(Module, Debug)]
+pub(super) struct Lora {
+    /// `A`, `[rank, d_in]`.
+    down: Param<Tensor<2>>,
+    /// `B`, `[d_out, rank]`.
+    up: Param<Tensor<2>>,
+    /// Lengths of the rows of the whole, `[d_out]`: DoRA.
+    magnitude: Option<Param<Tensor<1>>>,
+    scale: f64,
+    #[module(skip)]
+    dropout: Dropout,
+}
+
+/// Which numbers that the adapter reads are dropped.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dropout {
+    pub(super) rate: f64,
+    /// Tells this adapter's draws from those of others.
+    pub(super) place: u64,
+}
+
+impl Lora {
+    /// From its values; the magnitude of a new DoRA adapter is taken from `weight`.
+    pub(super) fn new(module: &AdapterModule, scale: f64, dropout: Dropout, device: &Device) -> Self {
+        let matrix = |values: &[f32], shape: [usize; 2]| {
+            Param::from_tensor(Tensor::from_data(TensorData::new(values.to_vec(), shape), device))
+        };
+        let magnitude = module.magnitude.as_ref().map(|values| {
+            Param::from_tensor(Tensor::from_data(TensorData::new(values.clone(), [values.len()]), device))
+        });
+        Self {
+            down: matrix(&module.down, [module.rank, module.d_in]),
+            up: matrix(&module.up, [module.d_out, module.rank]),
+            magnitude,
+            scale,
+            dropout,
+        }
+    }
+
+    /// `y`, `[n, d_out]`, is what the matrix made of `x`, `[n, d_in]`, without a bias.
+    pub(super) fn add(&self, y: Tensor<2>, x: Tensor<2>, weight: &Param<Tensor<2>>, pass: &Pass) -> Tensor<2> {
+        let (x, is_dropped) = self.dropped(x, pass);
+        let added = linear(linear(x.clone(), self.down.val()), self.up.val()) * self.scale;
+        let Some(magnitude) = &self.magnitude else { return y + added };
+        let lengths = self.lengths(weight.val());
+        let ratio = (magnitude.val() / lengths).unsqueeze::<2>();
+        let whole = if is_dropped { linear(x, weight.val()) } else { y.clone() };
+        y + (ratio.clone() - 1.0) * whole + ratio * added
+    }
+
+    fn dropped(&self, x: Tensor<2>, pass: &Pass) -> (Tensor<2>, bool) {
+        let Dropout { rate, place } = self.dropout;
+        match &pass.dropout {
+            Some(keys) if rate > 0.0 => {
+                let mask = keys.mask(x.dims()[1], rate, place, &x.device().inner());
+                (x * mask, true)
+            }
+            _ => (x, false),
+        }
+    }
+
+    /// Lengths of the rows of `W + s·B·A`, as a constant (section 4.3 of the paper): `[d_out]`.
+    fn lengths(&self, weight: Tensor<2>) -> Tensor<1> {
+        row_lengths(self.whole(weight)).detach()
+    }
+
+    fn whole(&self, weight: Tensor<2>) -> Tensor<2> {
+        let product = self.up.val().detach().matmul(self.down.val().detach());
+        weight.detach() + product * self.scale
+    }
+
+    /// The matrix with the adapter in it.
+    pub(super) fn merged(&self, weight: Tensor<2>) -> Tensor<2> {
+        let whole = self.whole(weight);
+        match &self.magnitude {
+            Some(magnitude) => {
+                let ratio = magnitude.val().detach() / row_lengths(whole.clone());
+                whole * ratio.unsqueeze_dim(1)
+            }
+            None => whole,
+        }
+    }
+}
+
+/// Euclidean length of each row.
+pub(super) fn row_lengths(matrix: Tensor<2>) -> Tensor<1> {
+    let squares = matrix.clone() * matrix;
+    squares.sum_dim(1).sqrt().squeeze_dim(1)
+}
