@@ -12,7 +12,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 OUT = HERE / "runs"
-RUNS = ["base_plain", "base_conv", "cosine_wd_accum2", "clip", "precompute", "ipo", "truncate"]
+RUNS = ["base_plain", "base_conv", "cosine_wd_accum2", "clip", "precompute", "ipo", "truncate", "lora4"]
 WITH_DATASET = ["base_plain", "base_conv", "truncate"]
 OPTIONS = [
     "per_device_train_batch_size", "gradient_accumulation_steps", "max_steps", "max_length", "learning_rate",
@@ -47,6 +47,9 @@ def main():
         shutil.copyfile(source / "runs" / f"{name}.json", OUT / f"{name}.json")
     shutil.copytree(source / "runs" / "model", OUT / "model", dirs_exist_ok=True)
     shutil.copyfile(source / "runs" / "base_conv" / "model.safetensors", OUT / "base_conv.safetensors")
+    for which in ["initial", "final"]:
+        adapter = source / "runs" / "lora4" / f"{which}_adapter.safetensors"
+        shutil.copyfile(adapter, OUT / f"lora4_{which}.safetensors")
     golden = json.loads((source / "smollm2_hh_20_steps.json").read_text())
     steps = [pick(step, ["step", *STEP]) for step in golden["steps"]]
     text = json.dumps(pick(golden, ["what", "options", "versions"]) | {"steps": steps}, indent=1)

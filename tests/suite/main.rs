@@ -5,6 +5,7 @@ mod program;
 mod support;
 
 mod accumulation;
+mod adapters;
 mod bad_input;
 mod damage;
 mod decoder_golden;

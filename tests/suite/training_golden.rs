@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::{
+    adapters::initial_adapter,
     program::{Run, Sandbox, paths, train_args},
     support::{golden, json, numbers, tensors, weight_differences},
 };
@@ -62,6 +63,9 @@ fn train(name: &str, sandbox: &Sandbox) -> (Value, Run) {
     let out = sandbox.path("run");
     let mut args =
         train_args(&golden("runs/model"), &data("train", format), &out, &flags(&golden_run["options"]));
+    if name.starts_with("lora") {
+        args.extend(paths([("--adapter", &initial_adapter(sandbox))]));
+    }
     args.extend(paths([("--eval-data", &data("eval", format))]));
     let messages = sandbox.run("train", &args).success().messages;
     let run = Run { dir: out, messages };
@@ -165,6 +169,17 @@ fn a_small_clipping_norm_trains_as_in_trl() {
 #[test]
 fn a_reference_computed_beforehand_trains_as_in_trl() {
     check("precompute");
+}
+
+/// From TRL's initial adapter, down to every weight of its last one.
+#[test]
+fn an_adapter_trains_as_in_trl() {
+    let sandbox = Sandbox::new();
+    let (_, run) = train("lora4", &sandbox);
+    let found = run.model().join("adapter_model.safetensors");
+    let differences = weight_differences(&found, &golden("runs/lora4_final.safetensors"));
+    let far = differences.iter().filter(|difference| **difference > 1e-5).count();
+    assert!(100 * far <= differences.len(), "{far} of {} lie more than 1e-5 away", differences.len());
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn steps(
     for (idx, batch) in rows.chunks(args.batch_size).enumerate() {
         let head = head_time(&policy, batch)?;
         let gradient = loss
-            .gradient(&policy, batch, MicroBatching::Parts(NonZeroUsize::MIN), &|| false)
+            .gradient(&policy, batch, MicroBatching::Parts(NonZeroUsize::MIN), None, &|| false)
             .context("nothing stops a benchmark")?;
         let start = Instant::now();
         let norm = gradient_norm(&gradient.gradients);

@@ -9,6 +9,7 @@ use dpo_model::{GenerateConfig, SampleConfig, Sampling, generate::Next};
 use serde_json::{Map, Value, json};
 
 use crate::{
+    adapters::AdapterArgs,
     device,
     hub::Hub,
     model_source::ModelSource,
@@ -23,6 +24,8 @@ pub(crate) struct GenerateArgs {
     /// A folder, a hub id or a .gguf file
     #[arg(long)]
     model: String,
+    #[command(flatten)]
+    adapters: AdapterArgs,
     /// Texts to answer; `-` reads one from standard input
     #[arg(long, num_args = 1.., conflicts_with = "prompts")]
     prompt: Vec<String>,
@@ -90,7 +93,8 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     args.refuse_unread()?;
     let device = device::open(args.backend)?;
     device::set_threads(args.threads)?;
-    let source = ModelSource::open(&args.model, &Hub::from_env(true)?, Clock::now())?;
+    let hub = Hub::from_env(true)?;
+    let source = ModelSource::open(&args.model, &hub, Clock::now())?.with_adapters(args.adapters.read(&hub)?);
     let prompts = args.read_prompts(&source.encoder)?;
     let encode = |prompt: &Text| source.encoder.encode_prompt(prompt, &Map::new(), SpecialText::Literal);
     let ids = prompts.iter().map(encode).collect::<Result<Vec<_>, _>>()?;

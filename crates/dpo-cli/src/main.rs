@@ -1,10 +1,12 @@
 //! The `dpo` program: tunes language models on human preferences.
 
+mod adapters;
 mod bench;
 mod data;
 mod device;
 mod eval;
 mod experiment;
+mod export;
 mod generate;
 mod hub;
 mod model_source;
@@ -42,6 +44,8 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Answer prompts
     Generate(generate::GenerateArgs),
+    /// Write a model or an adapter for other tools
+    Export(export::ExportArgs),
     /// Time training steps
     Bench(bench::BenchArgs),
     /// Make what the built-in experiment starts from: corpus, tokenizer, model and pairs
@@ -70,6 +74,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Score(args) => score::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Assets(args) => experiment::make_assets(&args),
         Command::Config => {

@@ -10,12 +10,12 @@ use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use dpo_data::{Clock, GgufVocabulary, TextEncoder};
 use dpo_model::{
-    Decoder, DecoderConfig, GgufModel, GgufTokenizer, HfConfig, HfFolder, WeightSource,
+    Adapter, Decoder, DecoderConfig, GgufModel, GgufTokenizer, HfConfig, HfFolder, WeightSource,
     weights::{WeightDtype, with_prefix},
 };
 use serde_json::{Map, Value};
 
-use crate::hub::Hub;
+use crate::{adapters, hub::Hub};
 
 /// A model's files, opened and checked; no weight is in memory.
 pub(crate) struct ModelSource {
@@ -27,12 +27,17 @@ pub(crate) struct ModelSource {
     pub(crate) encoder: TextEncoder,
     hf: HfConfig,
     weights: Box<dyn WeightSource>,
+    /// Adapters that belong to it, with their strengths.
+    adapters: Vec<(Adapter, f64)>,
 }
 
 impl ModelSource {
     /// Finds and opens a model, from the hub if there is no such path.
     pub(crate) fn open(name: &str, hub: &Hub, clock: Clock) -> Result<Self> {
         let path = hub.model(name)?;
+        if adapters::is_adapter(&path) {
+            return Self::of_adapter(name, &path, hub, clock);
+        }
         refuse_other_kinds(&path)?;
         let (hf, weights, encoder): (_, Box<dyn WeightSource>, _) = if path.is_dir() {
             let config = path.join("config.json");
@@ -52,13 +57,47 @@ impl ModelSource {
             let encoder = TextEncoder::from_gguf(&vocabulary, &path, clock)?;
             (gguf.config().clone(), Box::new(gguf), encoder)
         };
-        let source = Self { name: name.to_owned(), path, encoder, hf, weights };
+        let source = Self { name: name.to_owned(), path, encoder, hf, weights, adapters: Vec::new() };
         source.check_vocabulary()?;
         Ok(source)
     }
 
-    /// The model on `device`.
+    /// A folder with an adapter stands for its base with the adapter on it.
+    fn of_adapter(name: &str, folder: &Path, hub: &Hub, clock: Clock) -> Result<Self> {
+        let adapter = Adapter::read(folder)?;
+        let Some(base) = &adapter.base else {
+            bail!(
+                "{}: an adapter that does not name its base; give --model BASE --adapter {name}",
+                folder.display()
+            );
+        };
+        let source = Self::open(base, hub, clock)
+            .with_context(|| format!("cannot open the base of the adapter {}", folder.display()))?;
+        Ok(source.with_adapters(vec![(adapter, 1.0)]))
+    }
+
+    /// The model with these adapters too.
+    pub(crate) fn with_adapters(mut self, adapters: Vec<(Adapter, f64)>) -> Self {
+        self.adapters.extend(adapters);
+        self
+    }
+
+    /// The adapter that it has, strengths applied; `None` without any.
+    pub(crate) fn adapter(&self) -> Result<Option<Adapter>> {
+        Ok(if self.adapters.is_empty() { None } else { Some(Adapter::mixed(&self.adapters)?) })
+    }
+
+    /// The model on `device`, with its adapters.
     pub(crate) fn load(&self, device: &Device) -> Result<Decoder> {
+        let base = self.load_base(device)?;
+        Ok(match self.adapter()? {
+            Some(adapter) => base.with_adapter(&adapter)?,
+            None => base,
+        })
+    }
+
+    /// The model on `device`, without adapters.
+    pub(crate) fn load_base(&self, device: &Device) -> Result<Decoder> {
         Decoder::load(&self.hf.decoder, self.weights.as_ref(), device)
             .with_context(|| format!("cannot load the model `{}`", self.name))
     }

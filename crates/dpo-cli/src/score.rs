@@ -15,6 +15,7 @@ use dpo_train::{INFERENCE_TOKENS, token_logps};
 use serde_json::json;
 
 use crate::{
+    adapters::AdapterArgs,
     data::DataReader,
     device,
     hub::Hub,
@@ -46,6 +47,8 @@ pub(crate) struct InputArgs {
     /// A folder, a hub id or a .gguf file
     #[arg(long)]
     pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) adapters: AdapterArgs,
     /// Files or hub data sets
     #[arg(long, required = true, num_args = 1..)]
     pub(crate) data: Vec<String>,
@@ -85,6 +88,7 @@ impl InputArgs {
         device::set_threads(self.threads)?;
         let hub = Hub::from_env(true)?;
         let source = ModelSource::open(&self.model, &hub, Clock::now())?;
+        let source = source.with_adapters(self.adapters.read(&hub)?);
         let config = DataConfig {
             train: self.data.clone(),
             eval: Vec::new(),

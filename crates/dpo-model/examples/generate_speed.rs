@@ -5,9 +5,7 @@
 use std::{convert::Infallible, num::NonZeroUsize, path::Path, time::Instant};
 
 use burn::tensor::Device;
-use dpo_model::{
-    Decoder, GenerateConfig, HfConfig, ModelError, Next, ParameterInfo, SampleConfig, Sampling,
-};
+use dpo_model::{Decoder, GenerateConfig, HfConfig, ModelError, Next, ParameterInfo, SampleConfig, Sampling};
 use serde_json::json;
 
 // As the binary has it.

@@ -14,8 +14,8 @@ pub use hf::HfConfig;
 pub use names::TensorNames;
 pub use rope::{Llama3Rope, LongRope, RopeConfig, RopeFrequencies, RopeVariant, YarnRope};
 pub use shape::{
-    AttentionConfig, AttentionInputs, FeedForwardConfig, FeedForwardKind, LayerConfig, Multipliers, NormConfig,
-    NormKind, NormPlaces, QueryKeyNorm, Residual,
+    AttentionConfig, AttentionInputs, FeedForwardConfig, FeedForwardKind, LayerConfig, Multipliers,
+    NormConfig, NormKind, NormPlaces, QueryKeyNorm, Residual,
 };
 pub use tensors::{LinearModule, ParameterInfo, StoredAs};
 

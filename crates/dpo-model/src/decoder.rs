@@ -1,10 +1,10 @@
 //! The decoder: embedding, blocks of attention and feed-forward, norm, head.
 
+mod adapters;
 mod attention;
 mod block;
 mod cache;
 mod cached;
-mod adapters;
 mod feed_forward;
 mod input;
 mod inputs;
@@ -23,10 +23,7 @@ use burn::{
 };
 use dpo_kernels::completion_logps;
 
-use crate::{
-    DecoderConfig, LoraConfig, ModelError, WeightSource,
-    config::ParameterInfo,
-};
+use crate::{DecoderConfig, LoraConfig, ModelError, WeightSource, config::ParameterInfo};
 use block::Block;
 use parts::{Embedding, Norm};
 use pass::Pass;

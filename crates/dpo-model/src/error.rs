@@ -127,7 +127,9 @@ pub enum ModelError {
         known: String,
     },
     /// DoRA adapters with strengths other than 1, or together with others.
-    #[error("a DoRA adapter has lengths of its own and stands alone with strength 1; export it merged instead")]
+    #[error(
+        "a DoRA adapter has lengths of its own and stands alone with strength 1; export it merged instead"
+    )]
     DoraCannotBeMixed,
     /// A setting of generation that makes no sense.
     #[error("`{setting}` is {found}, expected {expected}")]

@@ -11,8 +11,8 @@ pub use dtype::WeightDtype;
 pub use folder::HfFolder;
 pub use prefix::with_prefix;
 pub use save::{COMPANION_FILES, DEFAULT_MAX_SHARD_BYTES, copy_companions, save_folder};
-pub use shard::SafetensorsFile;
 pub(crate) use save::{write_file, write_shard as write_tensors};
+pub use shard::SafetensorsFile;
 
 use crate::config::{DecoderConfig, ParameterInfo};
 use crate::error::{ModelError, TensorMismatch, WrongShape};
@@ -64,7 +64,8 @@ pub trait WeightSource: std::fmt::Debug + Send + Sync {
         let expected = config.expected_tensors();
         let mut mismatch = compare(&expected, |name| self.info(name));
         let known: HashSet<&str> = expected.iter().map(|tensor| tensor.name.as_str()).collect();
-        let [embedding, head] = ["embedding", "head"].map(|module| config.names().of_module(module) + ".weight");
+        let [embedding, head] =
+            ["embedding", "head"].map(|module| config.names().of_module(module) + ".weight");
         for TensorInfo { name, .. } in self.tensors() {
             if known.contains(name.as_str()) || is_constant(name) {
                 continue;
@@ -105,8 +106,13 @@ pub trait WeightSource: std::fmt::Debug + Send + Sync {
 
 /// Constants that old checkpoints store although the configuration has them: rotation frequencies, causal masks.
 pub(crate) fn is_constant(name: &str) -> bool {
-    let endings =
-        [".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias"];
+    let endings = [
+        ".rotary_emb.inv_freq",
+        ".attn.bias",
+        ".attn.masked_bias",
+        ".attention.bias",
+        ".attention.masked_bias",
+    ];
     endings.iter().any(|ending| name.ends_with(ending))
 }
 

@@ -71,6 +71,7 @@ fn config(n_pairs: usize) -> Result<TrainerConfig, Box<dyn Error>> {
         save_every: 0,
         keep_checkpoints: None,
         log_every: 1,
+        dropout_seed: None,
         gate: StepZeroGate::Exact,
     })
 }

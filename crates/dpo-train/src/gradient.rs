@@ -41,6 +41,29 @@ impl MicroBatching {
     }
 }
 
+/// What an adapter's dropout is drawn from: the run's seed and the step.
+///
+/// Which numbers a row drops depends on these and on the row alone, so that it is the same however a batch is cut, and
+/// again after a resume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DropoutSeed {
+    /// The run's seed.
+    pub seed: u64,
+    /// The optimizer step, counted from 1.
+    pub step: u64,
+}
+
+impl DropoutSeed {
+    fn of_row(self, row: RowId) -> u64 {
+        let mut hasher = blake3::Hasher::new();
+        for number in [self.seed, self.step, u64::from(row.file), row.row] {
+            hasher.update(&number.to_le_bytes());
+        }
+        let bytes = hasher.finalize();
+        u64::from_le_bytes(bytes.as_bytes().first_chunk().copied().unwrap_or_default())
+    }
+}
+
 /// What a batch of rows came to.
 #[derive(Debug, Clone, Default)]
 pub struct BatchScores {
@@ -91,6 +114,7 @@ impl LossSpec {
         policy: &Decoder,
         rows: &[Row<'_>],
         micro: MicroBatching,
+        dropout: Option<DropoutSeed>,
         stop: &dyn Fn() -> bool,
     ) -> Option<BatchGradient> {
         let scale = self.scale(rows);
@@ -100,7 +124,7 @@ impl LossSpec {
                 return None;
             }
             let start = Instant::now();
-            let part = self.forward(policy, &rows[range], scale);
+            let part = self.forward(policy, &rows[range], scale, dropout);
             let (scores, loss) = part.read();
             let forward = start.elapsed();
             let mut gradients = loss.backward();
@@ -133,7 +157,7 @@ impl LossSpec {
             if stop() {
                 return None;
             }
-            total.extend(self.forward(model, &rows[range], scale).read().0);
+            total.extend(self.forward(model, &rows[range], scale, None).read().0);
         }
         Some(total)
     }
@@ -144,9 +168,19 @@ impl LossSpec {
         BatchScale::new(&self.objective, rows.iter().map(size))
     }
 
-    fn forward(&self, model: &Decoder, rows: &[Row<'_>], scale: BatchScale) -> Forward {
+    fn forward(
+        &self,
+        model: &Decoder,
+        rows: &[Row<'_>],
+        scale: BatchScale,
+        dropout: Option<DropoutSeed>,
+    ) -> Forward {
         let packed = pack(&rows.iter().map(|row| row.tree).collect::<Vec<_>>());
-        let batch = self.on_device(&packed, model);
+        let mut batch = self.on_device(&packed, model);
+        if let Some(seed) = dropout {
+            let keys: Vec<u64> = rows.iter().map(|row| seed.of_row(row.tree.row)).collect();
+            batch.input = batch.input.with_dropout(&keys);
+        }
         let policy = batch.completion_logps(batch.token_logps(model));
         let weights: Vec<f32> = rows.iter().map(|row| row.tree.weight as f32).collect();
         let device = policy.token_counts.device();

@@ -23,7 +23,7 @@ pub use checkpoint::{Checkpoint, Checkpoints, LastComplete};
 pub use error::TrainError;
 pub use evaluation::{EvalSet, Evaluation, evaluate, rows_of};
 pub use files::write_atomically;
-pub use gradient::{BatchGradient, BatchScores, LossSpec, MicroBatching, PassTimes, Row};
+pub use gradient::{BatchGradient, BatchScores, DropoutSeed, LossSpec, MicroBatching, PassTimes, Row};
 pub use metrics::{EvalMetrics, JsonlSink, MetricSink, StepMetrics};
 pub use optimizer::{AdamW, AdamWConfig, clip_factor, gradient_norm};
 pub use reference::{CacheUse, ReferenceLogps, token_logps};

@@ -12,8 +12,9 @@ use dpo_model::Decoder;
 use serde_json::{Map, Value};
 
 use crate::{
-    AdamW, AdamWConfig, BatchScores, Checkpoints, EvalSet, Evaluation, LossSpec, MetricSink, MicroBatching,
-    PassTimes, Progress, ReferenceLogps, Row, Schedule, StepMetrics, TrainError, Warning, clip_factor,
+    AdamW, AdamWConfig, BatchScores, Checkpoints, DropoutSeed, EvalSet, Evaluation, LossSpec, MetricSink,
+    MicroBatching, PassTimes, Progress, ReferenceLogps, Row, Schedule, StepMetrics, TrainError, Warning,
+    clip_factor,
     displacement::DisplacementWatch,
     evaluation::{evaluate_unless, pair_metrics},
     gradient_norm, state,
@@ -45,6 +46,8 @@ pub struct TrainerConfig {
     pub keep_checkpoints: Option<NonZeroUsize>,
     /// Steps between lines of metrics, at least 1.
     pub log_every: u64,
+    /// Seed of the adapter's dropout; `None` drops nothing.
+    pub dropout_seed: Option<u64>,
     /// What the first step is held to.
     pub gate: StepZeroGate,
 }
@@ -205,7 +208,8 @@ impl Trainer {
         let indices = epoch.batch(&self.config.order, self.progress.step);
         let rows = self.rows(&indices);
         let stop = || observer.stop_requested();
-        let Some(batch) = self.config.loss.gradient(&policy, &rows, self.config.micro, &stop) else {
+        let dropout = self.config.dropout_seed.map(|seed| DropoutSeed { seed, step });
+        let Some(batch) = self.config.loss.gradient(&policy, &rows, self.config.micro, dropout, &stop) else {
             return Ok(Stepped { policy, made: false });
         };
         let passes_end = Instant::now();

@@ -128,7 +128,11 @@ const CONFIG_CASES: &[Case] = &[
         |m| edit_config(m, "hidden_size", json!("big")),
         &["`hidden_size` is \"big\", expected a whole"],
     ),
-    ("seven heads", |m| edit_config(m, "num_attention_heads", json!(7)), &["expected a multiple of"]),
+    (
+        "seven heads",
+        |m| edit_config(m, "num_attention_heads", json!(7)),
+        &["`num_key_value_heads` is 2, expected a divisor of"],
+    ),
     ("quantised", |m| edit_config(m, "quantization_config", json!({})), &["take the unquantised model"]),
     (
         "other widths",

@@ -2,7 +2,7 @@
 
 use super::{
     RunFile,
-    sections::{DataSection, EvalSection, LossSection, ModelSection, RunSection, TrainSection},
+    sections::{DataSection, EvalSection, LoraSection, LossSection, ModelSection, RunSection, TrainSection},
 };
 
 /// The section whose fields are those of `$over`, where it sets them, else those of `$below`.
@@ -23,6 +23,8 @@ impl RunFile {
             data: lay!(DataSection, over.data, self.data;
                 train, eval, max_length, overlong, columns, strings, special_text),
             loss: lay!(LossSection, over.loss, self.loss; kind, beta, label_smoothing, ipo_reduction),
+            lora: lay!(LoraSection, over.lora, self.lora;
+                rank, alpha, targets, dropout, rslora, dora, adapter),
             train: self.train.without_alternatives_to(&over.train).apply(&over.train),
             eval: lay!(EvalSection, over.eval, self.eval; eval_every, samples, sample_tokens),
             run: lay!(RunSection, over.run, self.run;

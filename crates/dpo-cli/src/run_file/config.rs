@@ -7,9 +7,10 @@ use super::{
     choices::{
         Backend, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule, SpecialText, Strings,
     },
-    sections::{DataSection, EvalSection, LossSection, ModelSection, RunSection, TrainSection},
-    values::{ColumnName, EvalSet, Resume},
+    sections::{DataSection, EvalSection, LoraSection, LossSection, ModelSection, RunSection, TrainSection},
+    values::{ColumnName, EvalSet, Resume, Targets},
 };
+use dpo_model::{LoraConfig, LoraKind, LoraScaling};
 
 /// Everything a training run is told, made by [`RunFile::init`].
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +21,8 @@ pub(crate) struct RunConfig {
     pub(crate) data: DataConfig,
     /// What it is trained for.
     pub(crate) loss: Loss,
+    /// What of it is trained.
+    pub(crate) tuning: Tuning,
     /// How it is trained.
     pub(crate) train: TrainConfig,
     /// How it is measured.
@@ -114,6 +117,35 @@ impl Loss {
             Self::Sft => {}
         }
         section
+    }
+}
+
+/// What of the model is trained.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Tuning {
+    /// All weights.
+    Weights,
+    /// A new adapter.
+    NewAdapter(LoraConfig),
+    /// The adapter in this folder.
+    Adapter(String),
+}
+
+impl Tuning {
+    fn section(&self) -> LoraSection {
+        match self {
+            Self::Weights => LoraSection::default(),
+            Self::Adapter(folder) => LoraSection { adapter: Some(folder.clone()), ..LoraSection::default() },
+            Self::NewAdapter(lora) => LoraSection {
+                rank: Some(lora.rank as u32),
+                alpha: Some(lora.alpha),
+                targets: Some(Targets::written(&lora.targets)),
+                dropout: Some(lora.dropout),
+                rslora: Some(lora.scaling == LoraScaling::ByRootOfRank),
+                dora: Some(lora.kind == LoraKind::Dora),
+                adapter: None,
+            },
+        }
     }
 }
 
@@ -232,6 +264,7 @@ impl RunConfig {
                 special_text: Some(self.data.special_text),
             },
             loss: self.loss.section(),
+            lora: self.tuning.section(),
             train: self.train.section(),
             eval: EvalSection {
                 eval_every: Some(self.eval.every as u32),

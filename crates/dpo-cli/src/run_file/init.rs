@@ -13,13 +13,14 @@ use super::{
     },
     config::{
         AdamW, DataConfig, Duration, EvalConfig, Loss, MicroBatches, ModelConfig, RunConfig, RunSettings,
-        TrainConfig, Warmup,
+        TrainConfig, Tuning, Warmup,
     },
     keys::nearest,
     problem::{InvalidRunFile, verdict},
-    sections::{DataSection, EvalSection, LossSection, RunSection, TrainSection},
-    values::{COLUMN_ROLES, ColumnName, EvalSet, Resume, is_name},
+    sections::{DataSection, EvalSection, LoraSection, LossSection, RunSection, TrainSection},
+    values::{COLUMN_ROLES, ColumnName, EvalSet, Resume, Targets, is_name},
 };
+use dpo_model::{LoraConfig, LoraKind, LoraScaling, LoraTargets};
 
 impl RunFile {
     /// Fills in the defaults and checks everything; the error has every problem there is.
@@ -29,11 +30,21 @@ impl RunFile {
             model: self.model_config(&mut check),
             data: data(&self.data, &mut check),
             loss: loss(&self.loss, &mut check),
-            train: train(&self.train, self.kind(), &mut check),
+            tuning: tuning(&self.lora, &mut check),
+            train: train(&self.train, self.default_rate(), &mut check),
             eval: eval(&self.eval, &mut check),
             run: run(&self.run, &self.default_out(), &mut check),
         };
         verdict(config, check.problems)
+    }
+
+    /// Adapters take larger steps than weights.
+    fn default_rate(&self) -> f64 {
+        match self.kind() {
+            LossKind::Sft => 2e-5,
+            _ if self.lora != LoraSection::default() => 1e-5,
+            _ => 1e-6,
+        }
     }
 
     fn kind(&self) -> LossKind {
@@ -166,8 +177,50 @@ fn loss(section: &LossSection, check: &mut Check) -> Loss {
     }
 }
 
-fn train(section: &TrainSection, kind: LossKind, check: &mut Check) -> TrainConfig {
-    let default_rate = if kind == LossKind::Sft { 2e-5 } else { 1e-6 };
+/// An adapter is there where it has a rank, or where one is to be gone on with.
+fn tuning(section: &LoraSection, check: &mut Check) -> Tuning {
+    let LoraSection { rank, alpha, targets, dropout, rslora, dora, adapter } = section;
+    let others = [
+        ("lora.alpha", alpha.is_some()),
+        ("lora.targets", targets.is_some()),
+        ("lora.dropout", dropout.is_some()),
+        ("lora.rslora", rslora.is_some()),
+        ("lora.dora", dora.is_some()),
+    ];
+    if let Some(folder) = check.text("lora.adapter", adapter.as_ref()) {
+        for (key, is_set) in others.into_iter().chain([("lora.rank", rank.is_some())]) {
+            if is_set {
+                check.problem(
+                    key,
+                    "is set beside `lora.adapter`, which has its own settings; remove it".to_owned(),
+                );
+            }
+        }
+        return Tuning::Adapter(folder);
+    }
+    let Some(rank) = *rank else {
+        for (key, is_set) in others {
+            if is_set {
+                check.problem(
+                    key,
+                    "is set, but no adapter is trained; set `lora.rank` or remove it".to_owned(),
+                );
+            }
+        }
+        return Tuning::Weights;
+    };
+    let share = |share| (0.0..1.0).contains(&share);
+    Tuning::NewAdapter(LoraConfig {
+        rank: check.count("lora.rank", Some(rank), rank, 1),
+        alpha: check.number("lora.alpha", *alpha, 2.0 * f64::from(rank), "a number above 0", |a| a > 0.0),
+        scaling: if rslora.unwrap_or(false) { LoraScaling::ByRootOfRank } else { LoraScaling::ByRank },
+        targets: targets.as_ref().map_or(LoraTargets::AllLinear, Targets::resolved),
+        dropout: check.number("lora.dropout", *dropout, 0.0, "a share from 0 to below 1", share),
+        kind: if dora.unwrap_or(false) { LoraKind::Dora } else { LoraKind::Lora },
+    })
+}
+
+fn train(section: &TrainSection, default_rate: f64, check: &mut Check) -> TrainConfig {
     let rate = |check: &mut Check, key, value, default| {
         check.number(key, value, default, "a number of at least 0", |x| x >= 0.0)
     };

@@ -5,7 +5,7 @@ use clap::{Arg, Args, Command};
 use super::{
     RunFile,
     choices::LossKind,
-    sections::{DataSection, EvalSection, LossSection, ModelSection, RunSection, TrainSection},
+    sections::{DataSection, EvalSection, LoraSection, LossSection, ModelSection, RunSection, TrainSection},
 };
 
 /// A key of a run file.
@@ -33,10 +33,11 @@ impl Key {
 type Augment = fn(Command) -> Command;
 
 /// The names of the tables, in the order of the documentation, each with its keys.
-const SECTIONS: [(&str, Augment); 6] = [
+const SECTIONS: [(&str, Augment); 7] = [
     ("model", ModelSection::augment_args),
     ("data", DataSection::augment_args),
     ("loss", LossSection::augment_args),
+    ("lora", LoraSection::augment_args),
     ("train", TrainSection::augment_args),
     ("eval", EvalSection::augment_args),
     ("run", RunSection::augment_args),
@@ -72,10 +73,10 @@ fn key(section: &'static str, arg: &Arg) -> Key {
 
 /// The value of every key that has one when nobody sets anything, by section.
 pub(super) fn defaults() -> toml::Table {
-    let mut defaults = resolved(None);
-    // `ipo_reduction` has a default too, but not with the default loss.
-    let ipo = resolved(Some(LossKind::Ipo));
-    for (section, keys) in ipo {
+    let mut defaults = resolved(None, None);
+    // `ipo_reduction` has a default too, but not with the default loss; settings of an adapter with a rank.
+    let others = [resolved(Some(LossKind::Ipo), None), resolved(None, Some(16))];
+    for (section, keys) in others.into_iter().flatten() {
         let known = defaults.entry(section).or_insert_with(|| toml::Table::new().into());
         if let (Some(known), toml::Value::Table(keys)) = (known.as_table_mut(), keys) {
             for (key, value) in keys {
@@ -87,15 +88,17 @@ pub(super) fn defaults() -> toml::Table {
 }
 
 /// What a file that only names a model and data comes to, less what that file said.
-fn resolved(kind: Option<LossKind>) -> toml::Table {
+fn resolved(kind: Option<LossKind>, rank: Option<u32>) -> toml::Table {
     let mut file = RunFile::default();
     file.model.base = Some("model".to_owned());
     file.data.train = Some(vec!["data".to_owned()]);
     file.loss.kind = kind;
+    file.lora.rank = rank;
     let mut config = file.init().expect("the defaults are valid").to_run_file();
     config.model.base = None;
     config.data.train = None;
     config.run.out = None;
+    (config.lora.rank, config.lora.alpha) = (None, None);
     config.to_table()
 }
 

@@ -39,6 +39,9 @@ pub(crate) struct RunFile {
     /// The objective.
     #[command(flatten)]
     pub(crate) loss: sections::LossSection,
+    /// The adapter.
+    #[command(flatten)]
+    pub(crate) lora: sections::LoraSection,
     /// The loop.
     #[command(flatten)]
     pub(crate) train: sections::TrainSection,

@@ -10,7 +10,7 @@ use super::{
     choices::{
         Backend, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule, SpecialText, Strings,
     },
-    values::{self, ColumnName, EvalSet, Resume},
+    values::{self, ColumnName, EvalSet, Resume, Targets},
 };
 
 /// `[model]`
@@ -87,12 +87,40 @@ pub(crate) struct LossSection {
     pub(crate) ipo_reduction: Option<IpoReduction>,
 }
 
+/// `[lora]`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Args)]
+#[serde(default, deny_unknown_fields)]
+#[command(next_help_heading = "Adapter")]
+pub(crate) struct LoraSection {
+    /// Train a low-rank adapter of this rank beside the frozen weights, instead of the weights themselves
+    #[arg(long = "lora-rank", value_name = "RANK")]
+    pub(crate) rank: Option<u32>,
+    /// What the adapter adds is multiplied by alpha/rank; without it, alpha is twice the rank
+    #[arg(long = "lora-alpha", value_name = "ALPHA", allow_negative_numbers = true)]
+    pub(crate) alpha: Option<f64>,
+    /// Matrices the adapter is put beside: `all-linear`, names such as `q_proj,v_proj`, or a regular expression of whole names
+    #[arg(long = "lora-targets", value_name = "TARGETS")]
+    pub(crate) targets: Option<Targets>,
+    /// Share of the numbers that the adapter reads that are dropped in training
+    #[arg(long = "lora-dropout", value_name = "SHARE", allow_negative_numbers = true)]
+    pub(crate) dropout: Option<f64>,
+    /// Multiply by alpha/√rank instead (rank-stabilised LoRA)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) rslora: Option<bool>,
+    /// Learn lengths and directions of the matrices' rows apart (DoRA)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) dora: Option<bool>,
+    /// Adapter to go on with: a PEFT folder, made for this model; it keeps its settings
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) adapter: Option<String>,
+}
+
 /// `[train]`
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Args)]
 #[serde(default, deny_unknown_fields)]
 #[command(next_help_heading = "Training")]
 pub(crate) struct TrainSection {
-    /// Highest learning rate; with `sft` the default is 2e-5
+    /// Highest learning rate; with `sft` the default is 2e-5, with an adapter 1e-5
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     pub(crate) learning_rate: Option<f64>,
     /// How the learning rate falls after warm-up

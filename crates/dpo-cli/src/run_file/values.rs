@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, path::Path, str::FromStr};
 
+use dpo_model::LoraTargets;
 use serde::{Deserialize, Serialize};
 
 /// The roles a column of the data can play, the keys of `data.columns`.
@@ -114,6 +115,57 @@ impl fmt::Display for Resume {
             Self::Auto => "auto",
             Self::From(dir) => dir,
         })
+    }
+}
+
+/// The matrices that an adapter is put beside, as PEFT reads them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected `all-linear`, a list of names, or a regular expression")]
+pub(crate) enum Targets {
+    /// `all-linear`, or a regular expression.
+    One(String),
+    /// Ends of names.
+    Names(Vec<String>),
+}
+
+impl FromStr for Targets {
+    type Err = String;
+
+    /// Names stand between commas; what has any character that no name has is a regular expression.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Err(
+                "expected `all-linear`, names such as `q_proj,v_proj`, or a regular expression".to_owned()
+            );
+        }
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ',');
+        let is_pattern = text == "all-linear" || text.contains(".*") || !text.chars().all(is_name);
+        Ok(match is_pattern {
+            true => Self::One(text.to_owned()),
+            false => {
+                Self::Names(text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect())
+            }
+        })
+    }
+}
+
+impl Targets {
+    /// As dpo-model has them.
+    pub(crate) fn resolved(&self) -> LoraTargets {
+        match self {
+            Self::One(text) if text == "all-linear" => LoraTargets::AllLinear,
+            Self::One(pattern) => LoraTargets::Pattern(pattern.clone()),
+            Self::Names(names) => LoraTargets::Names(names.clone()),
+        }
+    }
+
+    /// As a run file has them.
+    pub(crate) fn written(targets: &LoraTargets) -> Self {
+        match targets {
+            LoraTargets::AllLinear => Self::One("all-linear".to_owned()),
+            LoraTargets::Pattern(pattern) => Self::One(pattern.clone()),
+            LoraTargets::Names(names) => Self::Names(names.clone()),
+        }
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Estimate {
     pub(crate) epoch_flops: f64,
     /// Parameters.
     pub(crate) n_parameters: u64,
+    /// Those of the adapter.
+    pub(crate) n_trained: Option<u64>,
 }
 
 /// Bytes of an f32.
@@ -23,7 +25,13 @@ const F32: u64 = 4;
 const LOGIT_ROWS: u64 = 128;
 
 impl Estimate {
-    pub(crate) fn new(config: &DecoderConfig, trees: &[TokenTree], trainer: &TrainerConfig) -> Self {
+    /// `n_trained` numbers of an adapter beside frozen weights; `None` trains the weights.
+    pub(crate) fn new(
+        config: &DecoderConfig,
+        trees: &[TokenTree],
+        trainer: &TrainerConfig,
+        n_trained: Option<u64>,
+    ) -> Self {
         let n_parameters = parameters(config);
         let embedding = (config.vocab_size * config.d_model) as u64;
         let heads = if config.tie_word_embeddings { 1 } else { 2 };
@@ -34,10 +42,14 @@ impl Estimate {
         let flops = 6.0 * (body * n_tokens) as f64 + 8.0 * (embedding * n_scored) as f64;
         let logits = LOGIT_ROWS * config.vocab_size as u64 * F32;
         Self {
-            state_bytes: 4 * F32 * n_parameters,
+            state_bytes: match n_trained {
+                Some(n_trained) => F32 * (n_parameters + 4 * n_trained),
+                None => 4 * F32 * n_parameters,
+            },
             activation_bytes: largest_micro_batch(trees, trainer) * kept_per_token(config) + logits,
             epoch_flops: flops,
             n_parameters,
+            n_trained,
         }
     }
 
@@ -45,9 +57,11 @@ impl Estimate {
     pub(crate) fn line(&self) -> String {
         let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
         format!(
-            "{:.1} M parameters; about {:.2} GiB of memory ({:.2} weights, gradient and optimizer, {:.2} activations of \
+            "{:.1} M parameters{}; about {:.2} GiB of memory ({:.2} weights, gradient and optimizer, {:.2} activations of \
              the largest micro-batch); {:.1} TFLOP an epoch",
             self.n_parameters as f64 / 1e6,
+            self.n_trained
+                .map_or_else(String::new, |n| format!(", {:.2} M of the adapter trained", n as f64 / 1e6)),
             gib(self.state_bytes + self.activation_bytes),
             gib(self.state_bytes),
             gib(self.activation_bytes),

@@ -9,8 +9,9 @@ mod reference;
 mod resume;
 mod samples;
 mod session;
+mod tuning;
 
-pub(crate) use outputs::peak_memory_bytes;
+pub(crate) use outputs::{give_name, peak_memory_bytes, write_weights};
 pub(crate) use preview::printable;
 pub(crate) use progress::note;
 pub(crate) use reference::{cache_root, same_tokens};

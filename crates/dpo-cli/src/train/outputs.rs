@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use dpo_data::{Clock, FileReport};
 use dpo_model::{
-    Decoder,
+    Adapter, Decoder,
     weights::{WeightDtype, copy_companions},
 };
 use dpo_train::{Ending, Progress, RunDir, StepTimes, Warning, save_decoder, write_atomically};
@@ -91,7 +91,7 @@ pub(crate) fn peak_memory_bytes() -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// Writes `model/`: a Hugging Face folder in the base's number formats, with its tokenizer and a card.
+/// Writes `model/`: a Hugging Face folder in the base's number formats or a PEFT folder, with the tokenizer and a card.
 ///
 /// The folder appears whole, under its name, or not at all.
 pub(crate) fn save_model(
@@ -102,9 +102,12 @@ pub(crate) fn save_model(
 ) -> Result<()> {
     let temporary = tempfile::Builder::new().prefix("model.tmp-").tempdir_in(dir.path())?;
     let folder = temporary.path();
-    let dtypes = source.dtypes();
-    let dtype = |name: &str| dtypes.get(name).copied().unwrap_or(WeightDtype::F32);
-    save_decoder(folder, policy, source.raw_config(), dtype)?;
+    match policy.adapter() {
+        Some(adapter) => {
+            Adapter { base: Some(source.name.clone()), ..adapter }.write(folder, policy.config())?
+        }
+        None => write_weights(folder, policy, source)?,
+    }
     if let Some(base) = source.folder() {
         copy_companions(base, folder)?;
     } else {
@@ -112,14 +115,21 @@ pub(crate) fn save_model(
             write_atomically(&folder.join(&file.name), &file.bytes)?;
         }
     }
-    write_atomically(&folder.join("README.md"), card(source, record).as_bytes())?;
-    replace(folder, &dir.model()).context("cannot put the model in its place")?;
+    write_atomically(&folder.join("README.md"), card(source, record, policy.adapter().is_some()).as_bytes())?;
+    give_name(folder, &dir.model()).context("cannot put the model in its place")?;
     let _ = temporary.keep();
     Ok(())
 }
 
+/// All weights in the formats they came in, with the configuration.
+pub(crate) fn write_weights(folder: &Path, model: &Decoder, source: &ModelSource) -> Result<()> {
+    let dtypes = source.dtypes();
+    let dtype = |name: &str| dtypes.get(name).copied().unwrap_or(WeightDtype::F32);
+    Ok(save_decoder(folder, model, source.raw_config(), dtype)?)
+}
+
 /// Gives the finished folder its name; one that is there already steps aside until that is done.
-fn replace(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn give_name(from: &Path, to: &Path) -> Result<()> {
     make_readable(from)?;
     let old = to.with_extension("old");
     if old.exists() {
@@ -148,9 +158,10 @@ fn make_readable(_: &Path) -> Result<()> {
 }
 
 /// The model card: what it was made of, so that it can be made again.
-fn card(source: &ModelSource, record: &RunRecord) -> String {
+fn card(source: &ModelSource, record: &RunRecord, is_adapter: bool) -> String {
+    let library = if is_adapter { "peft" } else { "transformers" };
     let mut text = format!(
-        "---\nlibrary_name: transformers\ntags: [dpo, preference-tuning]\n---\n\n# {} tuned on preferences\n\n\
+        "---\nlibrary_name: {library}\ntags: [dpo, preference-tuning]\n---\n\n# {} tuned on preferences\n\n\
          Made with `dpo` {}.\n\n- base: `{}`, BLAKE3 of weights and configuration `{}`\n",
         Path::new(&source.name)
             .file_name()

@@ -71,6 +71,7 @@ pub(crate) fn trainer_config(config: &RunConfig, loss: LossSpec, n_rows: usize) 
         save_every: config.run.save_every as u64,
         keep_checkpoints: NonZeroUsize::new(config.run.keep_checkpoints),
         log_every: config.run.log_every as u64,
+        dropout_seed: Some(train.seed),
         gate: match (&config.loss, &config.model.reference) {
             (Loss::Sft, _) | (_, Some(_)) => StepZeroGate::Open,
             (_, None) => device::gate(config.run.backend),

@@ -3,9 +3,9 @@
 use std::{ops::ControlFlow, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use dpo_data::TokenTree;
-use dpo_model::Decoder;
+use dpo_model::{Decoder, ParameterInfo};
 use dpo_train::{CacheScope, CacheUse, INFERENCE_TOKENS, ReferenceLogps, TrainError};
 
 use super::progress::{Bar, StopFlag, note};
@@ -66,15 +66,20 @@ fn report(what: &str, used: CacheUse) {
     }
 }
 
-/// BLAKE3 of a model's weights and of the configuration that they are computed with.
+/// BLAKE3 of a model's weights, of its adapter and of the configuration that they are computed with.
 pub(crate) fn digest(model: &Decoder, source: &ModelSource) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&serde_json::to_vec(source.config())?);
-    model.for_each_weight(|info, tensor| {
+    let mut add = |info: ParameterInfo, tensor: Tensor<1>| {
         hasher.update(info.name.as_bytes());
         let data = tensor.into_data();
         hasher.update(data.as_bytes());
-    });
+    };
+    model.for_each_weight(&mut add);
+    if let Some(adapter) = model.adapter() {
+        model.for_each_parameter(&mut add);
+        hasher.update(&adapter.config.scale().to_le_bytes());
+    }
     Ok(hasher.finalize().to_hex().to_string())
 }
 

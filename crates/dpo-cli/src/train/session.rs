@@ -11,7 +11,7 @@ use dpo_data::{Clock, TokenTree};
 use dpo_model::Decoder;
 use dpo_train::{
     Checkpoint, Checkpoints, Ending, EvalSet, Evaluation, INFERENCE_TOKENS, JsonlSink, RunDir, RunMode,
-    TrainData, TrainError, Trainer, TrainerConfig, evaluate,
+    StepZeroGate, TrainData, TrainError, Trainer, TrainerConfig, evaluate,
 };
 
 use super::{
@@ -21,15 +21,16 @@ use super::{
     preview::rendered,
     progress::{StopFlag, TerminalObserver, note},
     reference::{self, Reference, same_tokens},
-    resume, samples,
+    resume, samples, tuning,
 };
 use crate::{
+    adapters::AdapterArgs,
     data::{DataReader, LoadedData},
     device,
     hub::Hub,
     model_source::ModelSource,
     report,
-    run_file::{RunConfig, values::Resume},
+    run_file::{RunConfig, config::Tuning, values::Resume},
     terminal::print,
 };
 
@@ -76,7 +77,12 @@ impl Session {
         let device = device::open(config.run.backend)?;
         device::set_threads(config.run.threads)?;
         let hub = Hub::from_env(true)?;
-        let source = ModelSource::open(&config.model.base, &hub, clock)?;
+        let mut source = ModelSource::open(&config.model.base, &hub, clock)?;
+        if let Tuning::Adapter(name) = &config.tuning {
+            let args = AdapterArgs { adapter: vec![name.clone()], strength: None };
+            source = source.with_adapters(args.read(&hub)?);
+        }
+        tuning::check(&config.tuning, &source)?;
         let reader = DataReader::new(&hub, &source.encoder, &config.data, &config.loss);
         let train = reader.load(&config.data.train, "train")?;
         let mut eval = Vec::new();
@@ -86,7 +92,11 @@ impl Session {
             eval.push((name, reader.load(std::slice::from_ref(&set.source), "test")?));
         }
         let loss = plan::loss_spec(&config, source.config().pad_token_id);
-        let trainer = plan::trainer_config(&config, loss, train.trees.len())?;
+        let mut trainer = plan::trainer_config(&config, loss, train.trees.len())?;
+        if source.adapter()?.is_some_and(|adapter| adapter.config.dropout > 0.0) {
+            // What is dropped at the first step is not dropped by the reference.
+            trainer.gate = StepZeroGate::Open;
+        }
         let session = Self { config, mode, clock, device, hub, source, train, eval, trainer };
         session.introduce();
         Ok(session)
@@ -101,7 +111,8 @@ impl Session {
             note(&format!("held out   {}", set.source));
             data.report.lines().iter().for_each(|line| note(&format!("           {line}")));
         }
-        let estimate = Estimate::new(self.source.config(), &self.train.trees, &self.trainer);
+        let n_trained = tuning::n_trained(&self.config.tuning, &self.source);
+        let estimate = Estimate::new(self.source.config(), &self.train.trees, &self.trainer, n_trained);
         note(&format!("cost       {}", estimate.line()));
         let steps = self.trainer.schedule.total_steps();
         note(&format!("steps      {steps} of {} rows", self.config.train.batch_size));
@@ -156,7 +167,7 @@ impl Session {
 
         let mut trainer =
             Trainer::new(self.trainer.clone(), data, checkpoints, self.source.raw_config().clone());
-        let mut policy = policy;
+        let mut policy = tuning::prepared(policy, &self.config)?;
         let mut evaluations = Vec::new();
         if let Some(checkpoint) = checkpoint {
             if checkpoint.step > 0 {

@@ -76,7 +76,8 @@ impl LoraConfig {
 impl LoraTargets {
     /// Those of `modules` that are meant, in their order; an error when a name or the pattern means none.
     pub(super) fn select(&self, modules: &[LinearModule]) -> Result<Vec<LinearModule>, ModelError> {
-        let nothing = |target: &str| ModelError::NoSuchTarget { target: target.to_owned(), known: leaves(modules) };
+        let nothing =
+            |target: &str| ModelError::NoSuchTarget { target: target.to_owned(), known: leaves(modules) };
         let chosen = |is_meant: &dyn Fn(&str) -> bool| {
             modules.iter().filter(|module| is_meant(&module.name)).cloned().collect::<Vec<_>>()
         };

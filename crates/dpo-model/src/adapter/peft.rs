@@ -1,11 +1,11 @@
 //! PEFT's folders: `adapter_config.json` and `adapter_model.safetensors`.
 
 use super::{Adapter, AdapterModule, LoraConfig, LoraKind, LoraScaling, LoraTargets};
+use crate::ModelError;
 use crate::config::{DecoderConfig, StoredAs};
 use crate::weights::{
     SafetensorsFile, TensorInfo, WeightDtype, WeightSource, read_small_file, write_file, write_tensors,
 };
-use crate::ModelError;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::{borrow::Cow, path::Path};
@@ -40,9 +40,23 @@ struct Settings {
 
 /// Settings that change what is computed and are not known here, with the value that changes nothing.
 const MUST_BE_UNSET: [&str; 17] = [
-    "modules_to_save", "rank_pattern", "alpha_pattern", "layer_replication", "trainable_token_indices", "alora_invocation_tokens",
-    "target_parameters", "use_qalora", "lora_bias", "corda_config", "eva_config", "loftq_config", "megatron_config",
-    "layers_to_transform", "layers_pattern", "arrow_config", "use_bdlora",
+    "modules_to_save",
+    "rank_pattern",
+    "alpha_pattern",
+    "layer_replication",
+    "trainable_token_indices",
+    "alora_invocation_tokens",
+    "target_parameters",
+    "use_qalora",
+    "lora_bias",
+    "corda_config",
+    "eva_config",
+    "loftq_config",
+    "megatron_config",
+    "layers_to_transform",
+    "layers_pattern",
+    "arrow_config",
+    "use_bdlora",
 ];
 
 impl Adapter {
@@ -81,7 +95,10 @@ impl Adapter {
         }
         let infos: Vec<&TensorInfo> = tensors.iter().map(|(info, _)| info).collect();
         write_tensors(&folder.join(ADAPTER_WEIGHTS), &infos, &mut |wanted: &TensorInfo| {
-            let values = tensors.iter().find(|(info, _)| info.name == wanted.name).map_or(&[][..], |(_, values)| values);
+            let values = tensors
+                .iter()
+                .find(|(info, _)| info.name == wanted.name)
+                .map_or(&[][..], |(_, values)| values);
             Ok::<_, ModelError>(Cow::Borrowed(values))
         })?;
         let path = folder.join(ADAPTER_CONFIG);
@@ -132,7 +149,11 @@ impl Settings {
         };
         let kind = self.peft_type.as_deref().unwrap_or("absent");
         if kind != "LORA" {
-            return Err(wrong("peft_type", kind.to_owned(), "`LORA`: the only kind of adapter that is known here"));
+            return Err(wrong(
+                "peft_type",
+                kind.to_owned(),
+                "`LORA`: the only kind of adapter that is known here",
+            ));
         }
         for key in MUST_BE_UNSET {
             if self.others.get(key).is_some_and(|value| !is_unset(value)) {
@@ -155,8 +176,9 @@ impl Settings {
             rank: self.r.unwrap_or(8),
             alpha: self.lora_alpha.unwrap_or(8.0),
             scaling: if self.use_rslora { LoraScaling::ByRootOfRank } else { LoraScaling::ByRank },
-            targets: targets
-                .ok_or_else(|| wrong("target_modules", "absent".to_owned(), "a list of names or a pattern"))?,
+            targets: targets.ok_or_else(|| {
+                wrong("target_modules", "absent".to_owned(), "a list of names or a pattern")
+            })?,
             dropout: self.lora_dropout,
             kind: if self.use_dora { LoraKind::Dora } else { LoraKind::Lora },
         };
@@ -194,13 +216,19 @@ fn modules(file: &SafetensorsFile, config: &LoraConfig) -> Result<Vec<AdapterMod
     let module = |name: String| {
         let pair = (find(&name, parts[0]), find(&name, parts[1]));
         let (Some(down), Some(up)) = pair else {
-            return Err(bad(&format!("{PREFIX}{name}"), "has not both of `lora_A.weight` and `lora_B.weight`"));
+            return Err(bad(
+                &format!("{PREFIX}{name}"),
+                "has not both of `lora_A.weight` and `lora_B.weight`",
+            ));
         };
         let (&[rank, d_in], &[d_out, same]) = (down.shape.as_slice(), up.shape.as_slice()) else {
             return Err(bad(&down.name, "is no matrix"));
         };
         if rank != same || rank != config.rank {
-            return Err(bad(&down.name, &format!("has rank {rank}, its other half {same}, the settings {}", config.rank)));
+            return Err(bad(
+                &down.name,
+                &format!("has rank {rank}, its other half {same}, the settings {}", config.rank),
+            ));
         }
         let magnitude = find(&name, parts[2]).or_else(|| find(&name, parts[3]));
         if magnitude.is_some() != (config.kind == LoraKind::Dora) {

@@ -58,7 +58,8 @@ impl<'a> Fields<'a> {
     pub(super) fn positives(&self, key: &str) -> Result<Option<Vec<f64>>, ModelError> {
         let Some(value) = self.value(key) else { return Ok(None) };
         let above_0 = |value: &Value| value.as_f64().filter(|x| (*x as f32).is_finite() && *x as f32 > 0.0);
-        let numbers = value.as_array().and_then(|list| list.iter().map(above_0).collect::<Option<Vec<f64>>>());
+        let numbers =
+            value.as_array().and_then(|list| list.iter().map(above_0).collect::<Option<Vec<f64>>>());
         numbers.map(Some).ok_or_else(|| self.wrong(key, "a list of numbers above 0"))
     }
 

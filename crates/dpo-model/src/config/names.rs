@@ -88,10 +88,11 @@ impl TensorNames {
     }
 
     fn of_block(&self, module: &str) -> String {
-        let named = module.strip_prefix("layers.").and_then(|rest| rest.split_once('.')).and_then(|(idx, part)| {
-            let (_, theirs) = self.parts.iter().chain(self.norms).find(|(ours, _)| *ours == part)?;
-            Some(format!("{}.{idx}.{theirs}", self.block))
-        });
+        let named =
+            module.strip_prefix("layers.").and_then(|rest| rest.split_once('.')).and_then(|(idx, part)| {
+                let (_, theirs) = self.parts.iter().chain(self.norms).find(|(ours, _)| *ours == part)?;
+                Some(format!("{}.{idx}.{theirs}", self.block))
+            });
         named.unwrap_or_else(|| unreachable!("no name for `{module}`"))
     }
 }

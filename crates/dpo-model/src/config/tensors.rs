@@ -95,7 +95,8 @@ impl DecoderConfig {
     pub fn linear_modules(&self) -> Vec<LinearModule> {
         let module = |info: ParameterInfo| {
             let &[d_out, d_in] = info.shape.as_slice() else { return None };
-            let path = info.path.strip_suffix(".weight").filter(|path| path.starts_with("layers."))?.to_owned();
+            let path =
+                info.path.strip_suffix(".weight").filter(|path| path.starts_with("layers."))?.to_owned();
             Some(LinearModule { path, name: info.name.trim_end_matches(".weight").to_owned(), d_out, d_in })
         };
         self.expected_tensors().into_iter().filter_map(module).collect()

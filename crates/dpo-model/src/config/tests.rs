@@ -60,7 +60,10 @@ fn both_spellings_give_the_same_configuration() {
     });
     let (new, old) = (with(new).unwrap(), with(old).unwrap());
     assert_eq!(new, old);
-    assert_eq!(new.ropes[0], RopeConfig { theta: 5e5, rotated: 8, variant: RopeVariant::Linear { factor: 2.0 } });
+    assert_eq!(
+        new.ropes[0],
+        RopeConfig { theta: 5e5, rotated: 8, variant: RopeVariant::Linear { factor: 2.0 } }
+    );
     assert_eq!(new.weight_dtype, Some(WeightDtype::Bf16));
 }
 
@@ -69,7 +72,10 @@ fn absent_keys_take_the_defaults_of_transformers() {
     let mut raw = small();
     raw.retain(|key, _| !["num_key_value_heads", "rms_norm_eps"].contains(&key.as_str()));
     let config = parse(raw).unwrap();
-    assert_eq!((config.attention.n_kv_heads, config.attention.head_dim, config.max_position_embeddings), (4, 8, 2048));
+    assert_eq!(
+        (config.attention.n_kv_heads, config.attention.head_dim, config.max_position_embeddings),
+        (4, 8, 2048)
+    );
     assert_eq!((config.norm.epsilon, config.tie_word_embeddings), (1e-6, false));
     assert_eq!((config.bos_token_id, config.eos_token_ids, config.pad_token_id), (Some(1), vec![2], None));
     assert_eq!(config.ropes[0], RopeConfig { theta: 10_000.0, rotated: 8, variant: RopeVariant::Default });
@@ -122,7 +128,10 @@ fn nonsense_is_named() {
 #[test]
 fn another_family_is_refused_with_those_known() {
     let error = with(json!({"model_type": "mamba"})).unwrap_err().to_string();
-    assert!(error.starts_with("config.json: the architecture is `mamba`, known here: llama, mistral, "), "{error}");
+    assert!(
+        error.starts_with("config.json: the architecture is `mamba`, known here: llama, mistral, "),
+        "{error}"
+    );
 }
 
 #[test]

@@ -39,7 +39,9 @@ impl Block {
         let path = format!("layers.{layer_idx}");
         let places = config.norm.places;
         let norm = |part: &str, is_there: bool, init: &mut Init<_>| {
-            is_there.then(|| Norm::new(&format!("{path}.{part}"), config.d_model, config.norm, init)).transpose()
+            is_there
+                .then(|| Norm::new(&format!("{path}.{part}"), config.d_model, config.norm, init))
+                .transpose()
         };
         Ok(Self {
             attention_norm: norm("attention_norm", places.has_before(), init)?,
@@ -54,12 +56,7 @@ impl Block {
     }
 
     /// `[n, d_model]` to the same.
-    pub(super) fn forward(
-        &self,
-        x: Tensor<2>,
-        pass: &Pass,
-        layout: &Arc<TreeLayout>,
-    ) -> Tensor<2> {
+    pub(super) fn forward(&self, x: Tensor<2>, pass: &Pass, layout: &Arc<TreeLayout>) -> Tensor<2> {
         let projected = self.attention.project(self.attention_input(x.clone()), pass);
         let attended = self.attention.attend(projected, layout, pass);
         self.join(x, attended, pass)

@@ -54,15 +54,16 @@ impl FeedForward {
     ) -> Result<Self, E> {
         let FeedForwardConfig { d_ff, kind, bias, .. } = config.feed_forward;
         let d_model = config.d_model;
-        let mut projection = |part: &str, shape| Projection::new(&format!("{path}.{part}"), shape, bias, init);
+        let mut projection =
+            |part: &str, shape| Projection::new(&format!("{path}.{part}"), shape, bias, init);
         let inner = match kind {
             FeedForwardKind::Gated => Inner::Gated(Gated {
                 gate: projection("inner.gate", [d_ff, d_model])?,
                 up: projection("inner.up", [d_ff, d_model])?,
             }),
-            FeedForwardKind::GatedStacked => {
-                Inner::GatedStacked(GatedStacked { stacked: projection("inner.stacked", [2 * d_ff, d_model])? })
-            }
+            FeedForwardKind::GatedStacked => Inner::GatedStacked(GatedStacked {
+                stacked: projection("inner.stacked", [2 * d_ff, d_model])?,
+            }),
             FeedForwardKind::Plain => Inner::Plain(Plain { up: projection("inner.up", [d_ff, d_model])? }),
         };
         let down = projection("down", [d_model, d_ff])?;

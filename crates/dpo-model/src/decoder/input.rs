@@ -25,7 +25,14 @@ impl PackedInput {
         assert_eq!(ids.len(), positions.len(), "one position a token");
         assert_eq!(ids.len(), layout.n_rows(), "the layout covers every token");
         let device = device.clone().inner();
-        Self { ids: int_tensor(ids, &device), constant: None, dropout: None, positions, layout: Arc::new(layout), device }
+        Self {
+            ids: int_tensor(ids, &device),
+            constant: None,
+            dropout: None,
+            positions,
+            layout: Arc::new(layout),
+            device,
+        }
     }
 
     /// No gradient reaches the embedding through tokens `id`, as torch has it for `padding_idx`.

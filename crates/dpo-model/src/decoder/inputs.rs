@@ -71,7 +71,11 @@ impl Inputs {
             },
             Self::Single(Single { stacked }) => {
                 let all = stacked.forward(x, pass);
-                if config.inputs == AttentionInputs::Interleaved { by_head(all, config) } else { by_part(all, config) }
+                if config.inputs == AttentionInputs::Interleaved {
+                    by_head(all, config)
+                } else {
+                    by_part(all, config)
+                }
             }
         }
     }
@@ -105,6 +109,7 @@ fn by_head(all: Tensor<2>, config: &AttentionConfig) -> Projected {
     let [n, _] = all.dims();
     let AttentionConfig { n_heads, head_dim, .. } = *config;
     let all = all.reshape([n, n_heads, 3 * head_dim]);
-    let part = |part_idx| all.clone().narrow(2, part_idx * head_dim, head_dim).reshape([n, n_heads * head_dim]);
+    let part =
+        |part_idx| all.clone().narrow(2, part_idx * head_dim, head_dim).reshape([n, n_heads * head_dim]);
     Projected { query: part(0), key: part(1), value: part(2) }
 }

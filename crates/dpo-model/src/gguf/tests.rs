@@ -322,7 +322,10 @@ fn smollm2_fits_its_configuration() {
     let decoder = &model.config().decoder;
     model.check(decoder).unwrap();
     assert_eq!((decoder.vocab_size, decoder.d_model, decoder.n_layers()), (49152, 576, 30));
-    assert_eq!((decoder.attention.n_heads, decoder.attention.n_kv_heads, decoder.attention.head_dim), (9, 3, 64));
+    assert_eq!(
+        (decoder.attention.n_heads, decoder.attention.n_kv_heads, decoder.attention.head_dim),
+        (9, 3, 64)
+    );
     assert_eq!((decoder.norm.epsilon, decoder.ropes[0].theta), (1e-5, 1e5));
     assert_eq!((decoder.pad_token_id, decoder.eos_token_ids.as_slice()), (Some(2), [2].as_slice()));
     let tokenizer = model.tokenizer().unwrap();

@@ -25,7 +25,11 @@ pub fn with_prefix(source: Box<dyn WeightSource>, config: &DecoderConfig) -> Box
     }
     let head = names.of_module("head");
     let prefixed = |info: &TensorInfo| {
-        let name = if info.name.starts_with(&head) { info.name.clone() } else { format!("{}{}", names.prefix, info.name) };
+        let name = if info.name.starts_with(&head) {
+            info.name.clone()
+        } else {
+            format!("{}{}", names.prefix, info.name)
+        };
         TensorInfo { name, ..info.clone() }
     };
     let tensors = source.tensors().iter().map(prefixed).collect();

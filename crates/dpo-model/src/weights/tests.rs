@@ -173,7 +173,10 @@ fn all_differences_are_reported_at_once() {
         panic!("another error")
     };
     let text = mismatch.to_string();
-    assert!(text.starts_with("10 missing: model.embed_tokens.weight, model.layers.0.input_layernorm.weight, "), "{text}");
+    assert!(
+        text.starts_with("10 missing: model.embed_tokens.weight, model.layers.0.input_layernorm.weight, "),
+        "{text}"
+    );
     let rest = "; 1 unexpected: extra; 1 of another shape: model.norm.weight is [1] and should be [2]";
     assert!(text.ends_with(rest), "{text}");
 }

@@ -2,8 +2,8 @@
 
 use super::{Definition, Family};
 use crate::config::{
-    AttentionConfig, AttentionInputs, DecoderConfig, FeedForwardConfig, FeedForwardKind, LayerConfig, Multipliers,
-    NormConfig, NormKind, NormPlaces, QueryKeyNorm, Residual, RopeConfig,
+    AttentionConfig, AttentionInputs, DecoderConfig, FeedForwardConfig, FeedForwardKind, LayerConfig,
+    Multipliers, NormConfig, NormKind, NormPlaces, QueryKeyNorm, Residual, RopeConfig,
     fields::Fields,
     rope_settings::{RopeKeys, RopeSizes},
 };
@@ -120,7 +120,9 @@ fn heads(fields: &Fields, defaults: Defaults, d_model: usize) -> Result<Attentio
     let head_dim = match fields.optional_count("head_dim", 1..=MAX_WIDTH, defaults.head_dim)? {
         Some(head_dim) => head_dim,
         None if d_model.is_multiple_of(n_heads) => d_model / n_heads,
-        None => return Err(fields.wrong("hidden_size", format!("a multiple of `num_attention_heads`, {n_heads}"))),
+        None => {
+            return Err(fields.wrong("hidden_size", format!("a multiple of `num_attention_heads`, {n_heads}")));
+        }
     };
     Ok(AttentionConfig {
         n_heads,

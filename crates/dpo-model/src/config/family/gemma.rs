@@ -25,7 +25,11 @@ pub(super) const DEFAULTS: Defaults = Defaults {
 };
 
 fn parse(fields: &Fields) -> Result<DecoderConfig, ModelError> {
-    let mut config = gemma_like(&FAMILY, fields, Defaults { activation: ("hidden_act", "gelu_pytorch_tanh"), ..DEFAULTS })?;
+    let mut config = gemma_like(
+        &FAMILY,
+        fields,
+        Defaults { activation: ("hidden_act", "gelu_pytorch_tanh"), ..DEFAULTS },
+    )?;
     if config.feed_forward.activation == Activation::GeluErf {
         // The first releases say `gelu` and mean the approximation.
         config.feed_forward.activation = Activation::GeluTanh;

@@ -31,7 +31,8 @@ fn parse(fields: &Fields) -> Result<DecoderConfig, ModelError> {
     config.logit_softcap = fields.optional("final_logit_softcapping", None)?;
     let window = window(fields, Some(4096))?;
     let pattern = pattern(fields)?;
-    let sliding = sliding_layers(fields, config.n_layers(), |layer_idx| !(layer_idx + 1).is_multiple_of(pattern))?;
+    let sliding =
+        sliding_layers(fields, config.n_layers(), |layer_idx| !(layer_idx + 1).is_multiple_of(pattern))?;
     for (layer, is_sliding) in config.layers.iter_mut().zip(sliding) {
         layer.window = window.filter(|_| is_sliding);
         layer.rope = Some(usize::from(is_sliding));
@@ -48,19 +49,24 @@ fn pattern(fields: &Fields) -> Result<usize, ModelError> {
 fn ropes(fields: &Fields, defaults: Defaults) -> Result<Vec<RopeConfig>, ModelError> {
     let sizes = RopeSizes {
         head_dim: fields.count("head_dim", 1..=1 << 22)?.unwrap_or(256),
-        max_positions: fields.count("max_position_embeddings", 1..=1 << 40)?.unwrap_or(defaults.max_positions),
+        max_positions: fields
+            .count("max_position_embeddings", 1..=1 << 40)?
+            .unwrap_or(defaults.max_positions),
     };
     let empty = Map::new();
     let nested = fields.object("rope_parameters")?;
     let of_kind = |kind: &str| match nested.and_then(|map| map.get(kind)) {
-        Some(value) => value.as_object().ok_or_else(|| fields.wrong("rope_parameters", "objects by kind of block")),
+        Some(value) => {
+            value.as_object().ok_or_else(|| fields.wrong("rope_parameters", "objects by kind of block"))
+        }
         None => Ok(&empty),
     };
     let mut full = of_kind("full_attention")?.clone();
     // Version 4 stretches only the blocks without a window.
     full.extend(fields.object("rope_scaling")?.unwrap_or(&empty).clone());
     let keys = |theta, default_theta| RopeKeys { theta, default_theta, ..RopeKeys::default() };
-    let rope = |prefix, map, keys| RopeConfig::of(fields, &Fields { path: fields.path, prefix, map }, keys, sizes);
+    let rope =
+        |prefix, map, keys| RopeConfig::of(fields, &Fields { path: fields.path, prefix, map }, keys, sizes);
     Ok(vec![
         rope("rope_parameters.full_attention.", &full, keys("rope_theta", 1e6))?,
         rope(

@@ -2,11 +2,14 @@
 
 use super::{
     Definition, Family,
-    common::{Defaults, MAX_LAYERS, MAX_POSITIONS, MAX_WIDTH, Tokens, activation, refuse_quantised, weight_dtype},
+    common::{
+        Defaults, MAX_LAYERS, MAX_POSITIONS, MAX_WIDTH, Tokens, activation, refuse_quantised, weight_dtype,
+    },
 };
 use crate::config::{
-    AttentionConfig, AttentionInputs, DecoderConfig, FeedForwardConfig, FeedForwardKind, LayerConfig, Multipliers,
-    NormConfig, NormKind, NormPlaces, QueryKeyNorm, Residual, StoredAs, TensorNames, fields::Fields,
+    AttentionConfig, AttentionInputs, DecoderConfig, FeedForwardConfig, FeedForwardKind, LayerConfig,
+    Multipliers, NormConfig, NormKind, NormPlaces, QueryKeyNorm, Residual, StoredAs, TensorNames,
+    fields::Fields,
 };
 use crate::error::ModelError;
 
@@ -38,10 +41,8 @@ fn parse(fields: &Fields) -> Result<DecoderConfig, ModelError> {
         return Err(fields.wrong("n_embd", format!("a multiple of `n_head`, {n_heads}")));
     }
     let head_dim = d_model / n_heads;
-    let tokens = Tokens::parse(
-        fields,
-        Defaults { bos: Some(50_256), eos: Some(50_256), ..Defaults::default() },
-    )?;
+    let tokens =
+        Tokens::parse(fields, Defaults { bos: Some(50_256), eos: Some(50_256), ..Defaults::default() })?;
     Ok(DecoderConfig {
         family: Family(&FAMILY),
         vocab_size: tokens.vocab_size,
@@ -87,9 +88,11 @@ fn parse(fields: &Fields) -> Result<DecoderConfig, ModelError> {
 }
 
 fn refuse_other_mathematics(fields: &Fields) -> Result<(), ModelError> {
-    for (key, usual) in
-        [("scale_attn_weights", true), ("scale_attn_by_inverse_layer_idx", false), ("add_cross_attention", false)]
-    {
+    for (key, usual) in [
+        ("scale_attn_weights", true),
+        ("scale_attn_by_inverse_layer_idx", false),
+        ("add_cross_attention", false),
+    ] {
         if fields.flag(key, usual)? != usual {
             return Err(fields.wrong(key, usual.to_string()));
         }

@@ -30,13 +30,9 @@ static NAMES: TensorNames = TensorNames {
 };
 
 fn parse(fields: &Fields) -> Result<DecoderConfig, ModelError> {
-    let rope = RopeKeys { theta: "rotary_emb_base", share: Some(("rotary_pct", 0.25)), ..RopeKeys::default() };
-    let defaults = Defaults {
-        activation: ("hidden_act", "gelu"),
-        bos: Some(0),
-        rope,
-        ..Defaults::default()
-    };
+    let rope =
+        RopeKeys { theta: "rotary_emb_base", share: Some(("rotary_pct", 0.25)), ..RopeKeys::default() };
+    let defaults = Defaults { activation: ("hidden_act", "gelu"), bos: Some(0), rope, ..Defaults::default() };
     let mut config = llama_like(&FAMILY, fields, defaults)?;
     config.attention.inputs = AttentionInputs::Interleaved;
     let has_bias = fields.flag("attention_bias", true)?;

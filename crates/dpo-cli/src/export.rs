@@ -1,0 +1,102 @@
+//! `dpo export`: a model or an adapter for other tools.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result, bail};
+use burn::tensor::Device;
+use clap::Args;
+use dpo_data::Clock;
+use dpo_model::{Adapter, weights::copy_companions};
+use dpo_train::write_atomically;
+
+use crate::{
+    adapters::AdapterArgs,
+    device,
+    hub::Hub,
+    model_source::ModelSource,
+    run_file::choices::Backend,
+    train::{note, write_weights},
+};
+
+/// Arguments of `dpo export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// A folder, a hub id, a .gguf file, or the folder of an adapter
+    #[arg(long)]
+    model: String,
+    #[command(flatten)]
+    adapters: AdapterArgs,
+    /// Put the adapter into the weights, so that any tool can use the model without it
+    #[arg(long)]
+    merge: bool,
+    /// Folder to write: a Hugging Face model, or a PEFT adapter where there is one and it is not merged
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &ExportArgs) -> Result<ExitCode> {
+    let hub = Hub::from_env(true)?;
+    let source = ModelSource::open(&args.model, &hub, Clock::now())?.with_adapters(args.adapters.read(&hub)?);
+    let adapter = source.adapter()?;
+    if args.merge && adapter.is_none() {
+        bail!("--merge does nothing without an adapter; give --adapter FOLDER or remove it");
+    }
+    refuse_inputs(args, &source)?;
+    let parent = args.out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    let temporary = tempfile::Builder::new().prefix(".export-").tempdir_in(parent)?;
+    match adapter.filter(|_| !args.merge) {
+        Some(adapter) => write_adapter(temporary.path(), adapter, &source)?,
+        None => write_model(temporary.path(), &source, &device::open(Backend::Cpu)?)?,
+    }
+    write_companions(temporary.path(), &source)?;
+    crate::train::give_name(temporary.path(), &args.out)
+        .with_context(|| format!("cannot write {}", args.out.display()))?;
+    let _ = temporary.keep();
+    note(&format!("written    {}", args.out.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is there is not written over: neither what is read here nor anything else.
+fn refuse_inputs(args: &ExportArgs, source: &ModelSource) -> Result<()> {
+    let same = |path: &Path| match (path.canonicalize(), args.out.canonicalize()) {
+        (Ok(path), Ok(out)) => path == out || out.starts_with(&path),
+        _ => false,
+    };
+    if same(&source.path) || same(Path::new(&args.model)) {
+        bail!("{} is what is exported; choose another folder with --out", args.out.display());
+    }
+    let is_empty = || std::fs::read_dir(&args.out).is_ok_and(|mut entries| entries.next().is_none());
+    if args.out.exists() && !is_empty() {
+        bail!("{} is there already; choose another folder with --out, or remove it", args.out.display());
+    }
+    Ok(())
+}
+
+fn write_adapter(folder: &Path, adapter: Adapter, source: &ModelSource) -> Result<()> {
+    let base = Some(source.name.clone());
+    Ok(Adapter { base, ..adapter }.write(folder, source.config())?)
+}
+
+fn write_model(folder: &Path, source: &ModelSource, device: &Device) -> Result<()> {
+    write_weights(folder, &source.load(device)?.merged(), source)
+}
+
+/// Tokenizer, template and what else belongs to the model.
+fn write_companions(folder: &Path, source: &ModelSource) -> Result<()> {
+    match source.folder() {
+        Some(base) => {
+            copy_companions(base, folder)?;
+        }
+        None => {
+            for file in source.encoder.files() {
+                write_atomically(&folder.join(&file.name), &file.bytes)?;
+            }
+        }
+    }
+    Ok(())
+}
