@@ -131,6 +131,12 @@ pub enum ModelError {
         "a DoRA adapter has lengths of its own and stands alone with strength 1; export it merged instead"
     )]
     DoraCannotBeMixed,
+    /// The format has no way to say this.
+    #[error("a GGUF file cannot hold {what}")]
+    NotInGguf {
+        /// What it is.
+        what: String,
+    },
     /// A setting of generation that makes no sense.
     #[error("`{setting}` is {found}, expected {expected}")]
     BadSetting {

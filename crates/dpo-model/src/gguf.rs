@@ -1,14 +1,15 @@
 //! GGUF files (versions 2 and 3, little endian), read with bounds: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
+mod architecture;
 mod block;
+mod config_in;
 mod cursor;
-mod llama;
-mod llama_config;
+mod model;
 mod tokenizer;
 mod value;
 
 pub use block::GgmlType;
-pub use llama::GgufModel;
+pub use model::GgufModel;
 pub use tokenizer::GgufTokenizer;
 pub use value::{GgufArray, GgufValue};
 

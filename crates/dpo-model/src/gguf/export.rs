@@ -1,0 +1,127 @@
+//! Writing a decoder or an adapter as a GGUF file that llama.cpp and what is built on it load.
+
+use super::architecture::{Change, gguf_module, gguf_name};
+use super::config_out::{architecture, model_metadata, rope_tensors};
+use super::{GgmlType, GgufModel, GgufTensorSpec, GgufValue, GgufWriter};
+use crate::adapter::{Adapter, AdapterModule, LoraKind};
+use crate::config::{DecoderConfig, ParameterInfo};
+use crate::decoder::Decoder;
+use crate::error::ModelError;
+use crate::weights::WeightSource;
+use burn::tensor::Tensor;
+use std::{borrow::Cow, collections::HashMap, path::Path};
+
+/// Writes `model`, which has no adapter, to `path`: matrices as `matrices` where their rows are whole blocks, else in
+/// f16, everything else in f32.
+///
+/// `tokenizer` is the metadata of its tokenizer, see [`GgufTokenizer::to_metadata`](super::GgufTokenizer::to_metadata).
+/// What the format cannot say about the model is an error, and then the file is removed again.
+pub fn write_model(
+    path: &Path,
+    model: &Decoder,
+    name: &str,
+    matrices: GgmlType,
+    tokenizer: Vec<(String, GgufValue)>,
+) -> Result<(), ModelError> {
+    let config = model.config();
+    let mut writer = GgufWriter::new(path);
+    for (key, value) in model_metadata(config, name, matrices)?.into_iter().chain(tokenizer) {
+        writer = writer.metadata(&key, value);
+    }
+    let factors = rope_tensors(config);
+    let mut specs: Vec<GgufTensorSpec> = factors
+        .iter()
+        .map(|(name, values)| spec((*name).to_owned(), vec![values.len()], GgmlType::F32))
+        .collect();
+    let mut weights: HashMap<String, (ParameterInfo, Tensor<1>)> = HashMap::new();
+    model.for_each_weight(|info, tensor| {
+        let Some(name) = gguf_name(&info.path) else { unreachable!("no name for {}", info.path) };
+        specs.push(spec(name.clone(), info.shape.clone(), stored_type(&info, matrices)));
+        weights.insert(name, (info, tensor));
+    });
+    let architecture = architecture(config)?;
+    writer.write(&specs, |spec| {
+        if let Some((_, values)) = factors.iter().find(|(name, _)| *name == spec.name) {
+            return Ok(Cow::Borrowed(values.as_slice()));
+        }
+        let (info, tensor) = &weights[&spec.name];
+        let values = tensor.to_data().iter::<f32>().collect();
+        let change = Change::of(architecture, config, info);
+        Ok::<_, ModelError>(Cow::Owned(change.write(values, info.shape[0])))
+    })?;
+    verify(path, config).inspect_err(|_| {
+        let _ = std::fs::remove_file(path);
+    })
+}
+
+/// Writes an adapter as llama.cpp's `--lora` takes it.
+pub fn write_adapter(path: &Path, adapter: &Adapter, base: &DecoderConfig, stored: GgmlType) -> Result<(), ModelError> {
+    if adapter.config.kind == LoraKind::Dora {
+        return Err(ModelError::NotInGguf { what: "a DoRA adapter; merge it instead".to_owned() });
+    }
+    let architecture = architecture(base)?;
+    let text = |text: &str| GgufValue::String(text.to_owned());
+    // llama.cpp multiplies by alpha/rank.
+    let rank = adapter.modules.first().map_or(1, |module| module.rank);
+    let alpha = adapter.config.scale() * rank as f64;
+    if adapter.modules.iter().any(|module| module.rank != rank) {
+        return Err(ModelError::NotInGguf { what: "an adapter of several ranks; merge it instead".to_owned() });
+    }
+    let writer = GgufWriter::new(path)
+        .metadata("general.architecture", text(architecture.name))
+        .metadata("general.type", text("adapter"))
+        .metadata("adapter.type", text("lora"))
+        .metadata("adapter.lora.alpha", GgufValue::Float32(alpha as f32));
+    let known = base.linear_modules();
+    let (mut specs, mut values) = (Vec::new(), HashMap::new());
+    for module in &adapter.modules {
+        let Some(place) = known.iter().find(|known| known.name == module.name) else { continue };
+        let Some(name) = gguf_module(&place.path) else { unreachable!("no name for {}", place.path) };
+        let AdapterModule { rank, d_in, d_out, down, up, .. } = module;
+        let info = ParameterInfo::at(base.names(), &format!("{}.weight", place.path), &[*d_out, *d_in]);
+        // Rows of the matrix that are in another order are so in the half that gives them.
+        let up = Change::of(architecture, base, &info).write(up.clone(), *d_out);
+        for (half, shape, numbers) in
+            [("lora_a", vec![*rank, *d_in], down.clone()), ("lora_b", vec![*d_out, *rank], up)]
+        {
+            let spec = spec(format!("{name}.weight.{half}"), shape, fitting(stored, if half == "lora_a" { *d_in } else { *rank }));
+            values.insert(spec.name.clone(), numbers);
+            specs.push(spec);
+        }
+    }
+    writer.write(&specs, |spec| Ok::<_, ModelError>(Cow::Borrowed(values[&spec.name].as_slice())))
+}
+
+fn spec(name: String, shape: Vec<usize>, ggml_type: GgmlType) -> GgufTensorSpec {
+    GgufTensorSpec { name, shape, ggml_type }
+}
+
+/// Norms, biases and learnt positions stay exact.
+fn stored_type(info: &ParameterInfo, matrices: GgmlType) -> GgmlType {
+    if info.shape.len() < 2 || info.path.starts_with("position_table") {
+        return GgmlType::F32;
+    }
+    fitting(matrices, info.shape[1])
+}
+
+/// The type, or f16 where rows of this length are no whole blocks of it.
+fn fitting(ggml_type: GgmlType, row_len: usize) -> GgmlType {
+    if row_len.is_multiple_of(ggml_type.block_len()) { ggml_type } else { GgmlType::F16 }
+}
+
+/// What a reader makes of the file must be the model that was written: llama.cpp takes some numbers for granted.
+fn verify(path: &Path, config: &DecoderConfig) -> Result<(), ModelError> {
+    let read = GgufModel::open(path)?;
+    read.check(&read.config().decoder)?;
+    let fields = |config: &DecoderConfig| serde_json::to_value(config).unwrap_or_default();
+    let (written, found) = (fields(config), fields(&read.config().decoder));
+    let Some(object) = written.as_object() else { return Ok(()) };
+    let by_itself = ["family", "weight_dtype", "bos_token_id", "eos_token_ids", "pad_token_id"];
+    let differs = |key: &&String| !by_itself.contains(&key.as_str()) && found.get(key.as_str()) != Some(&object[key.as_str()]);
+    let different: Vec<String> =
+        object.keys().filter(differs).map(|key| format!("`{key}`: {} would be read as {}", object[key], found[key])).collect();
+    if different.is_empty() {
+        return Ok(());
+    }
+    Err(ModelError::NotInGguf { what: format!("these settings of the model: {}", different.join("; ")) })
+}
