@@ -200,6 +200,27 @@ fn nan_reaches_the_rows_that_see_it() {
     }
 }
 
+/// The same across blocks of rows: a trunk of 150, branches at 150..220 and 220..225, a window of 100.
+#[test]
+fn nan_reaches_the_rows_that_see_it_across_blocks() {
+    let spec = AttentionSpec { window: Some(100), ..spec(&[(150, &[70, 5])], [2, 1, 16]) };
+    // A row reaches 100 positions; both branches start at position 150.
+    let cases = [
+        (20, 20..120, 220..220),
+        (52, 52..152, 220..222),
+        (63, 63..163, 220..225),
+        (120, 120..220, 220..225),
+        (160, 160..220, 220..220),
+        (221, 221..225, 225..225),
+    ];
+    for (row, first, second) in cases {
+        let expected: Vec<usize> = first.chain(second).collect();
+        for input in 1..3 {
+            assert_eq!(nan_rows(&spec, input, row), expected, "input {input}, row {row}");
+        }
+    }
+}
+
 /// Scores of ±10⁴ leave one weight of 1.
 #[test]
 fn large_scores_stay_finite() {
