@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use dpo_kernels::{
-    Activation, AttentionSpec, TreeLayout, TreeRange, completion_logps, gated, linear, rms_norm, rotary,
-    tree_attention,
+    Activation, AttentionSpec, TreeLayout, TreeRange, activate, completion_logps, gated, layer_norm, linear,
+    rms_norm, rotary, tree_attention,
 };
 
 type Op<'a> = &'a dyn Fn(&[Tensor<2>]) -> Tensor<2>;
@@ -65,45 +65,112 @@ fn rms_norm_has_its_gradient() {
 }
 
 #[test]
-fn rotary_has_its_gradient() {
-    check("rotary", &[[3, 8]], &|x| {
-        let angles = TensorData::new(numbers(6, 5), [3, 2]);
-        let angles = Tensor::<2>::from_data(angles, (&x[0].device(), x[0].dtype()));
-        rotary(x[0].clone(), angles.clone().cos(), angles.sin(), 4)
+fn layer_norm_has_its_gradient() {
+    check("layer_norm", &[[17, 6], [1, 6], [1, 6]], &|x| {
+        layer_norm(x[0].clone(), x[1].clone().reshape([6]), x[2].clone().reshape([6]), 1e-3)
     });
 }
 
+/// Heads of 4 that turn as a whole, and heads of 8 of which half turns.
+#[test]
+fn rotary_has_its_gradient() {
+    for head_dim in [4, 8] {
+        check("rotary", &[[3, 8]], &|x| {
+            let angles = TensorData::new(numbers(6, 5), [3, 2]);
+            let angles = Tensor::<2>::from_data(angles, (&x[0].device(), x[0].dtype()));
+            rotary(x[0].clone(), angles.clone().cos(), angles.sin(), head_dim)
+        });
+    }
+}
+
+const ACTIVATIONS: [Activation; 4] =
+    [Activation::Silu, Activation::GeluTanh, Activation::GeluErf, Activation::Relu];
+
+/// Away from 0, where ReLU has none.
 #[test]
 fn gated_has_its_gradient() {
-    check("gated", &[[3, 7], [3, 7]], &|x| gated(x[0].clone(), x[1].clone(), Activation::Silu));
+    for activation in ACTIVATIONS {
+        check(&format!("gated {activation:?}"), &[[3, 7], [3, 7]], &|x| {
+            gated(x[0].clone() * 3.0 + 0.1, x[1].clone(), activation)
+        });
+    }
+}
+
+#[test]
+fn activate_has_its_gradient() {
+    for activation in ACTIVATIONS {
+        check(&format!("activate {activation:?}"), &[[3, 7]], &|x| {
+            activate(x[0].clone() * 3.0 + 0.1, activation)
+        });
+    }
 }
 
 /// A trunk with two branches, one of a single token, and a tree without a trunk; two query heads share a key head.
-#[test]
-fn tree_attention_has_its_gradient() {
+fn attention_spec() -> AttentionSpec {
     let trees = vec![
         TreeRange { trunk: 0..4, branches: vec![4..7, 7..8] },
         TreeRange { trunk: 8..8, branches: std::iter::once(8..10).collect() },
     ];
     let layout = Arc::new(TreeLayout::new(trees));
-    let spec = AttentionSpec {
-        n_heads: 4,
-        n_kv_heads: 2,
-        head_dim: 4,
-        scale: 0.5,
-        layout,
-        window: None,
-        softcap: None,
-    };
-    check("tree_attention", &[[10, 16], [10, 8], [10, 8]], &|x| {
+    AttentionSpec { n_heads: 4, n_kv_heads: 2, head_dim: 4, scale: 0.5, layout, window: None, softcap: None }
+}
+
+fn check_attention(name: &str, spec: &AttentionSpec) {
+    check(name, &[[10, 16], [10, 8], [10, 8]], &|x| {
         tree_attention(x[0].clone(), x[1].clone(), x[2].clone(), spec.clone())
     });
 }
 
 #[test]
+fn tree_attention_has_its_gradient() {
+    check_attention("tree_attention", &attention_spec());
+}
+
+#[test]
+fn tree_attention_with_a_window_has_its_gradient() {
+    for window in [1, 2, 4] {
+        let spec = AttentionSpec { window: Some(window), ..attention_spec() };
+        check_attention(&format!("window {window}"), &spec);
+    }
+}
+
+/// Scores reach ±1, where a cap of ½ bends them strongly.
+#[test]
+fn tree_attention_with_a_cap_has_its_gradient() {
+    for window in [None, Some(3)] {
+        check_attention("softcap", &AttentionSpec { softcap: Some(0.5), window, ..attention_spec() });
+    }
+}
+
+#[test]
 fn completion_logps_have_their_gradient() {
-    check("completion_logps", &[[3, 4], [9, 4]], &|x| {
-        let targets = Tensor::<1, Int>::from_ints([8, 0, 3], &x[0].device());
-        completion_logps(x[0].clone(), x[1].clone(), targets, None).reshape([3, 1])
-    });
+    for softcap in [None, Some(0.7)] {
+        check("completion_logps", &[[3, 4], [9, 4]], &|x| {
+            let targets = Tensor::<1, Int>::from_ints([8, 0, 3], &x[0].device());
+            completion_logps(x[0].clone(), x[1].clone(), targets, softcap).reshape([3, 1])
+        });
+    }
+}
+
+/// A frozen weight has no gradient, and that of what flows through it is the same as beside one that learns.
+#[test]
+fn a_frozen_weight_changes_no_other_gradient() {
+    let device = Device::flex().autodiff();
+    let tensor = |dims, seed| {
+        let [rows, cols]: [usize; 2] = dims;
+        Tensor::<2>::from_data(TensorData::new(numbers(rows * cols, seed), dims), (&device, DType::F32))
+    };
+    let gradient = |frozen: bool| {
+        let x = tensor([5, 6], 1).require_grad();
+        let weights = [tensor([1, 6], 2), tensor([1, 6], 3), tensor([4, 6], 4)];
+        let weights = weights.map(|weight| if frozen { weight } else { weight.require_grad() });
+        let [scale, shift, projection] = weights.clone();
+        let normed = rms_norm(x.clone(), scale.clone().reshape([6]), 1e-5);
+        let normed = layer_norm(normed, scale.reshape([6]), shift.reshape([6]), 1e-5);
+        let grads = gated(normed.clone(), normed, Activation::GeluErf);
+        let grads = linear(grads, projection).sum().backward();
+        assert!(weights.iter().all(|weight| weight.grad(&grads).is_none() == frozen));
+        values_of(x.grad(&grads).unwrap().into_data())
+    };
+    assert_eq!(gradient(true), gradient(false));
 }

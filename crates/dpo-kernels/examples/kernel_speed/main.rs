@@ -10,8 +10,8 @@ use std::{sync::Arc, time::Instant};
 
 use burn::tensor::{Device, Distribution, Int, Tensor};
 use dpo_kernels::{
-    Activation, AdamWStep, AttentionSpec, TreeLayout, TreeRange, adamw, completion_logps, gated, linear,
-    rms_norm, rotary, squared_norm, tree_attention,
+    Activation, AdamWStep, AttentionSpec, Segment, TreeLayout, TreeRange, adamw, completion_logps, gated,
+    layer_norm, linear, rms_norm, rotary, squared_norm, tree_attention,
 };
 
 #[global_allocator]
@@ -110,9 +110,16 @@ fn elementwise(bench: &Bench) {
     bench.compare("rms_norm", 0.0, &[row, [1, D_MODEL]], &|x| stock::rms_norm(x), &|x| {
         rms_norm(x[0].clone(), x[1].clone().reshape([D_MODEL]), 1e-5)
     });
-    bench.compare("gated silu", 0.0, &[[N, D_FF]; 2], &|x| stock::gated_silu(x), &|x| {
-        gated(x[0].clone(), x[1].clone(), Activation::Silu)
+    bench.compare("layer_norm", 0.0, &[row, [1, D_MODEL], [1, D_MODEL]], &|x| stock::layer_norm(x), &|x| {
+        let [weight, bias] = [1, 2].map(|i: usize| x[i].clone().reshape([D_MODEL]));
+        layer_norm(x[0].clone(), weight, bias, 1e-5)
     });
+    for activation in [Activation::Silu, Activation::GeluTanh, Activation::GeluErf, Activation::Relu] {
+        let name = format!("gated {activation:?}");
+        bench.compare(&name, 0.0, &[[N, D_FF]; 2], &|x| stock::gated(x, activation), &|x| {
+            gated(x[0].clone(), x[1].clone(), activation)
+        });
+    }
     let angles = random(&[[N, HEAD_DIM / 2]; 2], &Device::flex());
     let on = |x: &Tensor<2>| angles.iter().map(|a| a.clone().to_device(&x.device())).collect::<Vec<_>>();
     bench.compare("rotary", 0.0, &[row], &|x| stock::rotary(x, on(&x[0])), &|x| {
@@ -129,28 +136,34 @@ fn attention(bench: &Bench) {
         TreeRange { trunk: start..middle, branches: vec![branch(0), branch(1)] }
     };
     let layout = TreeLayout::new((0..TREES).map(tree).collect());
-    let pairs: usize = layout.trees().iter().flat_map(TreeLayout::segments).map(|s| visible_pairs(&s)).sum();
-    let scale = 1.0 / (HEAD_DIM as f64).sqrt();
-    let spec = AttentionSpec {
-        n_heads: N_HEADS,
-        n_kv_heads: N_KV_HEADS,
-        head_dim: HEAD_DIM,
-        scale,
-        layout: Arc::new(layout),
-        window: None,
-        softcap: None,
-    };
-    let inputs = [[N, N_HEADS * HEAD_DIM], [N, N_KV_HEADS * HEAD_DIM], [N, N_KV_HEADS * HEAD_DIM]];
-    let flop = (4 * N_HEADS * HEAD_DIM * pairs) as f64;
-    bench.compare("tree_attention", flop, &inputs, &|x| stock::tree_attention(x, &spec), &|x| {
-        tree_attention(x[0].clone(), x[1].clone(), x[2].clone(), spec.clone())
-    });
+    let layout = Arc::new(layout);
+    for (name, window, softcap) in
+        [("", None, None), (", window of 64", Some(64), None), (", soft cap", None, Some(50.0))]
+    {
+        let pairs: usize =
+            layout.trees().iter().flat_map(TreeLayout::segments).map(|s| visible_pairs(&s, window)).sum();
+        let spec = AttentionSpec {
+            n_heads: N_HEADS,
+            n_kv_heads: N_KV_HEADS,
+            head_dim: HEAD_DIM,
+            scale: 1.0 / (HEAD_DIM as f64).sqrt(),
+            layout: Arc::clone(&layout),
+            window,
+            softcap,
+        };
+        let inputs = [[N, N_HEADS * HEAD_DIM], [N, N_KV_HEADS * HEAD_DIM], [N, N_KV_HEADS * HEAD_DIM]];
+        let flop = (4 * N_HEADS * HEAD_DIM * pairs) as f64;
+        let name = format!("attention{name}");
+        bench.compare(&name, flop, &inputs, &|x| stock::tree_attention(x, &spec), &|x| {
+            tree_attention(x[0].clone(), x[1].clone(), x[2].clone(), spec.clone())
+        });
+    }
 }
 
 /// Query and key rows of which one sees the other.
-fn visible_pairs(segment: &dpo_kernels::Segment) -> usize {
-    let (own, trunk) = (segment.own.len(), segment.trunk.len());
-    own * trunk + own * (own + 1) / 2
+fn visible_pairs(segment: &Segment, window: Option<usize>) -> usize {
+    let visible = (1..=segment.own.len()).map(|row| segment.trunk.len() + row);
+    visible.map(|n_visible| n_visible.min(window.unwrap_or(usize::MAX))).sum()
 }
 
 fn head(bench: &Bench) {
@@ -159,9 +172,11 @@ fn head(bench: &Bench) {
     let targets = |x: &Tensor<2>| Tensor::<1, Int>::from_ints(ids.as_slice(), &x.device());
     let inputs = [[n, D_MODEL], [VOCAB, D_MODEL]];
     let flop = (2 * n * D_MODEL * VOCAB) as f64;
-    bench.compare("completion_logps", flop, &inputs, &|x| stock::completion_logps(x, targets(&x[0])), &|x| {
-        completion_logps(x[0].clone(), x[1].clone(), targets(&x[0]), None).reshape([n, 1])
-    });
+    for (name, softcap) in [("completion_logps", None), ("logps, soft cap", Some(30.0))] {
+        bench.compare(name, flop, &inputs, &|x| stock::completion_logps(x, targets(&x[0]), softcap), &|x| {
+            completion_logps(x[0].clone(), x[1].clone(), targets(&x[0]), softcap).reshape([n, 1])
+        });
+    }
 }
 
 fn optimizer(bench: &Bench) {

@@ -2,9 +2,9 @@
 
 use burn::tensor::{
     Int, Tensor, TensorData,
-    activation::{log_softmax, silu, softmax},
+    activation::{gelu, gelu_approximate, log_softmax, relu, silu, softmax},
 };
-use dpo_kernels::{AdamWStep, AttentionSpec, TreeLayout};
+use dpo_kernels::{Activation, AdamWStep, AttentionSpec, TreeLayout};
 
 pub(crate) fn linear(x: &[Tensor<2>]) -> Tensor<2> {
     x[0].clone().matmul(x[1].clone().transpose())
@@ -15,8 +15,21 @@ pub(crate) fn rms_norm(x: &[Tensor<2>]) -> Tensor<2> {
     x[0].clone() / rms * x[1].clone()
 }
 
-pub(crate) fn gated_silu(x: &[Tensor<2>]) -> Tensor<2> {
-    silu(x[0].clone()) * x[1].clone()
+pub(crate) fn layer_norm(x: &[Tensor<2>]) -> Tensor<2> {
+    let centred = x[0].clone() - x[0].clone().mean_dim(1);
+    let std = (centred.clone().powi_scalar(2).mean_dim(1) + 1e-5).sqrt();
+    centred / std * x[1].clone() + x[2].clone()
+}
+
+pub(crate) fn gated(x: &[Tensor<2>], activation: Activation) -> Tensor<2> {
+    let gate = x[0].clone();
+    let activated = match activation {
+        Activation::Silu => silu(gate),
+        Activation::GeluTanh => gelu_approximate(gate),
+        Activation::GeluErf => gelu(gate),
+        Activation::Relu => relu(gate),
+    };
+    activated * x[1].clone()
 }
 
 pub(crate) fn rotary(x: &[Tensor<2>], angles: Vec<Tensor<2>>) -> Tensor<2> {
@@ -35,6 +48,7 @@ pub(crate) fn tree_attention(x: &[Tensor<2>], spec: &AttentionSpec) -> Tensor<2>
         x.clone().slice([rows]).reshape([n, n_heads, spec.head_dim]).swap_dims(0, 1)
     };
     let group = spec.n_heads / spec.n_kv_heads;
+    let window = spec.window.unwrap_or(usize::MAX);
     let mut outputs = Vec::new();
     for segment in spec.layout.trees().iter().flat_map(TreeLayout::segments) {
         let (n_own, n_trunk) = (segment.own.len(), segment.trunk.len());
@@ -51,20 +65,28 @@ pub(crate) fn tree_attention(x: &[Tensor<2>], spec: &AttentionSpec) -> Tensor<2>
                 .reshape([spec.n_heads, n_visible, spec.head_dim])
         };
         let bias: Vec<f32> = (0..n_own)
-            .flat_map(|row| (0..n_visible).map(move |col| if col > n_trunk + row { -1e30 } else { 0.0 }))
+            .flat_map(|row| (0..n_visible).map(move |col| (n_trunk + row, col)))
+            .map(|(row, col)| if col > row || row - col >= window { -1e30 } else { 0.0 })
             .collect();
         let bias = Tensor::<3>::from_data(TensorData::new(bias, [1, n_own, n_visible]), &x[0].device());
         let query = heads(&x[0], segment.own.clone(), spec.n_heads);
-        let scores = query.matmul(visible(&x[1]).swap_dims(1, 2)) * spec.scale + bias;
-        let output = softmax(scores, 2).matmul(visible(&x[2]));
+        let scores = cap(query.matmul(visible(&x[1]).swap_dims(1, 2)) * spec.scale, spec.softcap);
+        let output = softmax(scores + bias, 2).matmul(visible(&x[2]));
         outputs.push(output.swap_dims(0, 1).reshape([n_own, spec.n_heads * spec.head_dim]));
     }
     Tensor::cat(outputs, 0)
 }
 
-pub(crate) fn completion_logps(x: &[Tensor<2>], targets: Tensor<1, Int>) -> Tensor<2> {
+fn cap<const D: usize>(scores: Tensor<D>, softcap: Option<f64>) -> Tensor<D> {
+    match softcap {
+        Some(softcap) => (scores / softcap).tanh() * softcap,
+        None => scores,
+    }
+}
+
+pub(crate) fn completion_logps(x: &[Tensor<2>], targets: Tensor<1, Int>, softcap: Option<f64>) -> Tensor<2> {
     let n = targets.dims()[0];
-    log_softmax(linear(x), 1).gather(1, targets.reshape([n, 1]))
+    log_softmax(cap(linear(x), softcap), 1).gather(1, targets.reshape([n, 1]))
 }
 
 pub(crate) fn squared_norm(x: Tensor<2>) -> Tensor<1> {

@@ -21,6 +21,31 @@ pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
     if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
 }
 
+/// The tensor with a storage that holds its elements and nothing else.
+pub(crate) fn whole(tensor: FlexTensor) -> FlexTensor {
+    let n = tensor.shape().num_elements();
+    let plain = tensor.is_contiguous() && tensor.layout().start_offset() == 0;
+    if plain && tensor.bytes().len() == n * size_of::<f32>() { tensor } else { tensor.to_contiguous() }
+}
+
+/// Targets as indices; `None` for an integer type that is not expected here.
+///
+/// # Panics
+/// If one is not in the vocabulary: that is a bug of the caller.
+pub(crate) fn target_ids(targets: &FlexTensor, vocab: usize) -> Option<Vec<usize>> {
+    let targets = contiguous(targets.clone());
+    let ids: Vec<i64> = match targets.dtype() {
+        DType::I32 => targets.as_slice::<i32>()?.iter().copied().map(i64::from).collect(),
+        DType::I64 => targets.as_slice::<i64>()?.to_vec(),
+        _ => return None,
+    };
+    let index = |id: i64| {
+        let index = usize::try_from(id).ok().filter(|&index| index < vocab);
+        index.unwrap_or_else(|| panic!("target {id} is not in a vocabulary of {vocab}"))
+    };
+    Some(ids.into_iter().map(index).collect())
+}
+
 /// Elements of a contiguous f32 tensor.
 pub(crate) fn values(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice().expect("a contiguous f32 tensor")

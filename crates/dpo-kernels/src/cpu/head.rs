@@ -13,6 +13,7 @@ use super::{
     exp::exp,
     gemm::{Matrix, Target, Write, multiply},
     simd::{Arith, simd},
+    tanh::cap,
 };
 
 /// Rows of the batch in a tile, at most.
@@ -35,9 +36,20 @@ pub(super) struct Head<'a> {
     pub(super) targets: &'a [usize],
     pub(super) d_model: usize,
     pub(super) vocab: usize,
+    /// Cap of the logits.
+    pub(super) softcap: Option<f32>,
 }
 
-impl Head<'_> {
+impl<'a> Head<'a> {
+    pub(super) fn new(
+        [hidden, weight]: [&'a [f32]; 2],
+        targets: &'a [usize],
+        [vocab, d_model]: [usize; 2],
+        softcap: Option<f64>,
+    ) -> Self {
+        Self { hidden, weight, targets, d_model, vocab, softcap: softcap.map(|softcap| softcap as f32) }
+    }
+
     /// Chunks of rows whose tiles are made together.
     pub(super) fn row_chunks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let n = self.targets.len();
@@ -71,22 +83,25 @@ impl Head<'_> {
         Matrix::new(rows, [words.len(), self.d_model], self.d_model)
     }
 
-    /// Logits `[words, lanes]`.
+    /// Logits `[words, lanes]`, under the cap.
     pub(super) fn logits(&self, tile: &mut [f32], words: &Range<usize>, hidden_lanes: &[f32], lanes: usize) {
         multiply(
-            Target { data: tile, stride: lanes, write: Write::Replace },
+            Target { data: &mut *tile, stride: lanes, write: Write::Replace },
             self.weight_of(words),
             Matrix::new(hidden_lanes, [self.d_model, lanes], lanes),
         );
+        if let Some(softcap) = self.softcap {
+            cap(tile, softcap);
+        }
     }
 
     /// Where in a tile the targets of its rows are.
-    pub(super) fn targets_in<'a>(
-        &'a self,
-        words: &'a Range<usize>,
-        rows: &'a Range<usize>,
+    pub(super) fn targets_in(
+        &self,
+        words: &Range<usize>,
+        rows: &Range<usize>,
         lanes: usize,
-    ) -> impl Iterator<Item = (usize, usize)> + 'a {
+    ) -> impl Iterator<Item = (usize, usize)> {
         let targets = self.targets[rows.clone()].iter().enumerate();
         targets
             .filter(|(_, word)| words.contains(word))

@@ -1,5 +1,5 @@
 //! Backward of the log-probabilities: `d logp / d logits = onehot − softmax`, so each tile of logits is made again,
-//! turned into that in place, and multiplied out at once.
+//! turned into that in place (times the slope of the cap), and multiplied out at once.
 
 use std::ops::Range;
 
@@ -11,6 +11,7 @@ use super::{
     gemm::{Matrix, Target, Write, multiply},
     head::Head,
     simd::{Arith, simd},
+    tanh::cap_slope,
 };
 
 /// Groups of word ranges. Each sums its part of the gradient of the hidden rows in memory of its own; the sums are
@@ -111,10 +112,7 @@ fn group_backward(
     for words in group {
         with_scratch(words.len() * chunk.lanes, |tile| {
             head.logits(tile, words, &chunk.hidden_lanes, chunk.lanes);
-            softmax_slope(tile, &chunk.log_sum_exp, &chunk.grad);
-            for (lane, place) in head.targets_in(words, &chunk.rows, chunk.lanes) {
-                tile[place] += chunk.grad[lane];
-            }
+            turn_into_slopes(head, chunk, words, tile);
             let slope = Matrix::new(tile, [words.len(), chunk.rows.len()], chunk.lanes);
             if let Some(dweight) = &mut dweight {
                 let place = (words.start - group[0].start) * head.d_model;
@@ -132,6 +130,20 @@ fn group_backward(
     dhidden
 }
 
+/// Logits become slopes: `g·(onehot − softmax)`, times the slope of the cap.
+fn turn_into_slopes(head: &Head<'_>, chunk: &Chunk<'_>, words: &Range<usize>, tile: &mut [f32]) {
+    let targets = head.targets_in(words, &chunk.rows, chunk.lanes);
+    let Some(softcap) = head.softcap else {
+        softmax_slope(tile, &chunk.log_sum_exp, &chunk.grad);
+        targets.for_each(|(lane, place)| tile[place] += chunk.grad[lane]);
+        return;
+    };
+    let targets: Vec<(usize, f32)> =
+        targets.map(|(lane, place)| (place, chunk.grad[lane] * cap_slope(tile[place], softcap))).collect();
+    capped_softmax_slope(tile, &chunk.log_sum_exp, &chunk.grad, softcap);
+    targets.into_iter().for_each(|(place, slope)| tile[place] += slope);
+}
+
 simd! {
     /// `−g · exp(logit − log_sum_exp)`, column by column.
     fn softmax_slope(tile: &mut [f32], log_sum_exp: &[f32], grad: &[f32]) = softmax_slope_body;
@@ -142,6 +154,21 @@ fn softmax_slope_body<A: Arith>(tile: &mut [f32], log_sum_exp: &[f32], grad: &[f
     for row in tile.chunks_exact_mut(grad.len()) {
         for ((value, &log_sum_exp), &grad) in row.iter_mut().zip(log_sum_exp).zip(grad) {
             *value = -grad * exp::<A>(*value - log_sum_exp);
+        }
+    }
+}
+
+simd! {
+    /// As [`softmax_slope`], times the slope of the cap.
+    fn capped_softmax_slope(tile: &mut [f32], log_sum_exp: &[f32], grad: &[f32], softcap: f32)
+        = capped_softmax_slope_body;
+}
+
+#[inline(always)]
+fn capped_softmax_slope_body<A: Arith>(tile: &mut [f32], log_sum_exp: &[f32], grad: &[f32], softcap: f32) {
+    for row in tile.chunks_exact_mut(grad.len()) {
+        for ((value, &log_sum_exp), &grad) in row.iter_mut().zip(log_sum_exp).zip(grad) {
+            *value = -grad * exp::<A>(*value - log_sum_exp) * cap_slope(*value, softcap);
         }
     }
 }

@@ -10,30 +10,35 @@ mod activation;
 mod adamw;
 mod attention;
 mod attention_backward;
+mod attention_block;
 mod buffer;
+mod curves;
 mod exp;
 mod gemm;
 mod head;
 mod head_backward;
+mod layer_norm;
 mod norm;
+mod normal;
 mod rotary;
+mod rows;
 mod simd;
+mod tanh;
 #[cfg(test)]
 mod tests;
 
-use burn::{
-    backend::{
-        Flex, TensorMetadata,
-        flex::FlexTensor,
-        tensor::{FloatTensor, IntTensor},
-    },
-    tensor::DType,
+use burn::backend::{
+    Flex,
+    tensor::{FloatTensor, IntTensor},
 };
 
-use self::buffer::{all_f32, contiguous, dims2, tensor, values};
+use self::{
+    attention_block::{Heads, Inputs},
+    buffer::{all_f32, contiguous, dims2, target_ids, tensor, values, whole},
+};
 use crate::{
     Activation, AdamWStep, AttentionSpec, FusedPrimitives,
-    backend::{AttentionSaved, LogpsSaved, Rotation},
+    backend::{AttentionSaved, LayerNormSaved, LogpsSaved, Rotation, RowStatistics},
     portable,
 };
 
@@ -67,6 +72,42 @@ impl FusedPrimitives for Flex {
         [dx.map(|dx| tensor(dx, [n, width])), dweight.map(|dweight| tensor(dweight, [width]))]
     }
 
+    fn layer_norm_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, RowStatistics<Self>) {
+        if !all_f32([&x, &weight, &bias]) {
+            return portable::layer_norm::forward::<Self>(x, weight, bias, epsilon);
+        }
+        let [n, width] = dims2(&x);
+        let [x, weight, bias] = [x, weight, bias].map(contiguous);
+        let [output, mean, inv_std] =
+            layer_norm::forward(values(&x), [values(&weight), values(&bias)], epsilon);
+        let statistics = RowStatistics { mean: tensor(mean, [n, 1]), inv_std: tensor(inv_std, [n, 1]) };
+        (tensor(output, [n, width]), statistics)
+    }
+
+    fn layer_norm_backward(
+        saved: LayerNormSaved<Self>,
+        grad: FloatTensor<Self>,
+        wanted: [bool; 3],
+    ) -> [Option<FloatTensor<Self>>; 3] {
+        let LayerNormSaved { x, weight, statistics: RowStatistics { mean, inv_std } } = &saved;
+        if !all_f32([x, weight, mean, inv_std, &grad]) {
+            return portable::layer_norm::backward::<Self>(saved, grad, wanted);
+        }
+        let [n, width] = dims2(x);
+        let LayerNormSaved { x, weight, statistics: RowStatistics { mean, inv_std } } = saved;
+        let [x, weight, mean, inv_std, grad] = [x, weight, mean, inv_std, grad].map(contiguous);
+        let statistics = layer_norm::Statistics { mean: values(&mean), inv_std: values(&inv_std) };
+        let [dx, dweight, dbias] =
+            layer_norm::backward([values(&x), values(&weight), values(&grad)], statistics, wanted);
+        let vector = |values| tensor(values, [width]);
+        [dx.map(|dx| tensor(dx, [n, width])), dweight.map(vector), dbias.map(vector)]
+    }
+
     fn rotate(
         x: FloatTensor<Self>,
         angles: [FloatTensor<Self>; 2],
@@ -87,12 +128,12 @@ impl FusedPrimitives for Flex {
         up: FloatTensor<Self>,
         activation: Activation,
     ) -> FloatTensor<Self> {
-        if !all_f32([&gate, &up]) || activation != Activation::Silu {
+        if !all_f32([&gate, &up]) {
             return portable::activation::gated::<Self>(gate, up, activation);
         }
         let dims = dims2(&gate);
         let (gate, up) = (contiguous(gate), contiguous(up));
-        tensor(activation::forward(values(&gate), values(&up)), dims)
+        tensor(activation::gated(values(&gate), values(&up), activation), dims)
     }
 
     fn gated_backward(
@@ -101,14 +142,33 @@ impl FusedPrimitives for Flex {
         activation: Activation,
         wanted: [bool; 2],
     ) -> [Option<FloatTensor<Self>>; 2] {
-        let f32 = all_f32(inputs.each_ref()) && all_f32([&grad]);
-        if !f32 || activation != Activation::Silu || wanted != [true, true] {
+        if !all_f32(inputs.each_ref()) || !all_f32([&grad]) {
             return portable::activation::gated_backward::<Self>(inputs, grad, activation, wanted);
         }
         let dims = dims2(&grad);
         let ([gate, up], grad) = (inputs.map(contiguous), contiguous(grad));
-        let (dgate, dup) = activation::backward(values(&gate), values(&up), values(&grad));
-        [Some(tensor(dgate, dims)), Some(tensor(dup, dims))]
+        let inputs = [values(&gate), values(&up), values(&grad)];
+        activation::gated_backward(inputs, activation, wanted).map(|grad| grad.map(|grad| tensor(grad, dims)))
+    }
+
+    fn activate_forward(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        if !all_f32([&x]) {
+            return portable::activation::forward::<Self>(x, activation);
+        }
+        tensor(activation::forward(values(&contiguous(x.clone())), activation), dims2(&x))
+    }
+
+    fn activate_backward(
+        x: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        if !all_f32([&x, &grad]) {
+            return portable::activation::backward::<Self>(x, grad, activation);
+        }
+        let dims = dims2(&x);
+        let (x, grad) = (contiguous(x), contiguous(grad));
+        tensor(activation::backward(values(&x), values(&grad), activation), dims)
     }
 
     fn attention_forward(
@@ -117,12 +177,12 @@ impl FusedPrimitives for Flex {
         value: FloatTensor<Self>,
         spec: &AttentionSpec,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        if !all_f32([&query, &key, &value]) || spec.window.is_some() || spec.softcap.is_some() {
+        if !all_f32([&query, &key, &value]) {
             return portable::attention::forward::<Self>(query, key, value, spec);
         }
         let dims = dims2(&query);
         let [query, key, value] = [query, key, value].map(contiguous);
-        let inputs = attention::Inputs::new(values(&query), values(&key), values(&value), spec);
+        let inputs = Inputs::new(values(&query), values(&key), values(&value), spec);
         let (output, log_sum_exp) = attention::forward(inputs, spec);
         (tensor(output, dims), tensor(log_sum_exp, [dims[0], spec.n_heads]))
     }
@@ -134,23 +194,23 @@ impl FusedPrimitives for Flex {
         wanted: [bool; 3],
     ) -> [Option<FloatTensor<Self>>; 3] {
         let AttentionSaved { query, key, value, output, log_sum_exp } = &saved;
-        let plain = spec.window.is_none() && spec.softcap.is_none() && wanted == [true; 3];
-        if !plain || !all_f32([query, key, value, output, log_sum_exp, &grad]) {
+        if !all_f32([query, key, value, output, log_sum_exp, &grad]) {
             return portable::attention::backward::<Self>(saved, grad, spec, wanted);
         }
         let (query_dims, key_dims) = (dims2(query), dims2(key));
         let AttentionSaved { query, key, value, output, log_sum_exp } = saved;
         let [query, key, value, output, log_sum_exp, grad] =
             [query, key, value, output, log_sum_exp, grad].map(contiguous);
-        let heads = |values| attention::Heads { values, count: spec.n_heads, head_dim: spec.head_dim };
+        let heads = |values| Heads { values, count: spec.n_heads, head_dim: spec.head_dim };
         let saved = attention_backward::Saved {
-            inputs: attention::Inputs::new(values(&query), values(&key), values(&value), spec),
+            inputs: Inputs::new(values(&query), values(&key), values(&value), spec),
             output: heads(values(&output)),
             log_sum_exp: values(&log_sum_exp),
             grad: heads(values(&grad)),
         };
-        let [dquery, dkey, dvalue] = attention_backward::backward(saved, spec);
-        [Some(tensor(dquery, query_dims)), Some(tensor(dkey, key_dims)), Some(tensor(dvalue, key_dims))]
+        let [dquery, dkey, dvalue] = attention_backward::backward(saved, spec, wanted);
+        [(dquery, query_dims), (dkey, key_dims), (dvalue, key_dims)]
+            .map(|(grad, dims)| grad.map(|grad| tensor(grad, dims)))
     }
 
     fn logps_forward(
@@ -160,13 +220,11 @@ impl FusedPrimitives for Flex {
         softcap: Option<f64>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let ([n, d_model], [vocab, _]) = (dims2(&hidden), dims2(&head));
-        let plain = all_f32([&hidden, &head]) && softcap.is_none();
-        let Some(ids) = target_ids(&targets, vocab).filter(|_| plain) else {
+        let Some(ids) = target_ids(&targets, vocab).filter(|_| all_f32([&hidden, &head])) else {
             return portable::logps::forward::<Self>(hidden, head, targets, softcap);
         };
         let (hidden, head) = (contiguous(hidden), contiguous(head));
-        let operands =
-            head::Head { hidden: values(&hidden), weight: values(&head), targets: &ids, d_model, vocab };
+        let operands = head::Head::new([values(&hidden), values(&head)], &ids, [vocab, d_model], softcap);
         let (logps, log_sum_exp) = head::forward(operands);
         (tensor(logps, [n]), tensor(log_sum_exp, [n]))
     }
@@ -178,13 +236,13 @@ impl FusedPrimitives for Flex {
     ) -> [Option<FloatTensor<Self>>; 2] {
         let ([n, d_model], [vocab, _]) = (dims2(&saved.hidden), dims2(&saved.head));
         let f32 = all_f32([&saved.hidden, &saved.head, &saved.log_sum_exp, &grad]);
-        let Some(ids) = target_ids(&saved.targets, vocab).filter(|_| f32 && saved.softcap.is_none()) else {
+        let Some(ids) = target_ids(&saved.targets, vocab).filter(|_| f32) else {
             return portable::logps::backward::<Self>(saved, grad, wanted);
         };
         let [hidden, head, log_sum_exp, grad] =
             [saved.hidden, saved.head, saved.log_sum_exp, grad].map(contiguous);
         let operands =
-            head::Head { hidden: values(&hidden), weight: values(&head), targets: &ids, d_model, vocab };
+            head::Head::new([values(&hidden), values(&head)], &ids, [vocab, d_model], saved.softcap);
         let [dhidden, dhead] = head_backward::backward(operands, values(&log_sum_exp), values(&grad), wanted);
         [dhidden.map(|grad| tensor(grad, [n, d_model])), dhead.map(|grad| tensor(grad, [vocab, d_model]))]
     }
@@ -212,29 +270,4 @@ impl FusedPrimitives for Flex {
         }
         tensor(vec![adamw::sum_of_squares(values(&contiguous(x)))], [1])
     }
-}
-
-/// The tensor with a storage that holds its elements and nothing else.
-fn whole(tensor: FlexTensor) -> FlexTensor {
-    let n = tensor.shape().num_elements();
-    let plain = tensor.is_contiguous() && tensor.layout().start_offset() == 0;
-    if plain && tensor.bytes().len() == n * size_of::<f32>() { tensor } else { tensor.to_contiguous() }
-}
-
-/// Targets as indices; `None` for an integer type that is not expected here.
-///
-/// # Panics
-/// If one is not in the vocabulary: that is a bug of the caller.
-fn target_ids(targets: &FlexTensor, vocab: usize) -> Option<Vec<usize>> {
-    let targets = contiguous(targets.clone());
-    let ids: Vec<i64> = match targets.dtype() {
-        DType::I32 => targets.as_slice::<i32>()?.iter().copied().map(i64::from).collect(),
-        DType::I64 => targets.as_slice::<i64>()?.to_vec(),
-        _ => return None,
-    };
-    let index = |id: i64| {
-        let index = usize::try_from(id).ok().filter(|&index| index < vocab);
-        index.unwrap_or_else(|| panic!("target {id} is not in a vocabulary of {vocab}"))
-    };
-    Some(ids.into_iter().map(index).collect())
 }

@@ -4,13 +4,9 @@ use rayon::prelude::*;
 
 use super::{
     buffer::{filled, no_sides},
+    rows::{ROWS, column_sums, elements, lane_sum},
     simd::{Arith, simd},
 };
-
-/// Rows a task. The weight's gradient is summed over the rows of a task, then over the tasks in order.
-const ROWS: usize = 16;
-/// Partial sums of a row.
-const LANES: usize = 16;
 
 /// Output and `1/rms` of each row.
 pub(super) fn forward(x: &[f32], weight: &[f32], epsilon: f64) -> (Vec<f32>, Vec<f32>) {
@@ -37,41 +33,10 @@ fn input_gradient([x, weight, inv_rms, grad]: [&[f32]; 4]) -> Vec<f32> {
 
 fn weight_gradient([x, weight, inv_rms, grad]: [&[f32]; 4]) -> Vec<f32> {
     let width = weight.len();
-    let chunk = ROWS * width;
-    let tasks = x.par_chunks(chunk).zip(grad.par_chunks(chunk)).zip(inv_rms.par_chunks(ROWS));
-    let parts: Vec<Vec<f32>> = tasks
-        .map(|((x, grad), inv_rms)| {
-            let mut part = vec![0.0; width];
-            weight_slopes(x, grad, inv_rms, &mut part);
-            part
-        })
-        .collect();
-    let mut dweight = vec![0.0; width];
-    for part in &parts {
-        dweight.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
-    }
-    dweight
-}
-
-/// `Σ value(i)` in fixed lanes, so that it vectorises and has one order.
-#[inline(always)]
-fn lane_sum(len: usize, value: impl Fn(usize) -> f32) -> f32 {
-    let mut sums = [0.0; LANES];
-    let whole = len - len % LANES;
-    for start in (0..whole).step_by(LANES) {
-        for (lane, sum) in sums.iter_mut().enumerate() {
-            *sum += value(start + lane);
-        }
-    }
-    for (lane, i) in (whole..len).enumerate() {
-        sums[lane] += value(i);
-    }
-    for half in [8, 4, 2, 1] {
-        for lane in 0..half {
-            sums[lane] += sums[lane + half];
-        }
-    }
-    sums[0]
+    column_sums([inv_rms.len(), width], |rows, sums| {
+        let [x, grad] = [x, grad].map(|matrix| elements(matrix, rows.clone(), width));
+        weight_slopes(x, grad, &inv_rms[rows], sums);
+    })
 }
 
 simd! {

@@ -44,7 +44,9 @@ fn turn_body<A: Arith>(x: &[f32], [cos, sin]: [&[f32]; 2], sizes: Sizes, sign: f
     for ((output, x), (cos, sin)) in output.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(angles) {
         for (output, x) in output.chunks_exact_mut(head_dim).zip(x.chunks_exact(head_dim)) {
             let ((turned, passed), (x, rest)) = (output.split_at_mut(2 * half), x.split_at(2 * half));
-            passed.copy_from_slice(rest);
+            if !rest.is_empty() {
+                passed.copy_from_slice(rest);
+            }
             let ((out_first, out_second), (first, second)) = (turned.split_at_mut(half), x.split_at(half));
             let pairs = first.iter().zip(second).zip(cos.iter().zip(sin));
             for (((&a, &b), (&cos, &sin)), (x, y)) in pairs.zip(out_first.iter_mut().zip(out_second)) {

@@ -75,8 +75,10 @@ fn twice_inner<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
 
 /// With `s = σ(v)` and `v` from [`twice_inner`]: `s + x·s·(1 − s)·v′`.
 fn gelu_tanh_slope<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
-    let s = logistic::<B>(twice_inner::<B>(x.clone()));
-    let spread = B::float_sub(s.clone(), B::float_mul(s.clone(), s.clone())); // s·(1 − s)
+    let twice = twice_inner::<B>(x.clone());
+    let s = logistic::<B>(twice.clone());
+    // `1 − s` is `σ(−v)`, which loses no bits where `s` is nearly 1.
+    let spread = B::float_mul(s.clone(), logistic::<B>(B::float_neg(twice)));
     let square = B::float_mul(x.clone(), x.clone());
     let inner = B::float_add_scalar(B::float_mul_scalar(square, (3.0 * CUBIC).into()), 1.0.into());
     let inner = B::float_mul_scalar(inner, (2.0 * (2.0 / PI).sqrt()).into());

@@ -74,11 +74,12 @@ pub(crate) fn backward<B: Backend>(
         };
         let g = column(&grad);
         let logits = logits::<B>(h.clone(), B::float_transpose(head.clone()), softcap);
-        let softmax = B::float_exp(B::float_sub(logits.clone(), column(&log_sum_exp)));
+        let cap_slope = softcap.map(|softcap| softcap::slope::<B>(logits.clone(), softcap));
+        let softmax = B::float_exp(B::float_sub(logits, column(&log_sum_exp)));
         let d = B::float_mul(softmax, B::float_neg(g.clone()));
         let d = B::float_scatter(1, d, targets_of::<B>(&targets, &rows), g, IndexingUpdateOp::Add);
-        let d = match softcap {
-            Some(softcap) => B::float_mul(d, softcap::slope::<B>(logits, softcap)),
+        let d = match cap_slope {
+            Some(slope) => B::float_mul(d, slope),
             None => d,
         };
         if hidden_wanted {

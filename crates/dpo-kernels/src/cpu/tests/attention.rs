@@ -3,6 +3,7 @@ use std::sync::Arc;
 use burn::backend::Flex;
 
 use super::*;
+use crate::cpu::attention_block::Block;
 use crate::{AttentionSpec, FusedPrimitives, TreeLayout, TreeRange, backend::AttentionSaved, portable};
 
 /// Trees given as their trunk's length and their branches' lengths.
@@ -54,6 +55,14 @@ fn expected(inputs: &[FlexTensor; 4], spec: &AttentionSpec) -> [FlexTensor; 5] {
 const NAMES: [&str; 5] = ["output", "log-sum-exp", "dquery", "dkey", "dvalue"];
 const PAIR: &[usize] = &[5, 9];
 
+/// With and without a window and a cap: a window of one, windows that end within a block and within a branch, one that
+/// is wider than any tree.
+fn variants(spec: &AttentionSpec) -> impl Iterator<Item = AttentionSpec> + '_ {
+    let windows = [None, Some(1), Some(5), Some(40), Some(1000)];
+    let pairs = windows.into_iter().flat_map(|window| [(window, None), (window, Some(0.4))]);
+    pairs.map(|(window, softcap)| AttentionSpec { window, softcap, ..spec.clone() })
+}
+
 /// One to three branches, branches of one token, no trunk, no branch, blocks that end within a segment, several trees.
 #[test]
 fn agrees_with_the_portable_body_in_f64() {
@@ -68,13 +77,64 @@ fn agrees_with_the_portable_body_in_f64() {
     ];
     for trees in trees {
         for heads in [[1, 1, 16], [3, 3, 16], [3, 1, 64], [6, 2, 16], [2, 1, 6]] {
-            let spec = spec(trees, heads);
-            let inputs = inputs(&spec);
-            let expected = expected(&inputs, &spec);
-            for ((found, expected), name) in run(inputs, &spec).iter().zip(&expected).zip(NAMES) {
-                assert_close(found, expected, 5e-6, &format!("{name}, trees {trees:?}, heads {heads:?}"));
+            for spec in variants(&spec(trees, heads)) {
+                let inputs = inputs(&spec);
+                let expected = expected(&inputs, &spec);
+                for ((found, expected), name) in run(inputs, &spec).iter().zip(&expected).zip(NAMES) {
+                    let AttentionSpec { window, softcap, .. } = spec;
+                    let what = format!(
+                        "{name}, trees {trees:?}, heads {heads:?}, window {window:?}, softcap {softcap:?}"
+                    );
+                    assert_close(found, expected, 5e-6, &what);
+                }
             }
         }
+    }
+}
+
+/// A window that no row outgrows is none, to the last bit.
+#[test]
+fn a_window_wider_than_the_trees_changes_no_bit() {
+    let all = spec(&[(40, PAIR), (70, &[33, 1])], [6, 2, 16]);
+    let expected = run(inputs(&all), &all);
+    for window in [103, usize::MAX] {
+        let windowed = AttentionSpec { window: Some(window), ..all.clone() };
+        for ((found, expected), name) in run(inputs(&all), &windowed).iter().zip(&expected).zip(NAMES) {
+            assert_eq!(bits(found), bits(expected), "{name}, window {window}");
+        }
+    }
+}
+
+/// A window of 16: whatever lies before it takes neither memory nor time, in a trunk of 1,000 and a branch of 300.
+#[test]
+fn a_block_holds_only_the_keys_that_its_rows_see() {
+    let spec = spec(&[(1000, &[300])], [1, 1, 16]);
+    let tree = &spec.layout.trees()[0];
+    let blocks: Vec<Block> = Block::of(tree, Some(16)).collect();
+    assert!(blocks.iter().all(|block| block.n_visible() <= block.rows.len() + 15));
+    assert_eq!(blocks.iter().map(|block| block.rows.len()).sum::<usize>(), 1300);
+    // The first block of the branch sees the last 15 rows of the trunk, the next nothing of it.
+    let of_branch: Vec<_> = blocks.iter().filter(|block| block.rows.start >= 1000).collect();
+    assert_eq!(of_branch[0].visible, [985..1000, 1000..1064]);
+    assert_eq!(of_branch[1].visible, [1000..1000, 1049..1128]);
+}
+
+/// What is not asked for is not there, and the rest is the same bits.
+#[test]
+fn a_gradient_does_not_depend_on_which_others_are_wanted() {
+    let spec = spec(&[(40, PAIR), (3, &[70])], [6, 2, 16]);
+    let [query, key, value, grad] = inputs(&spec);
+    let (output, log_sum_exp) = Flex::attention_forward(query.clone(), key.clone(), value.clone(), &spec);
+    let saved = AttentionSaved { query, key, value, output, log_sum_exp };
+    let gradients = |wanted| {
+        let grads = Flex::attention_backward(saved.clone(), grad.clone(), &spec, wanted);
+        grads.map(|grad| grad.as_ref().map(bits))
+    };
+    let all = gradients([true; 3]);
+    for mask in 0..8 {
+        let wanted = [0, 1, 2].map(|input| mask >> input & 1 == 1);
+        let expected = [0, 1, 2].map(|input| all[input].clone().filter(|_| wanted[input]));
+        assert_eq!(gradients(wanted), expected, "{wanted:?}");
     }
 }
 
@@ -82,45 +142,81 @@ fn agrees_with_the_portable_body_in_f64() {
 #[test]
 fn a_tree_does_not_depend_on_the_others() {
     let heads = [6, 2, 16];
-    let all = spec(&[(40, PAIR), (70, &[33, 1]), (3, PAIR)], heads);
     let own = 54..158;
-    let alone = spec(&[(70, &[33, 1])], heads);
-    let inputs = inputs(&all);
-    let part = inputs.each_ref().map(|tensor| rows(tensor, own.clone()));
-    for ((found, expected), name) in run(part, &alone).iter().zip(&run(inputs, &all)).zip(NAMES) {
-        assert_eq!(bits(found), bits(&rows(expected, own.clone())), "{name}");
+    let pairs = variants(&spec(&[(40, PAIR), (70, &[33, 1]), (3, PAIR)], heads))
+        .zip(variants(&spec(&[(70, &[33, 1])], heads)).collect::<Vec<_>>())
+        .collect::<Vec<_>>();
+    for (all, alone) in pairs {
+        let inputs = inputs(&all);
+        let part = inputs.each_ref().map(|tensor| rows(tensor, own.clone()));
+        for ((found, expected), name) in run(part, &alone).iter().zip(&run(inputs, &all)).zip(NAMES) {
+            assert_eq!(bits(found), bits(&rows(expected, own.clone())), "{name}, window {:?}", all.window);
+        }
     }
 }
 
 #[test]
 fn threads_change_nothing() {
-    let spec = spec(&[(70, PAIR), (20, &[65])], [6, 2, 16]);
-    assert_same_on_any_number_of_threads(|| run(inputs(&spec), &spec).into());
+    for spec in variants(&spec(&[(70, PAIR), (20, &[65])], [6, 2, 16])) {
+        assert_same_on_any_number_of_threads(|| run(inputs(&spec), &spec).into());
+    }
+}
+
+/// Rows of the output that are not a number when row `row` of an input is not.
+fn nan_rows(spec: &AttentionSpec, input: usize, row: usize) -> Vec<usize> {
+    let mut inputs = inputs(spec);
+    let mut values = floats(&inputs[input]);
+    let width = values.len() / spec.layout.n_rows();
+    values[row * width..(row + 1) * width].fill(f32::NAN);
+    inputs[input] = matrix(&values, [spec.layout.n_rows(), width]);
+    let [query, key, value, _] = inputs;
+    let (output, _) = Flex::attention_forward(query, key, value, spec);
+    let outputs = floats(&output);
+    let rows = outputs.chunks(spec.n_heads * spec.head_dim).enumerate();
+    rows.filter(|(_, values)| values.iter().any(|value| value.is_nan())).map(|(row, _)| row).collect()
 }
 
 /// A row of a trunk, then one of a branch, is not a number: whoever sees it is not either, nobody else.
 #[test]
 fn nan_reaches_the_rows_that_see_it() {
-    let spec = spec(&[(3, &[4]), (8, PAIR), (2, PAIR)], [2, 1, 16]);
+    let all = spec(&[(3, &[4]), (8, PAIR), (2, PAIR)], [2, 1, 16]);
     // Trees start at 0, 7 and 29; the second has its trunk at 7..15 and its branches at 15..20 and 20..29.
-    for (row, who) in [(11, (11..29).collect::<Vec<_>>()), (17, vec![17, 18, 19])] {
-        for input in 0..3 {
-            let mut inputs = inputs(&spec);
-            let width = floats(&inputs[input]).len() / spec.layout.n_rows();
-            let mut values = floats(&inputs[input]);
-            values[row * width..(row + 1) * width].fill(f32::NAN);
-            inputs[input] = matrix(&values, [spec.layout.n_rows(), width]);
-            let [query, key, value, _] = inputs;
-            let (output, _) = Flex::attention_forward(query, key, value, &spec);
-            let rows_of = floats(&output);
-            let found: Vec<usize> = rows_of
-                .chunks(32)
-                .enumerate()
-                .filter(|(_, values)| values.iter().any(|value| value.is_nan()))
-                .map(|(row, _)| row)
-                .collect();
-            let expected = if input == 0 { vec![row] } else { who.clone() };
-            assert_eq!(found, expected, "input {input}");
+    let cases = [
+        (None, 11, (11..29).collect::<Vec<_>>()),
+        (None, 17, vec![17, 18, 19]),
+        // Four positions from there on: the first two rows of both branches follow the end of the trunk.
+        (Some(4), 11, vec![11, 12, 13, 14]),
+        (Some(4), 13, vec![13, 14, 15, 16, 20, 21]),
+        (Some(4), 21, vec![21, 22, 23, 24]),
+    ];
+    for (window, row, who) in cases {
+        for softcap in [None, Some(3.0)] {
+            let spec = AttentionSpec { window, softcap, ..all.clone() };
+            for input in 0..3 {
+                let expected = if input == 0 { vec![row] } else { who.clone() };
+                assert_eq!(nan_rows(&spec, input, row), expected, "input {input}, window {window:?}");
+            }
+        }
+    }
+}
+
+/// The same across blocks of rows: a trunk of 150, branches at 150..220 and 220..225, a window of 100.
+#[test]
+fn nan_reaches_the_rows_that_see_it_across_blocks() {
+    let spec = AttentionSpec { window: Some(100), ..spec(&[(150, &[70, 5])], [2, 1, 16]) };
+    // A row reaches 100 positions; both branches start at position 150.
+    let cases = [
+        (20, 20..120, 220..220),
+        (52, 52..152, 220..222),
+        (63, 63..163, 220..225),
+        (120, 120..220, 220..225),
+        (160, 160..220, 220..220),
+        (221, 221..225, 225..225),
+    ];
+    for (row, first, second) in cases {
+        let expected: Vec<usize> = first.chain(second).collect();
+        for input in 1..3 {
+            assert_eq!(nan_rows(&spec, input, row), expected, "input {input}, row {row}");
         }
     }
 }

@@ -1,27 +1,71 @@
 use burn::backend::Flex;
 
 use super::*;
-use crate::{Activation, FusedPrimitives, backend::Rotation, portable};
+use crate::{
+    Activation, FusedPrimitives,
+    backend::{LayerNormSaved, Rotation},
+    portable,
+};
 
+const ACTIVATIONS: [Activation; 4] =
+    [Activation::Silu, Activation::GeluTanh, Activation::GeluErf, Activation::Relu];
 const SILU: Activation = Activation::Silu;
 const SIZES: [[usize; 2]; 7] = [[1, 2], [2, 16], [15, 6], [17, 64], [33, 10], [100, 190], [0, 4]];
 
+/// Numbers between −9 and 9.
+fn spread(dims: [usize; 2], seed: u64) -> FlexTensor {
+    matrix(&numbers(dims[0] * dims[1], seed).iter().map(|x| 9.0 * x).collect::<Vec<_>>(), dims)
+}
+
+/// All gradients that were asked for.
+fn every<const N: usize>(grads: [Option<FlexTensor>; N]) -> [FlexTensor; N] {
+    grads.map(Option::unwrap)
+}
+
 #[test]
-fn gated_silu_agrees_with_the_portable_body_in_f64() {
-    for dims in SIZES {
-        let scaled = |seed| {
-            matrix(&numbers(dims[0] * dims[1], seed).iter().map(|x| 9.0 * x).collect::<Vec<_>>(), dims)
-        };
-        let [gate, up, grad] = [1, 2, 3].map(scaled);
-        let found = Flex::gated_forward(gate.clone(), up.clone(), SILU);
-        let expected = portable::activation::gated::<Flex>(wide(&gate), wide(&up), SILU);
-        assert_close(&found, &expected, 1e-6, "output");
-        let found = Flex::gated_backward([gate.clone(), up.clone()], grad.clone(), SILU, [true; 2]);
+fn gated_agrees_with_the_portable_body_in_f64() {
+    for (activation, dims) in ACTIVATIONS.iter().flat_map(|a| SIZES.map(|dims| (*a, dims))) {
+        let [gate, up, grad] = [1, 2, 3].map(|seed| spread(dims, seed));
+        let found = Flex::gated_forward(gate.clone(), up.clone(), activation);
+        let expected = portable::activation::gated::<Flex>(wide(&gate), wide(&up), activation);
+        assert_close(&found, &expected, 1e-6, &format!("{activation:?}"));
         let inputs = [wide(&gate), wide(&up)];
-        let expected = portable::activation::gated_backward::<Flex>(inputs, wide(&grad), SILU, [true; 2]);
-        for ((found, expected), name) in found.into_iter().zip(expected).zip(["dgate", "dup"]) {
-            assert_close(&found.unwrap(), &expected.unwrap(), 1e-6, name);
+        let found = every(Flex::gated_backward([gate, up], grad.clone(), activation, [true; 2]));
+        let grad = wide(&grad);
+        let expected =
+            every(portable::activation::gated_backward::<Flex>(inputs, grad, activation, [true; 2]));
+        for ((found, expected), name) in found.iter().zip(&expected).zip(["dgate", "dup"]) {
+            assert_close(found, expected, 1e-6, &format!("{name} of {activation:?}"));
         }
+    }
+}
+
+#[test]
+fn activate_agrees_with_the_portable_body_in_f64() {
+    for (activation, dims) in ACTIVATIONS.iter().flat_map(|a| SIZES.map(|dims| (*a, dims))) {
+        let [x, grad] = [1, 2].map(|seed| spread(dims, seed));
+        let found = Flex::activate_forward(x.clone(), activation);
+        let expected = portable::activation::forward::<Flex>(wide(&x), activation);
+        assert_close(&found, &expected, 1e-6, &format!("{activation:?}"));
+        let found = Flex::activate_backward(x.clone(), grad.clone(), activation);
+        let expected = portable::activation::backward::<Flex>(wide(&x), wide(&grad), activation);
+        assert_close(&found, &expected, 1e-6, &format!("slope of {activation:?}"));
+    }
+}
+
+/// Far from 0 an activation is 0 or its argument, its slope 0 or 1; NaN stays NaN.
+#[test]
+fn activations_are_right_far_from_0() {
+    let x = matrix(&[-200.0, 200.0, -1e30, 1e30, f32::INFINITY, f32::NAN], [1, 6]);
+    let ones = matrix(&[1.0; 6], [1, 6]);
+    for activation in ACTIVATIONS {
+        let output = floats(&Flex::activate_forward(x.clone(), activation));
+        assert_eq!(output[..5], [0.0, 200.0, 0.0, 1e30, f32::INFINITY], "{activation:?}");
+        let slope = floats(&Flex::activate_backward(x.clone(), ones.clone(), activation));
+        assert!(output[5].is_nan(), "{activation:?}");
+        // The slope of SiLU has the factor x·(1 − σ(x)), which is ∞ − ∞ at the very end.
+        let n_slopes = if activation == SILU { 4 } else { 5 };
+        assert_eq!(slope[..n_slopes], [0.0, 1.0, 0.0, 1.0, 1.0][..n_slopes], "{activation:?}");
     }
 }
 
@@ -33,7 +77,7 @@ fn gated_silu_is_right_far_from_0() {
     let output = floats(&Flex::gated_forward(gate.clone(), ones.clone(), SILU));
     assert_eq!((output[0].abs(), output[1]), (0.0, 200.0));
     assert!(output[2].is_nan() && output[3].is_finite());
-    let [dgate, _] = Flex::gated_backward([gate, ones.clone()], ones, SILU, [true; 2]).map(Option::unwrap);
+    let [dgate, _] = every(Flex::gated_backward([gate, ones.clone()], ones, SILU, [true; 2]));
     assert_eq!((floats(&dgate)[0].abs(), floats(&dgate)[1]), (0.0, 1.0));
 }
 
@@ -49,8 +93,8 @@ fn rms_norm_agrees_with_the_portable_body_in_f64() {
         let found = Flex::rms_norm_backward([x.clone(), weight.clone(), inv_rms], grad.clone(), [true; 2]);
         let saved = [wide(&x), wide(&weight), expected.1];
         let expected = portable::norm::backward::<Flex>(saved, wide(&grad), [true; 2]);
-        for ((found, expected), name) in found.into_iter().zip(expected).zip(["dx", "dweight"]) {
-            assert_close(&found.unwrap(), &expected.unwrap(), 2e-6, name);
+        for ((found, expected), name) in every(found).iter().zip(&every(expected)).zip(["dx", "dweight"]) {
+            assert_close(found, expected, 2e-6, name);
         }
     }
 }
@@ -71,17 +115,109 @@ fn rotary_agrees_with_the_portable_body_in_f64() {
     }
 }
 
+/// Only the first numbers of each head turn.
+#[test]
+fn partial_rotary_agrees_with_the_portable_body_in_f64() {
+    for (n, n_heads, head_dim, half) in [(1, 1, 3, 1), (2, 3, 20, 8), (17, 9, 80, 16), (33, 2, 11, 5)] {
+        let x = random([n, n_heads * head_dim], 1);
+        let angles = [random([n, half], 2), random([n, half], 3)];
+        for direction in [Rotation::Forward, Rotation::Backward] {
+            let found = Flex::rotate(x.clone(), angles.clone(), head_dim, direction);
+            let expected = angles.each_ref().map(wide);
+            let expected = portable::rotary::rotate::<Flex>(wide(&x), expected, head_dim, direction);
+            assert_close(&found, &expected, 1e-6, "rotated");
+        }
+    }
+}
+
+#[test]
+fn layer_norm_agrees_with_the_portable_body_in_f64() {
+    for dims in SIZES {
+        let (x, grad) = (spread(dims, 1), random(dims, 2));
+        let [weight, bias] = [3, 4].map(|seed| vector(&numbers(dims[1], seed)));
+        let (output, statistics) = Flex::layer_norm_forward(x.clone(), weight.clone(), bias.clone(), 1e-5);
+        let expected = portable::layer_norm::forward::<Flex>(wide(&x), wide(&weight), wide(&bias), 1e-5);
+        assert_close(&output, &expected.0, 2e-6, "output");
+        assert_close(&statistics.mean, &expected.1.mean, 1e-6, "mean");
+        assert_close(&statistics.inv_std, &expected.1.inv_std, 2e-6, "1/std");
+        let wide_saved = LayerNormSaved { x: wide(&x), weight: wide(&weight), statistics: expected.1 };
+        let saved = LayerNormSaved { x, weight, statistics };
+        let expected = every(portable::layer_norm::backward::<Flex>(wide_saved, wide(&grad), [true; 3]));
+        let found = every(Flex::layer_norm_backward(saved, grad, [true; 3]));
+        for ((found, expected), name) in found.iter().zip(&expected).zip(["dx", "dweight", "dbias"]) {
+            assert_close(found, expected, 5e-6, name);
+        }
+    }
+}
+
+/// What is not asked for is not there, and the rest is the same bits.
+#[test]
+fn a_gradient_does_not_depend_on_which_others_are_wanted() {
+    let dims = [33, 50];
+    let [x, y, grad] = [1, 2, 3].map(|seed| random(dims, seed));
+    let [weight, bias] = [4, 5].map(|seed| vector(&numbers(dims[1], seed)));
+    let (_, inv_rms) = Flex::rms_norm_forward(x.clone(), weight.clone(), 1e-5);
+    let (_, statistics) = Flex::layer_norm_forward(x.clone(), weight.clone(), bias, 1e-5);
+    let saved = LayerNormSaved { x: x.clone(), weight: weight.clone(), statistics };
+    let gradients = |[first, second, third]: [bool; 3]| {
+        let norm = [x.clone(), weight.clone(), inv_rms.clone()];
+        let norm = Flex::rms_norm_backward(norm, grad.clone(), [first, second]);
+        let gated = |activation| {
+            Flex::gated_backward([x.clone(), y.clone()], grad.clone(), activation, [first, second])
+        };
+        let layer_norm = Flex::layer_norm_backward(saved.clone(), grad.clone(), [first, second, third]);
+        let all = norm.into_iter().chain(ACTIVATIONS.into_iter().flat_map(gated)).chain(layer_norm);
+        all.map(|grad| grad.as_ref().map(bits)).collect::<Vec<_>>()
+    };
+    let all = gradients([true; 3]);
+    for wanted in [[true, false, true], [false, true, false], [false, false, true], [false, false, false]] {
+        let asked = [wanted[0], wanted[1]].repeat(5).into_iter().chain(wanted);
+        let expected: Vec<_> =
+            all.iter().zip(asked).map(|(grad, asked)| grad.clone().filter(|_| asked)).collect();
+        assert_eq!(gradients(wanted), expected, "{wanted:?}");
+    }
+}
+
 #[test]
 fn threads_change_nothing() {
     let dims = [100, 190];
     let [x, y, grad] = [1, 2, 3].map(|seed| random(dims, seed));
-    let weight = vector(&numbers(dims[1], 4));
+    let [weight, bias] = [4, 5].map(|seed| vector(&numbers(dims[1], seed)));
     assert_same_on_any_number_of_threads(|| {
-        let (output, inv_rms) = Flex::rms_norm_forward(x.clone(), weight.clone(), 1e-5);
-        let norm = Flex::rms_norm_backward([x.clone(), weight.clone(), inv_rms], grad.clone(), [true; 2]);
-        let gated = Flex::gated_backward([x.clone(), y.clone()], grad.clone(), SILU, [true; 2]);
-        std::iter::once(output).chain(norm.into_iter().chain(gated).map(Option::unwrap)).collect()
+        let (normed, inv_rms) = Flex::rms_norm_forward(x.clone(), weight.clone(), 1e-5);
+        let saved = [x.clone(), weight.clone(), inv_rms];
+        let norm = every(Flex::rms_norm_backward(saved, grad.clone(), [true; 2]));
+        let (centred, statistics) = Flex::layer_norm_forward(x.clone(), weight.clone(), bias.clone(), 1e-5);
+        let saved = LayerNormSaved { x: x.clone(), weight: weight.clone(), statistics };
+        let layer_norm = every(Flex::layer_norm_backward(saved, grad.clone(), [true; 3]));
+        let activated = ACTIVATIONS.into_iter().flat_map(|activation| {
+            let [dgate, dup] =
+                every(Flex::gated_backward([x.clone(), y.clone()], grad.clone(), activation, [true; 2]));
+            [dgate, dup, Flex::activate_forward(x.clone(), activation)]
+        });
+        [normed, centred].into_iter().chain(norm).chain(layer_norm).chain(activated).collect()
     });
+}
+
+/// Among others, at any place: a row's output and its input's gradient are the same bits.
+#[test]
+fn a_row_of_layer_norm_does_not_depend_on_the_others() {
+    let dims = [40, 70];
+    let (x, grad) = (random(dims, 1), random(dims, 2));
+    let [weight, bias] = [3, 4].map(|seed| vector(&numbers(dims[1], seed)));
+    let run = |x: FlexTensor, grad: FlexTensor| {
+        let (output, statistics) = Flex::layer_norm_forward(x.clone(), weight.clone(), bias.clone(), 1e-5);
+        let saved = LayerNormSaved { x, weight: weight.clone(), statistics };
+        let [dx, _, _] = Flex::layer_norm_backward(saved, grad, [true, false, false]);
+        [output, dx.unwrap()]
+    };
+    let all = run(x.clone(), grad.clone());
+    for range in [0..1, 15..18, 39..40] {
+        let part = run(rows(&x, range.clone()), rows(&grad, range.clone()));
+        for (part, all) in part.iter().zip(&all) {
+            assert_eq!(bits(part), bits(&rows(all, range.clone())), "{range:?}");
+        }
+    }
 }
 
 /// A transposed and a broadcast tensor are read by their layout.

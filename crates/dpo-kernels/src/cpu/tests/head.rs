@@ -8,6 +8,7 @@ struct Case {
     head: FlexTensor,
     targets: Vec<i32>,
     grad: FlexTensor,
+    softcap: Option<f64>,
 }
 
 fn case(n: usize, d_model: usize, vocab: usize) -> Case {
@@ -16,6 +17,7 @@ fn case(n: usize, d_model: usize, vocab: usize) -> Case {
         head: random([vocab, d_model], 2),
         targets: (0..n).map(|row| (row * 7919 % vocab) as i32).collect(),
         grad: vector(&numbers(n, 3)),
+        softcap: None,
     }
 }
 
@@ -23,13 +25,13 @@ impl Case {
     fn run(&self) -> Vec<FlexTensor> {
         let targets = ids(&self.targets);
         let (logps, log_sum_exp) =
-            Flex::logps_forward(self.hidden.clone(), self.head.clone(), targets.clone(), None);
+            Flex::logps_forward(self.hidden.clone(), self.head.clone(), targets.clone(), self.softcap);
         let saved = LogpsSaved {
             hidden: self.hidden.clone(),
             head: self.head.clone(),
             targets,
             log_sum_exp: log_sum_exp.clone(),
-            softcap: None,
+            softcap: self.softcap,
         };
         let grads = Flex::logps_backward(saved, self.grad.clone(), [true, true]);
         [logps, log_sum_exp].into_iter().chain(grads.map(Option::unwrap)).collect()
@@ -38,8 +40,9 @@ impl Case {
     fn expected(&self) -> Vec<FlexTensor> {
         let (hidden, head, targets) = (wide(&self.hidden), wide(&self.head), ids(&self.targets));
         let (logps, log_sum_exp) =
-            portable::logps::forward::<Flex>(hidden.clone(), head.clone(), targets.clone(), None);
-        let saved = LogpsSaved { hidden, head, targets, log_sum_exp: log_sum_exp.clone(), softcap: None };
+            portable::logps::forward::<Flex>(hidden.clone(), head.clone(), targets.clone(), self.softcap);
+        let saved =
+            LogpsSaved { hidden, head, targets, log_sum_exp: log_sum_exp.clone(), softcap: self.softcap };
         let grads = portable::logps::backward::<Flex>(saved, wide(&self.grad), [true, true]);
         [logps, log_sum_exp].into_iter().chain(grads.map(Option::unwrap)).collect()
     }
@@ -53,9 +56,12 @@ fn agrees_with_the_portable_body_in_f64() {
     let sizes =
         [(1, 3, 2), (2, 16, 5), (15, 8, 64), (17, 24, 65), (33, 33, 300), (130, 40, 257), (300, 9, 1000)];
     for (n, d_model, vocab) in sizes {
-        let case = case(n, d_model, vocab);
-        for ((found, expected), name) in case.run().iter().zip(&case.expected()).zip(NAMES) {
-            assert_close(found, expected, 3e-6, &format!("{name}, {n} rows, width {d_model}, {vocab} words"));
+        for softcap in [None, Some(0.5), Some(30.0)] {
+            let case = Case { softcap, ..case(n, d_model, vocab) };
+            for ((found, expected), name) in case.run().iter().zip(&case.expected()).zip(NAMES) {
+                let what = format!("{name}, {n} rows, width {d_model}, {vocab} words, softcap {softcap:?}");
+                assert_close(found, expected, 3e-6, &what);
+            }
         }
     }
 }
@@ -63,8 +69,10 @@ fn agrees_with_the_portable_body_in_f64() {
 /// Alone, among 2, 7 or 130, at any place: a row's log-probability and gradient are the same bits.
 #[test]
 fn a_row_does_not_depend_on_the_others() {
-    for vocab in [40, 64, 129, 300] {
-        let all = case(300, 576, vocab);
+    for (vocab, softcap) in
+        [(40, None), (64, None), (129, None), (300, None), (64, Some(2.0)), (300, Some(2.0))]
+    {
+        let all = Case { softcap, ..case(300, 576, vocab) };
         let expected = all.run();
         for range in [0..1, 5..6, 299..300, 0..2, 3..10, 150..280] {
             let part = Case {
@@ -72,6 +80,7 @@ fn a_row_does_not_depend_on_the_others() {
                 head: all.head.clone(),
                 targets: all.targets[range.clone()].to_vec(),
                 grad: rows(&all.grad, range.clone()),
+                softcap,
             };
             for ((found, expected), name) in part.run().iter().zip(&expected).zip(NAMES).take(3) {
                 assert_eq!(
@@ -86,7 +95,7 @@ fn a_row_does_not_depend_on_the_others() {
 
 #[test]
 fn threads_change_nothing() {
-    let case = case(270, 48, 1500);
+    let case = Case { softcap: Some(3.0), ..case(270, 48, 1500) };
     assert_same_on_any_number_of_threads(|| case.run());
 }
 
@@ -119,7 +128,7 @@ fn large_logits_stay_finite() {
 fn nan_stays_in_its_row() {
     let mut values = numbers(20 * 8, 1);
     values[8 * 4 + 3] = f32::NAN;
-    let case = Case { hidden: matrix(&values, [20, 8]), ..case(20, 8, 300) };
+    let case = Case { hidden: matrix(&values, [20, 8]), softcap: Some(30.0), ..case(20, 8, 300) };
     let [logps, _, dhidden, _]: [FlexTensor; 4] = case.run().try_into().unwrap();
     let nan_rows = |values: Vec<f32>, width: usize| -> Vec<usize> {
         values

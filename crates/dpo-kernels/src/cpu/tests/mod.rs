@@ -79,6 +79,17 @@ pub(super) fn assert_same_on_any_number_of_threads(work: impl Fn() -> Vec<FlexTe
     }
 }
 
+/// Distance from the true value in units in the last place of the f32 nearest to it.
+pub(super) fn error_in_ulp(expected: f64, found: f32) -> f64 {
+    let nearest = (expected as f32).abs();
+    let ulp = if nearest < f32::MIN_POSITIVE {
+        f64::from(f32::from_bits(1))
+    } else {
+        f64::from(f32::from_bits(nearest.to_bits() + 1)) - f64::from(nearest)
+    };
+    (f64::from(found) - expected).abs() / ulp
+}
+
 pub(super) fn rows(tensor: &FlexTensor, range: std::ops::Range<usize>) -> FlexTensor {
     <Flex as FloatTensorOps<Flex>>::float_slice(tensor.clone(), &[crate::portable::slice(range)])
 }
