@@ -214,8 +214,7 @@ fn place_tensors(
 ) -> Result<(), ModelError> {
     let mut ranges = HashMap::new();
     for tensor in tensors.iter_mut() {
-        let n_bytes =
-            (tensor.n_values() / tensor.ggml_type.block_len()) as u64 * tensor.ggml_type.block_bytes() as u64;
+        let n_bytes = tensor.ggml_type.n_bytes(tensor.n_values());
         let start = data_start.checked_add(tensor.start);
         let end = start.and_then(|start| start.checked_add(n_bytes));
         let (Some(start), Some(end)) = (start, end.filter(|end| *end <= file_len)) else {
