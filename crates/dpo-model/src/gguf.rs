@@ -1,4 +1,4 @@
-//! GGUF files (versions 2 and 3, little endian), read with bounds: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
+//! GGUF files (little endian), read with bounds in versions 2 and 3, written in version 3: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
 mod block;
 mod cursor;
@@ -6,11 +6,13 @@ mod llama;
 mod llama_config;
 mod tokenizer;
 mod value;
+mod writer;
 
 pub use block::GgmlType;
 pub use llama::GgufModel;
 pub use tokenizer::GgufTokenizer;
 pub use value::{GgufArray, GgufValue};
+pub use writer::{GgufTensorSpec, GgufWriter};
 
 use crate::error::ModelError;
 use crate::weights::open_file;
