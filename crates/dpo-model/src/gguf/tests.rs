@@ -2,6 +2,7 @@
 //! GGUF files real, made and mutated, against gguf-py and the Hugging Face folder of the same model.
 
 mod blocks;
+mod damage;
 mod writer;
 
 use super::*;
