@@ -185,11 +185,11 @@ fn vocabulary(tokenizer: GgufTokenizer) -> GgufVocabulary {
         merges: tokenizer.merges.unwrap_or_default(),
         bos_id: tokenizer.bos,
         eos_id: tokenizer.eos,
-        eot_id: None,
+        eot_id: tokenizer.eot,
         unk_id: tokenizer.unk,
         pad_id: tokenizer.pad,
         add_bos: tokenizer.add_bos,
-        add_eos: None,
+        add_eos: tokenizer.add_eos,
         add_space_prefix: tokenizer.add_space_prefix,
         chat_template: tokenizer.chat_template,
     }

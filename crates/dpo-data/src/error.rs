@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::GgufProblem;
+
 /// Where in the input something is: `pairs.jsonl:3:17`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -201,6 +203,14 @@ pub enum DataError {
         path: PathBuf,
         /// What is wrong and what to do.
         problem: String,
+    },
+    /// GGUF has no way to say what a tokenizer does.
+    #[error("{}: the tokenizer cannot be written to a GGUF file", path.display())]
+    NotGguf {
+        /// Where the tokenizer was read from.
+        path: PathBuf,
+        /// What is in the way.
+        source: GgufProblem,
     },
     /// A chat template that cannot be compiled.
     #[error("{}: the chat template cannot be used: {problem}", path.display())]

@@ -22,5 +22,7 @@ pub use pack::{InvalidBatch, pack};
 pub use report::{Cause, DataReport, Effect, FileReport};
 pub use source::{ColumnNames, Purpose, SourceConfig, Strings, read_examples};
 pub use template::{ChatTemplate, Clock};
-pub use tokenizer::{GgufVocabulary, Piece, TextEncoder, TokenizerFile};
+pub use tokenizer::{
+    GgufExport, GgufProblem, GgufVocabulary, GgufWarning, Piece, TextEncoder, TokenizerFile,
+};
 pub use tree::{CompletionSpan, PackedBatch, ScoreRows, TokenTree, TreeSpan};

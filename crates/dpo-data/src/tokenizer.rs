@@ -15,7 +15,7 @@ use tokenizers::{AddedToken, PostProcessorWrapper, Tokenizer};
 use crate::DataError;
 use crate::template::{ChatTemplate, Clock};
 
-pub use gguf::GgufVocabulary;
+pub use gguf::{GgufExport, GgufProblem, GgufVocabulary, GgufWarning};
 pub(crate) use literal::SpecialTokens;
 pub use view::Piece;
 
@@ -47,6 +47,7 @@ pub struct TextEncoder {
     named: BTreeMap<String, String>,
     eos_ids: Vec<u32>,
     adds_bos: bool,
+    adds_eos: bool,
     files: Vec<TokenizerFile>,
 }
 
@@ -117,14 +118,18 @@ impl TextEncoder {
         };
         let id = |name: &str| named.get(name).and_then(|token| tokenizer.token_to_id(token));
         let around_nothing = tokenizer.encode_fast("", true).map_err(unusable)?;
-        let adds_bos = id("bos_token").is_some_and(|bos| around_nothing.get_ids().first() == Some(&bos));
+        let (bos, eos) = (id("bos_token"), id("eos_token"));
+        let ids = around_nothing.get_ids();
+        let adds_bos = bos.is_some() && ids.first().copied() == bos;
+        let adds_eos = eos.is_some() && ids[usize::from(adds_bos)..].last().copied() == eos;
         Ok(Self {
             path: path.to_path_buf(),
             special: SpecialTokens::of(&tokenizer),
             literal: OnceLock::new(),
             template: None,
-            eos_ids: id("eos_token").into_iter().collect(),
+            eos_ids: eos.into_iter().collect(),
             adds_bos,
+            adds_eos,
             named,
             files,
             tokenizer,

@@ -332,11 +332,11 @@ fn pieces_survive_a_character_cut_in_two() {
 fn an_unknown_split_is_named() {
     let vocabulary = dpo_data::GgufVocabulary {
         model: "gpt2".to_owned(),
-        pre: "tekken".to_owned(),
+        pre: "viking".to_owned(),
         tokens: vec!["a".to_owned()],
         ..dpo_data::GgufVocabulary::default()
     };
     let error =
         TextEncoder::from_gguf(&vocabulary, Path::new("m.gguf"), Clock::at_unix_seconds(0)).unwrap_err();
-    assert!(error.to_string().starts_with("m.gguf: it splits text as `tekken`"), "{error}");
+    assert!(error.to_string().starts_with("m.gguf: it splits text as `viking`"), "{error}");
 }

@@ -1,5 +1,6 @@
 //! What can go wrong between a model's files and the decoder.
 
+use crate::gguf::GgmlType;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -93,6 +94,16 @@ pub enum ModelError {
         tensor: String,
         /// What was found, what is possible.
         problem: String,
+    },
+    /// Values cannot be rounded to this format here.
+    #[error(
+        "{} tensors are read, not written; take one of {}",
+        ggml_type.name(),
+        GgmlType::WRITABLE.map(GgmlType::name).join(", ")
+    )]
+    NotWritable {
+        /// The format.
+        ggml_type: GgmlType,
     },
     /// The tensors are not those that the configuration calls for.
     #[error("{}: the weights do not fit the configuration: {mismatch}", path.display())]

@@ -1,4 +1,4 @@
-//! GGUF files (versions 2 and 3, little endian), read with bounds: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
+//! GGUF files (little endian), read with bounds in versions 2 and 3, written in version 3: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
 mod architecture;
 mod block;
@@ -7,11 +7,13 @@ mod cursor;
 mod model;
 mod tokenizer;
 mod value;
+mod writer;
 
 pub use block::GgmlType;
 pub use model::GgufModel;
 pub use tokenizer::GgufTokenizer;
 pub use value::{GgufArray, GgufValue};
+pub use writer::{GgufTensorSpec, GgufWriter};
 
 use crate::error::ModelError;
 use crate::weights::open_file;
@@ -215,8 +217,7 @@ fn place_tensors(
 ) -> Result<(), ModelError> {
     let mut ranges = HashMap::new();
     for tensor in tensors.iter_mut() {
-        let n_bytes =
-            (tensor.n_values() / tensor.ggml_type.block_len()) as u64 * tensor.ggml_type.block_bytes() as u64;
+        let n_bytes = tensor.ggml_type.n_bytes(tensor.n_values());
         let start = data_start.checked_add(tensor.start);
         let end = start.and_then(|start| start.checked_add(n_bytes));
         let (Some(start), Some(end)) = (start, end.filter(|end| *end <= file_len)) else {

@@ -1,6 +1,10 @@
 #![allow(clippy::unwrap_used)]
 //! GGUF files real, made and mutated, against gguf-py and the Hugging Face folder of the same model.
 
+mod blocks;
+mod damage;
+mod writer;
+
 use super::*;
 use crate::config::{HfConfig, RopeVariant};
 use crate::weights::{HfFolder, WeightSource};
@@ -133,21 +137,6 @@ fn open_error(bytes: &[u8]) -> String {
     GgufFile::open(&write(bytes).path).unwrap_err().to_string()
 }
 
-/// tests/golden/gguf_blocks.gguf has random blocks beside gguf-py's reading of them.
-#[test]
-fn blocks_are_dequantised_as_gguf_py_does() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/gguf_blocks.gguf");
-    let file = GgufFile::open(&path).unwrap();
-    let find = |name: &str| file.tensors().iter().find(|tensor| tensor.name == name).unwrap();
-    for ggml_type in GgmlType::ALL.into_iter().filter(|ggml_type| *ggml_type != GgmlType::F32) {
-        let stored = find(ggml_type.name());
-        assert_eq!((stored.ggml_type, stored.shape.as_slice()), (ggml_type, [2, 64].as_slice()));
-        let expected = file.read_f32(find(&format!("{}.expected", ggml_type.name()))).unwrap();
-        let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
-        assert_eq!(bits(file.read_f32(stored).unwrap()), bits(expected), "{}", ggml_type.name());
-    }
-}
-
 #[test]
 fn a_llama_is_seen_as_hugging_face_has_it() {
     let written = write(&small_llama().build());
@@ -251,7 +240,7 @@ fn hostile_files_are_named() {
         (good().info("t", &[u64::MAX, 2], 0, 0), "tensor `t`: sizes"),
         (good().info("t", &[1, 1, 1, 1, 1], 0, 0), "tensor `t`: has 5 axes"),
         (good().info("t", &[0], 0, u64::MAX), "tensor `t`: 0 bytes at offset"),
-        (good().info("t", &[256], 12, 0), "tensor `t`: has type Q4_K (12), known here: F32, F16, BF16, Q4_0"),
+        (good().info("t", &[256], 16, 0), "tensor `t`: has type IQ (16), known here: F32, F16, BF16, Q4_0"),
         (good().info("t", &[256], 200, 0), "tensor `t`: has type 200, which is none of ggml's"),
         (good().info("t", &[33], 8, 0), "tensor `t`: rows of 33 values are no whole Q8_0 blocks of 32"),
         (good().tensor("t", &[2], &[1.0; 2]).info("u", &[2], 0, 0), "overlaps"),
@@ -333,14 +322,15 @@ fn smollm2_fits_its_configuration() {
     assert!(tokenizer.chat_template.unwrap().contains("<|im_start|>"));
 }
 
-fn read_everything(bytes: &[u8]) {
+/// Reads what can be read, and tells whether anything could.
+fn read_everything(bytes: &[u8]) -> bool {
     let written = write(bytes);
     let file = GgufFile::open(&written.path);
     if let Ok(file) = &file {
         for tensor in file.tensors() {
-            // The densest type has 32 values in 18 bytes.
+            // The densest type has 256 values in 84 bytes.
             let values = file.read_f32(tensor).unwrap();
-            assert!(values.len() <= bytes.len() * 2);
+            assert!(values.len() <= bytes.len() * 4);
         }
     }
     if let Ok(model) = GgufModel::open(&written.path) {
@@ -350,6 +340,7 @@ fn read_everything(bytes: &[u8]) {
             let _ = model.read_f32(&tensor.name);
         }
     }
+    file.is_ok()
 }
 
 /// Every single byte of a small model replaced in three ways, and the file cut at every place.

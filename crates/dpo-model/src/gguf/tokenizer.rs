@@ -22,12 +22,16 @@ pub struct GgufTokenizer {
     pub bos: Option<u32>,
     /// Token that ends a text.
     pub eos: Option<u32>,
+    /// Token that ends a turn, where that is not `eos`.
+    pub eot: Option<u32>,
     /// Token that stands for what has none.
     pub unk: Option<u32>,
     /// Token that fills up rows.
     pub pad: Option<u32>,
     /// Whether a text is begun with `bos`; unset where the file leaves it to the model kind.
     pub add_bos: Option<bool>,
+    /// Whether a text is ended with `eos`; unset where the file leaves it to the model kind.
+    pub add_eos: Option<bool>,
     /// Whether a space is put before a text; unset where the file leaves it to the model kind.
     pub add_space_prefix: Option<bool>,
     /// The chat template, in Jinja.
@@ -49,14 +53,46 @@ impl GgufTokenizer {
             merges: keys.strings("merges")?,
             bos: keys.id("bos", tokens.len())?,
             eos: keys.id("eos", tokens.len())?,
+            eot: keys.id("eot", tokens.len())?,
             unk: keys.id("unknown", tokens.len())?,
             pad: keys.id("padding", tokens.len())?,
             add_bos: keys.flag("add_bos_token")?,
+            add_eos: keys.flag("add_eos_token")?,
             add_space_prefix: keys.flag("add_space_prefix")?,
             chat_template: keys.text("tokenizer.chat_template")?,
             tokens,
         };
         Ok(tokenizer)
+    }
+
+    /// The metadata that [`Self::from_file`] reads, for another file.
+    pub fn to_metadata(&self) -> Vec<(String, GgufValue)> {
+        let texts = |list: &[String]| GgufValue::Array(GgufArray::String(list.to_vec()));
+        let text = |text: &String| GgufValue::String(text.clone());
+        let id = |id: Option<u32>| id.map(GgufValue::Uint32);
+        let flag = |flag: Option<bool>| flag.map(GgufValue::Bool);
+        let values = [
+            ("ggml.model", Some(text(&self.model))),
+            ("ggml.pre", self.pre.as_ref().map(text)),
+            ("ggml.tokens", Some(texts(&self.tokens))),
+            ("ggml.scores", self.scores.clone().map(|list| GgufValue::Array(GgufArray::Float32(list)))),
+            (
+                "ggml.token_type",
+                self.token_types.clone().map(|list| GgufValue::Array(GgufArray::Int32(list))),
+            ),
+            ("ggml.merges", self.merges.as_deref().map(texts)),
+            ("ggml.bos_token_id", id(self.bos)),
+            ("ggml.eos_token_id", id(self.eos)),
+            ("ggml.eot_token_id", id(self.eot)),
+            ("ggml.unknown_token_id", id(self.unk)),
+            ("ggml.padding_token_id", id(self.pad)),
+            ("ggml.add_bos_token", flag(self.add_bos)),
+            ("ggml.add_eos_token", flag(self.add_eos)),
+            ("ggml.add_space_prefix", flag(self.add_space_prefix)),
+            ("chat_template", self.chat_template.as_ref().map(text)),
+        ];
+        let values = values.into_iter().filter_map(|(key, value)| Some((format!("tokenizer.{key}"), value?)));
+        values.collect()
     }
 }
 

@@ -1,28 +1,30 @@
 //! Metadata values.
 
-use super::cursor::Cursor;
-use crate::error::ModelError;
+mod read;
+mod write;
+
 use std::fmt;
 
-/// Arrays within arrays; real files have none.
-const MAX_DEPTH: usize = 4;
+pub(super) use write::put_string;
 
-/// A metadata value. Whole numbers of every width are one case.
+/// A metadata value, at the width it has in the file.
+///
+/// llama.cpp reads a key at one width alone; nearly all of its whole numbers are `uint32`.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the cases are the names of the types")]
 pub enum GgufValue {
-    /// `uint8` to `uint64`.
-    Unsigned(u64),
-    /// `int8` to `int64`.
-    Signed(i64),
-    /// `float32`.
+    Uint8(u8),
+    Int8(i8),
+    Uint16(u16),
+    Int16(i16),
+    Uint32(u32),
+    Int32(i32),
+    Uint64(u64),
+    Int64(i64),
     Float32(f32),
-    /// `float64`.
     Float64(f64),
-    /// `bool`.
     Bool(bool),
-    /// `string`.
     String(String),
-    /// `array`.
     Array(GgufArray),
 }
 
@@ -46,44 +48,17 @@ pub enum GgufArray {
 }
 
 impl GgufValue {
-    /// Reads a type code and a value of that type.
-    pub(super) fn read(cursor: &mut Cursor, key: &str) -> Result<Self, ModelError> {
-        let code = cursor.u32(key)?;
-        Ok(match code {
-            0 => Self::Unsigned(u8::from_le_bytes(cursor.array(key)?).into()),
-            1 => Self::Signed(i8::from_le_bytes(cursor.array(key)?).into()),
-            2 => Self::Unsigned(u16::from_le_bytes(cursor.array(key)?).into()),
-            3 => Self::Signed(i16::from_le_bytes(cursor.array(key)?).into()),
-            4 => Self::Unsigned(cursor.u32(key)?.into()),
-            5 => Self::Signed(i32::from_le_bytes(cursor.array(key)?).into()),
-            6 => Self::Float32(f32::from_le_bytes(cursor.array(key)?)),
-            7 => Self::Bool(u8::from_le_bytes(cursor.array(key)?) != 0),
-            8 => Self::String(cursor.string(key)?),
-            9 => Self::Array(GgufArray::read(cursor, key, 1)?),
-            10 => Self::Unsigned(cursor.u64(key)?),
-            11 => Self::Signed(i64::from_le_bytes(cursor.array(key)?)),
-            12 => Self::Float64(f64::from_le_bytes(cursor.array(key)?)),
-            other => return Err(unknown_type(cursor, key, other)),
-        })
-    }
-
     /// A whole number that is not negative.
     pub fn as_u64(&self) -> Option<u64> {
-        match self {
-            Self::Unsigned(n) => Some(*n),
-            Self::Signed(n) => u64::try_from(*n).ok(),
-            _ => None,
-        }
+        u64::try_from(self.whole()?).ok()
     }
 
     /// Any number. An `f32` becomes the shortest decimal that stands for it, so that `1e-5` stays `1e-5`.
     pub fn as_f64(&self) -> Option<f64> {
         match self {
-            Self::Unsigned(n) => Some(*n as f64),
-            Self::Signed(n) => Some(*n as f64),
             Self::Float32(x) => x.to_string().parse().ok(),
             Self::Float64(x) => Some(*x),
-            _ => None,
+            _ => self.whole().map(|n| n as f64),
         }
     }
 
@@ -96,33 +71,24 @@ impl GgufValue {
     pub fn as_bool(&self) -> Option<bool> {
         if let Self::Bool(flag) = self { Some(*flag) } else { None }
     }
+
+    /// A whole number of any width.
+    fn whole(&self) -> Option<i128> {
+        Some(match *self {
+            Self::Uint8(n) => n.into(),
+            Self::Int8(n) => n.into(),
+            Self::Uint16(n) => n.into(),
+            Self::Int16(n) => n.into(),
+            Self::Uint32(n) => n.into(),
+            Self::Int32(n) => n.into(),
+            Self::Uint64(n) => n.into(),
+            Self::Int64(n) => n.into(),
+            _ => return None,
+        })
+    }
 }
 
 impl GgufArray {
-    fn read(cursor: &mut Cursor, key: &str, depth: usize) -> Result<Self, ModelError> {
-        let code = cursor.u32(key)?;
-        let len = cursor.u64(key)?;
-        Ok(match code {
-            0 => Self::Uint8(numbers(cursor, key, len, u8::from_le_bytes)?),
-            1 => Self::Int8(numbers(cursor, key, len, i8::from_le_bytes)?),
-            2 => Self::Uint16(numbers(cursor, key, len, u16::from_le_bytes)?),
-            3 => Self::Int16(numbers(cursor, key, len, i16::from_le_bytes)?),
-            4 => Self::Uint32(numbers(cursor, key, len, u32::from_le_bytes)?),
-            5 => Self::Int32(numbers(cursor, key, len, i32::from_le_bytes)?),
-            6 => Self::Float32(numbers(cursor, key, len, f32::from_le_bytes)?),
-            7 => Self::Bool(numbers(cursor, key, len, |byte: [u8; 1]| byte[0] != 0)?),
-            8 => Self::String(items(cursor, key, len, 8, |cursor| cursor.string(key))?),
-            9 if depth == MAX_DEPTH => {
-                return Err(cursor.error(format!("`{key}` is nested more than {MAX_DEPTH} deep")));
-            }
-            9 => Self::Array(items(cursor, key, len, 12, |cursor| Self::read(cursor, key, depth + 1))?),
-            10 => Self::Uint64(numbers(cursor, key, len, u64::from_le_bytes)?),
-            11 => Self::Int64(numbers(cursor, key, len, i64::from_le_bytes)?),
-            12 => Self::Float64(numbers(cursor, key, len, f64::from_le_bytes)?),
-            other => return Err(unknown_type(cursor, key, other)),
-        })
-    }
-
     /// Number of elements.
     pub fn len(&self) -> usize {
         match self {
@@ -148,49 +114,17 @@ impl GgufArray {
     }
 }
 
-fn unknown_type(cursor: &Cursor, key: &str, code: u32) -> ModelError {
-    let at = cursor.position();
-    cursor.error(format!("the metadata value `{key}` has the unknown type {code}, before byte {at}"))
-}
-
-fn numbers<T, const N: usize>(
-    cursor: &mut Cursor,
-    key: &str,
-    len: u64,
-    from_bytes: impl Fn([u8; N]) -> T,
-) -> Result<Vec<T>, ModelError> {
-    cursor.expect_room(len, N as u64, &format!("values of `{key}`"))?;
-    let bytes = cursor.bytes(len * N as u64, key)?;
-    Ok(bytes.as_chunks::<N>().0.iter().map(|chunk| from_bytes(*chunk)).collect())
-}
-
-fn items<T>(
-    cursor: &mut Cursor,
-    key: &str,
-    len: u64,
-    min_bytes: u64,
-    mut read: impl FnMut(&mut Cursor) -> Result<T, ModelError>,
-) -> Result<Vec<T>, ModelError> {
-    cursor.expect_room(len, min_bytes, &format!("values of `{key}`"))?;
-    let mut items = Vec::new(); // Grows with what is really there.
-    for _ in 0..len {
-        items.push(read(cursor)?);
-    }
-    Ok(items)
-}
-
 /// As an error or a listing shows it: long strings and arrays by their length.
 impl fmt::Display for GgufValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unsigned(n) => n.fmt(f),
-            Self::Signed(n) => n.fmt(f),
             Self::Float32(x) => x.fmt(f),
             Self::Float64(x) => x.fmt(f),
             Self::Bool(flag) => flag.fmt(f),
             Self::String(text) if text.chars().count() <= 80 => write!(f, "{text:?}"),
             Self::String(text) => write!(f, "{:?}…", text.chars().take(80).collect::<String>()),
             Self::Array(array) => write!(f, "a list of {}", array.len()),
+            _ => self.whole().unwrap_or_default().fmt(f),
         }
     }
 }
