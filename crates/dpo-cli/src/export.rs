@@ -15,6 +15,7 @@ use dpo_train::write_atomically;
 use crate::{
     adapters::AdapterArgs,
     device,
+    gguf::{self, Quant},
     hub::Hub,
     model_source::ModelSource,
     run_file::choices::Backend,
@@ -33,8 +34,14 @@ pub(crate) struct ExportArgs {
     #[arg(long)]
     merge: bool,
     /// Folder to write: a Hugging Face model, or a PEFT adapter where there is one and it is not merged
-    #[arg(long, value_name = "FOLDER")]
-    out: PathBuf,
+    #[arg(long, value_name = "FOLDER", required_unless_present = "gguf", conflicts_with = "gguf")]
+    out: Option<PathBuf>,
+    /// File to write instead, for llama.cpp and Ollama: the model, or the adapter where it is not merged
+    #[arg(long, value_name = "FILE.gguf")]
+    gguf: Option<PathBuf>,
+    /// How the matrices of a GGUF file are stored
+    #[arg(long, value_enum, default_value = "f16", requires = "gguf")]
+    quant: Quant,
 }
 
 /// Runs the command.
@@ -45,34 +52,47 @@ pub(crate) fn run(args: &ExportArgs) -> Result<ExitCode> {
     if args.merge && adapter.is_none() {
         bail!("--merge does nothing without an adapter; give --adapter FOLDER or remove it");
     }
-    refuse_inputs(args, &source)?;
-    let parent = args.out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
-    let temporary = tempfile::Builder::new().prefix(".export-").tempdir_in(parent)?;
-    match adapter.filter(|_| !args.merge) {
-        Some(adapter) => write_adapter(temporary.path(), adapter, &source)?,
-        None => write_model(temporary.path(), &source, &device::open(Backend::Cpu)?)?,
+    let adapter = adapter.filter(|_| !args.merge);
+    if let Some(path) = &args.gguf {
+        refuse_what_is_there(path, &args.model, &source)?;
+        gguf::write(path, args.quant, adapter.clone(), &source)?;
+        note(&format!("written    {}", path.display()));
     }
-    write_companions(temporary.path(), &source)?;
-    crate::train::give_name(temporary.path(), &args.out)
-        .with_context(|| format!("cannot write {}", args.out.display()))?;
-    let _ = temporary.keep();
-    note(&format!("written    {}", args.out.display()));
+    if let Some(folder) = &args.out {
+        refuse_what_is_there(folder, &args.model, &source)?;
+        write_folder(folder, adapter, &source)?;
+        note(&format!("written    {}", folder.display()));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is there is not written over: neither what is read here nor anything else.
-fn refuse_inputs(args: &ExportArgs, source: &ModelSource) -> Result<()> {
-    let same = |path: &Path| match (path.canonicalize(), args.out.canonicalize()) {
+fn write_folder(folder: &Path, adapter: Option<Adapter>, source: &ModelSource) -> Result<()> {
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    let temporary = tempfile::Builder::new().prefix(".export-").tempdir_in(parent)?;
+    match adapter {
+        Some(adapter) => write_adapter(temporary.path(), adapter, source)?,
+        None => write_model(temporary.path(), source, &device::open(Backend::Cpu)?)?,
+    }
+    write_companions(temporary.path(), source)?;
+    crate::train::give_name(temporary.path(), folder)
+        .with_context(|| format!("cannot write {}", folder.display()))?;
+    let _ = temporary.keep();
+    Ok(())
+}
+
+/// Nothing is written over: neither what is exported nor anything else.
+fn refuse_what_is_there(out: &Path, model: &str, source: &ModelSource) -> Result<()> {
+    let same = |path: &Path| match (path.canonicalize(), out.canonicalize()) {
         (Ok(path), Ok(out)) => path == out || out.starts_with(&path),
         _ => false,
     };
-    if same(&source.path) || same(Path::new(&args.model)) {
-        bail!("{} is what is exported; choose another folder with --out", args.out.display());
+    if same(&source.path) || same(Path::new(model)) {
+        bail!("{} is what is exported; choose another place", out.display());
     }
-    let is_empty = || std::fs::read_dir(&args.out).is_ok_and(|mut entries| entries.next().is_none());
-    if args.out.exists() && !is_empty() {
-        bail!("{} is there already; choose another folder with --out, or remove it", args.out.display());
+    let is_empty = || std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
+    if out.exists() && !is_empty() {
+        bail!("{} is there already; choose another place, or remove it", out.display());
     }
     Ok(())
 }

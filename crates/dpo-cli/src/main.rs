@@ -6,6 +6,7 @@ mod data;
 mod device;
 mod eval;
 mod experiment;
+mod gguf;
 mod export;
 mod generate;
 mod hub;

@@ -3,13 +3,16 @@
 mod architecture;
 mod block;
 mod config_in;
+mod config_out;
 mod cursor;
+mod export;
 mod model;
 mod tokenizer;
 mod value;
 mod writer;
 
 pub use block::GgmlType;
+pub use export::{write_adapter, write_model};
 pub use model::GgufModel;
 pub use tokenizer::GgufTokenizer;
 pub use value::{GgufArray, GgufValue};

@@ -11,7 +11,7 @@ mod samples;
 mod session;
 mod tuning;
 
-pub(crate) use outputs::{give_name, peak_memory_bytes, write_weights};
+pub(crate) use outputs::{give_name, make_readable, peak_memory_bytes, write_weights};
 pub(crate) use preview::printable;
 pub(crate) use progress::note;
 pub(crate) use reference::{cache_root, same_tokens};

@@ -145,15 +145,16 @@ pub(crate) fn give_name(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Temporary folders are their owner's alone; a model is for whoever may read the run.
+/// Temporary folders and files are their owner's alone; a model is for whoever may read the run.
 #[cfg(unix)]
-fn make_readable(folder: &Path) -> Result<()> {
+pub(crate) fn make_readable(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    Ok(std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?)
+    let mode = if path.is_dir() { 0o755 } else { 0o644 };
+    Ok(std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?)
 }
 
 #[cfg(not(unix))]
-fn make_readable(_: &Path) -> Result<()> {
+pub(crate) fn make_readable(_: &Path) -> Result<()> {
     Ok(())
 }
 
