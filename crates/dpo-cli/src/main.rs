@@ -2,6 +2,7 @@
 
 mod adapters;
 mod bench;
+mod columns;
 mod data;
 mod device;
 mod eval;
