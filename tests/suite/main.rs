@@ -9,6 +9,7 @@ mod adapters;
 mod bad_input;
 mod damage;
 mod decoder_golden;
+mod generating;
 mod layering;
 mod packing;
 mod prepared_rows;

@@ -1,13 +1,13 @@
-//! Twenty steps of a real model on real human pairs, those of TRL. Minutes on two cores: runs where `DPO_SMOLLM2` names
-//! the GGUF file.
+//! A real model: twenty steps on real human pairs, those of TRL, which take minutes on two cores, and its answers, those
+//! of transformers. Runs where `DPO_SMOLLM2` names the GGUF file.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::{
-    program::{Sandbox, train_args},
-    support::{golden, json},
+    program::{Sandbox, flags, paths, train_args},
+    support::{golden, json, json_lines},
 };
 
 const FLAGS: &str = "--batch-size 4 --max-steps 20 --order sequential --learning-rate 1e-6 --warmup-steps 2 \
@@ -19,19 +19,25 @@ fn shared() -> PathBuf {
     std::env::var_os("DPO_SHARED").map_or_else(beside, PathBuf::from)
 }
 
+/// What `DPO_SMOLLM2` names; says so where that is nothing.
+fn model() -> Option<PathBuf> {
+    let model = std::env::var_os("DPO_SMOLLM2").map(|path| absolute(Path::new(&path)));
+    if model.is_none() {
+        println!("skipped: DPO_SMOLLM2 names no model");
+    }
+    model
+}
+
 #[test]
 fn smollm2_trains_on_human_pairs_as_in_trl() {
-    let Some(model) = std::env::var_os("DPO_SMOLLM2").map(PathBuf::from) else {
-        println!("skipped: DPO_SMOLLM2 names no model");
-        return;
-    };
+    let Some(model) = model() else { return };
     let data = shared().join("data/hh-harmless/train.conv.jsonl");
     if !data.is_file() {
         println!("skipped: {} is absent", data.display());
         return;
     }
     let sandbox = Sandbox::new();
-    let args = train_args(&absolute(&model), &absolute(&data), &sandbox.path("run"), FLAGS);
+    let args = train_args(&model, &absolute(&data), &sandbox.path("run"), FLAGS);
     let messages = sandbox.run("train", &args).success().messages;
     let run = crate::program::Run { dir: sandbox.path("run"), messages };
     let golden_run = json(golden("runs/smollm2_hh_20_steps.json"));
@@ -61,4 +67,20 @@ fn compare(found: &Value, expected: &Value) {
     close("logps/chosen", 2e-2);
     close("logps/rejected", 2e-2);
     close("rewards/margins", 4e-3);
+}
+
+/// 64 tokens after a message and after a plain text, each the likeliest by a lead of 0.015 or more.
+#[test]
+fn smollm2_answers_as_in_transformers() {
+    let Some(model) = model() else { return };
+    let sandbox = Sandbox::new();
+    for answer in json(golden("smollm2_greedy.json"))["answers"].as_array().unwrap() {
+        let mut args = paths([("--model", &model)]);
+        args.extend(["--prompt".into(), answer["prompt"].as_str().unwrap().into()]);
+        args.extend(flags("--json --max-new-tokens 64"));
+        args.extend(flags(if answer["is_chat"] == true { "" } else { "--plain" }));
+        let found = json_lines(&sandbox.run("generate", &args).success().out);
+        assert_eq!(found[0]["completion"], answer["completion"]);
+        assert_eq!(found[0]["tokens"], 64);
+    }
 }

@@ -2,6 +2,8 @@
 
 mod adapters;
 mod bench;
+mod columns;
+mod compare;
 mod data;
 mod device;
 mod eval;
@@ -45,6 +47,8 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Answer prompts
     Generate(generate::GenerateArgs),
+    /// Answer the same prompts with several models, and put the answers side by side
+    Compare(compare::CompareArgs),
     /// Write a model or an adapter for other tools
     Export(export::ExportArgs),
     /// Time training steps
@@ -75,6 +79,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Score(args) => score::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Assets(args) => experiment::make_assets(&args),

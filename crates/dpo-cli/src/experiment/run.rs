@@ -13,9 +13,10 @@ use super::{
     evaluate::Summary,
     pairs::{Ceiling, Judge, Pair},
     sampling::{Sample, kl, sample},
-    table::{self, Comparison, Style},
+    table::{self, Comparison},
 };
 use crate::{
+    columns,
     hub::Hub,
     model_source::ModelSource,
     report,
@@ -105,7 +106,7 @@ fn show(config: &RunConfig, mut finished: Finished, ceiling: &Ceiling) -> Result
         after: after.completion.clone(),
     };
     let rows: Vec<Comparison> = before.iter().zip(&after).take(3).map(comparison).collect();
-    text += &format!("{}\n", table::side_by_side(&rows, width(), style()));
+    text += &format!("{}\n", table::side_by_side(&rows, columns::width(), columns::style()));
 
     let percent = |x: f64| format!("{:.0} %", 100.0 * x);
     let card = |name: &str, before: Option<String>, after: String| json!({ "name": name, "before": before, "after": after });
@@ -140,16 +141,4 @@ fn write_samples(dir: &Path, rows: &[Comparison]) -> Result<()> {
 fn accuracy(finished: &Finished) -> [f64; 2] {
     let last = finished.evaluations.last().and_then(|evaluation| evaluation.metrics.pairs);
     [0.5, last.map_or(f64::NAN, |pairs| pairs.rewards_accuracies)]
-}
-
-/// Columns of the terminal, 100 where there is none.
-fn width() -> usize {
-    let (_, columns) = console::Term::stdout().size_checked().unwrap_or((0, 100));
-    usize::from(columns).clamp(40, 140)
-}
-
-fn style() -> Style {
-    use std::io::IsTerminal;
-    let is_colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    if is_colour { Style::Colour } else { Style::Plain }
 }

@@ -1,9 +1,25 @@
-//! Text that is safe inside HTML, and numbers as people read them.
+//! A page that is complete in itself, text that is safe inside it, and numbers as people read them.
+
+/// How every page looks.
+const STYLE: &str = include_str!("style.css");
+
+/// A page that loads nothing and runs no script. `title` is escaped here; `body` is HTML, and `style` is what this page
+/// adds to the looks of all.
+pub(crate) fn page(title: &str, style: &str, body: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\
+         <meta name=\"color-scheme\" content=\"light dark\"><title>{}</title>\n<style>{STYLE}{style}</style></head>\n\
+         <body><main>\n{body}</main></body></html>\n",
+        escape(title),
+    )
+}
 
 /// `text` for the inside of an element or of a quoted attribute.
 ///
 /// Control characters that HTML forbids become `�`.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + text.len() / 8);
     for c in text.chars() {
         match c {
@@ -22,7 +38,7 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// A whole number with thin spaces between thousands.
-pub(super) fn count(n: f64) -> String {
+pub(crate) fn count(n: f64) -> String {
     let digits = format!("{:.0}", n.abs());
     let mut grouped = String::new();
     for (idx, digit) in digits.chars().enumerate() {

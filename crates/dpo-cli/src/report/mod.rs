@@ -7,7 +7,7 @@ mod chart;
 mod curves;
 mod headline;
 mod histogram;
-mod html;
+pub(crate) mod html;
 mod input;
 mod rows;
 mod series;
@@ -22,8 +22,6 @@ use anyhow::Context as _;
 
 use html::escape;
 use input::Run;
-
-const STYLE: &str = include_str!("style.css");
 
 /// Writes `report.html` into `run_dir` from what lies there, and gives its path.
 ///
@@ -86,15 +84,7 @@ fn page(run: &Run) -> String {
         ),
         notes(run),
     ];
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\
-         <meta name=\"color-scheme\" content=\"light dark\"><title>{}</title>\n<style>{STYLE}</style></head>\n\
-         <body><main>\n{}</main></body></html>\n",
-        escape(&headline::title(run)),
-        body.concat(),
-    )
+    html::page(&headline::title(run), "", &body.concat())
 }
 
 /// A part of the page, or a line that says why it is empty.

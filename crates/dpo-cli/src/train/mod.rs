@@ -13,7 +13,7 @@ mod tuning;
 
 pub(crate) use outputs::{give_name, make_readable, peak_memory_bytes, write_weights};
 pub(crate) use preview::printable;
-pub(crate) use progress::note;
+pub(crate) use progress::{duration, note};
 pub(crate) use reference::{cache_root, same_tokens};
 pub(crate) use session::{Finished, Session};
 
