@@ -46,7 +46,8 @@ impl Quant {
 pub(crate) fn write(path: &Path, quant: Quant, adapter: Option<Adapter>, source: &ModelSource) -> Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
-    let temporary = tempfile::Builder::new().prefix(".export-").suffix(".gguf").tempfile_in(parent)?.into_temp_path();
+    let temporary =
+        tempfile::Builder::new().prefix(".export-").suffix(".gguf").tempfile_in(parent)?.into_temp_path();
     if let Some(adapter) = adapter {
         write_adapter(&temporary, &adapter, source.config(), quant.ggml_type())?;
     } else {
@@ -101,7 +102,8 @@ pub(crate) fn modelfile(path: &Path) -> PathBuf {
 /// What Ollama needs beside the file: it finds the chat template in it.
 fn modelfile_text(path: &Path, source: &ModelSource) -> Result<String> {
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let mut text = format!("# ollama create NAME -f {}\nFROM ./{file}\n", modelfile(Path::new(&file)).display());
+    let mut text =
+        format!("# ollama create NAME -f {}\nFROM ./{file}\n", modelfile(Path::new(&file)).display());
     for id in source.stop_ids() {
         let stop = source.encoder.decode_with_special_tokens(&[id])?;
         text += &format!("PARAMETER stop {}\n", serde_json::to_string(&stop)?);

@@ -84,8 +84,12 @@ impl Architecture {
 }
 
 /// Parts of the decoder and what llama.cpp calls them.
-const OUTER: [(&str, &str); 4] =
-    [("embedding", "token_embd"), ("position_table", "position_embd"), ("norm", "output_norm"), ("head", "output")];
+const OUTER: [(&str, &str); 4] = [
+    ("embedding", "token_embd"),
+    ("position_table", "position_embd"),
+    ("norm", "output_norm"),
+    ("head", "output"),
+];
 const PARTS: [(&str, &str); 15] = [
     ("attention_norm", "attn_norm"),
     ("attention.inputs.query", "attn_q"),
@@ -145,8 +149,12 @@ impl Change {
             return Self::PartsToHeads(attention.n_heads);
         }
         match architecture.pairs {
-            Pairs::Neighbours if module.ends_with("inputs.query") => Self::NeighboursToHalves(attention.n_heads),
-            Pairs::Neighbours if module.ends_with("inputs.key") => Self::NeighboursToHalves(attention.n_kv_heads),
+            Pairs::Neighbours if module.ends_with("inputs.query") => {
+                Self::NeighboursToHalves(attention.n_heads)
+            }
+            Pairs::Neighbours if module.ends_with("inputs.key") => {
+                Self::NeighboursToHalves(attention.n_kv_heads)
+            }
             _ => Self::None,
         }
     }
@@ -181,13 +189,15 @@ impl Change {
             Self::NeighboursToHalves(n_heads) => {
                 let n_pairs = n_rows / n_heads / 2;
                 let row = |head, half, pair| head * 2 * n_pairs + pair * 2 + half;
-                let of_head = |head| (0..2).flat_map(move |half| (0..n_pairs).map(move |pair| row(head, half, pair)));
+                let of_head =
+                    |head| (0..2).flat_map(move |half| (0..n_pairs).map(move |pair| row(head, half, pair)));
                 (0..n_heads).flat_map(of_head).collect()
             }
             Self::PartsToHeads(n_heads) => {
                 let head_dim = n_rows / n_heads / 3;
                 let row = |part, head, i| (part * n_heads + head) * head_dim + i;
-                let of_head = |head| (0..3).flat_map(move |part| (0..head_dim).map(move |i| row(part, head, i)));
+                let of_head =
+                    |head| (0..3).flat_map(move |part| (0..head_dim).map(move |i| row(part, head, i)));
                 (0..n_heads).flat_map(of_head).collect()
             }
         }

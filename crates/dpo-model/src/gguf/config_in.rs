@@ -11,7 +11,10 @@ pub(super) const ROPE_TENSORS: [&str; 3] =
     ["rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"];
 
 /// A `config.json` out of metadata, read by the same code as a real one.
-pub(super) fn read_config(file: &GgufFile, architecture: &'static Architecture) -> Result<HfConfig, ModelError> {
+pub(super) fn read_config(
+    file: &GgufFile,
+    architecture: &'static Architecture,
+) -> Result<HfConfig, ModelError> {
     let keys = Keys { file, architecture: architecture.name };
     let mut raw = Map::new();
     raw.insert("architectures".to_owned(), json!([architecture.class]));
@@ -80,9 +83,7 @@ impl Keys<'_> {
         let embedding = self.tensor("token_embd.weight");
         let dtype = embedding.map_or(GgmlType::F32, |tensor| tensor.ggml_type).saved_as();
         let vocab_size = embedding.and_then(|tensor| tensor.shape.first().copied());
-        for (key, name) in
-            [("bos_token_id", "bos"), ("eos_token_id", "eos"), ("pad_token_id", "padding")]
-        {
+        for (key, name) in [("bos_token_id", "bos"), ("eos_token_id", "eos"), ("pad_token_id", "padding")] {
             raw.insert(key.to_owned(), self.global(&format!("tokenizer.ggml.{name}_token_id"))?);
         }
         raw.insert("dtype".to_owned(), json!(dtype.torch_name()));
@@ -93,7 +94,8 @@ impl Keys<'_> {
 
     /// Without a head of its own, or with a copy of the embedding, which GPT-2's files have.
     fn is_tied(&self) -> Result<bool, ModelError> {
-        let (Some(embedding), Some(head)) = (self.tensor("token_embd.weight"), self.tensor("output.weight")) else {
+        let (Some(embedding), Some(head)) = (self.tensor("token_embd.weight"), self.tensor("output.weight"))
+        else {
             return Ok(true);
         };
         let may_be_copy = self.architecture == "gpt2" && embedding.ggml_type == head.ggml_type;

@@ -36,9 +36,8 @@ impl Metadata {
 /// The architecture of a decoder; an error where llama.cpp has none.
 pub(super) fn architecture(config: &DecoderConfig) -> Result<&'static Architecture, ModelError> {
     let model_type = config.family.model_type();
-    Architecture::of_family(model_type).ok_or_else(|| ModelError::NotInGguf {
-        what: format!("the family `{model_type}`"),
-    })
+    Architecture::of_family(model_type)
+        .ok_or_else(|| ModelError::NotInGguf { what: format!("the family `{model_type}`") })
 }
 
 /// Everything about the model but its tokenizer.

@@ -55,7 +55,12 @@ pub fn write_model(
 }
 
 /// Writes an adapter as llama.cpp's `--lora` takes it.
-pub fn write_adapter(path: &Path, adapter: &Adapter, base: &DecoderConfig, stored: GgmlType) -> Result<(), ModelError> {
+pub fn write_adapter(
+    path: &Path,
+    adapter: &Adapter,
+    base: &DecoderConfig,
+    stored: GgmlType,
+) -> Result<(), ModelError> {
     if adapter.config.kind == LoraKind::Dora {
         return Err(ModelError::NotInGguf { what: "a DoRA adapter; merge it instead".to_owned() });
     }
@@ -65,7 +70,9 @@ pub fn write_adapter(path: &Path, adapter: &Adapter, base: &DecoderConfig, store
     let rank = adapter.modules.first().map_or(1, |module| module.rank);
     let alpha = adapter.config.scale() * rank as f64;
     if adapter.modules.iter().any(|module| module.rank != rank) {
-        return Err(ModelError::NotInGguf { what: "an adapter of several ranks; merge it instead".to_owned() });
+        return Err(ModelError::NotInGguf {
+            what: "an adapter of several ranks; merge it instead".to_owned(),
+        });
     }
     let writer = GgufWriter::new(path)
         .metadata("general.architecture", text(architecture.name))
@@ -84,7 +91,11 @@ pub fn write_adapter(path: &Path, adapter: &Adapter, base: &DecoderConfig, store
         for (half, shape, numbers) in
             [("lora_a", vec![*rank, *d_in], down.clone()), ("lora_b", vec![*d_out, *rank], up)]
         {
-            let spec = spec(format!("{name}.weight.{half}"), shape, fitting(stored, if half == "lora_a" { *d_in } else { *rank }));
+            let spec = spec(
+                format!("{name}.weight.{half}"),
+                shape,
+                fitting(stored, if half == "lora_a" { *d_in } else { *rank }),
+            );
             values.insert(spec.name.clone(), numbers);
             specs.push(spec);
         }
@@ -117,9 +128,14 @@ fn verify(path: &Path, config: &DecoderConfig) -> Result<(), ModelError> {
     let (written, found) = (fields(config), fields(&read.config().decoder));
     let Some(object) = written.as_object() else { return Ok(()) };
     let by_itself = ["family", "weight_dtype", "bos_token_id", "eos_token_ids", "pad_token_id"];
-    let differs = |key: &&String| !by_itself.contains(&key.as_str()) && found.get(key.as_str()) != Some(&object[key.as_str()]);
-    let different: Vec<String> =
-        object.keys().filter(differs).map(|key| format!("`{key}`: {} would be read as {}", object[key], found[key])).collect();
+    let differs = |key: &&String| {
+        !by_itself.contains(&key.as_str()) && found.get(key.as_str()) != Some(&object[key.as_str()])
+    };
+    let different: Vec<String> = object
+        .keys()
+        .filter(differs)
+        .map(|key| format!("`{key}`: {} would be read as {}", object[key], found[key]))
+        .collect();
     if different.is_empty() {
         return Ok(());
     }
