@@ -121,6 +121,28 @@ fn a_run_with_dropout_is_reproducible_and_resumable() {
     assert!((without[5] - steps[5]["loss"].as_f64().unwrap()).abs() > 1e-5, "dropout does something");
 }
 
+/// A GGUF base stays in its blocks: the numbers are the same, so the run is too, up to the order of sums. The blocks
+/// that a folder's matrices are put into cost accuracy, and less so with 8 bits than with 4.
+#[test]
+fn a_packed_base_trains_as_its_numbers_do() {
+    let sandbox = Sandbox::new();
+    let gguf = sandbox.path("base.gguf");
+    let mut args = paths([("--model", &base()), ("--gguf", &gguf)]);
+    args.extend(flags("--quant q8_0"));
+    sandbox.run("export", &args).success();
+    let train = |model: &Path, out: &str, more: &str| {
+        sandbox.train_on(model, &data(), out, &tiny(&format!("{SETTINGS} {more}"))).series("loss")
+    };
+    let close = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    let numbers = train(&gguf, "numbers", "");
+    let blocks = train(&gguf, "blocks", "--base-quant q4");
+    assert!(close(&numbers, &blocks) < 1e-4, "{numbers:?} {blocks:?}");
+    let exact = train(&base(), "exact", "");
+    let (eight, four) = (train(&base(), "eight", "--base-quant q8_0"), train(&base(), "four", "--base-quant q4"));
+    assert!(close(&exact, &eight) < close(&exact, &four), "{exact:?} {eight:?} {four:?}");
+    assert_eq!((eight[0], four[0]), (exact[0], exact[0]), "the reference is the packed base itself");
+}
+
 /// PEFT's names and shapes, and nothing but them; the base is not written again.
 #[test]
 fn what_is_saved_is_a_peft_folder() {
@@ -190,6 +212,7 @@ fn mistakes_in_an_adapters_settings_are_named() {
         ended.messages
     };
     assert!(said("--lora-alpha 8").contains("no adapter is trained; set `lora.rank`"));
+    assert!(said("--base-quant q4").contains("no adapter is trained; set `lora.rank`"));
     assert!(said("--lora-rank 0").contains("`lora.rank` is 0"));
     assert!(said("--lora-rank 4 --lora-dropout 1").contains("a share from 0 to below 1"));
     assert!(

@@ -11,6 +11,7 @@ use burn::tensor::Device;
 use dpo_data::{Clock, GgufVocabulary, TextEncoder};
 use dpo_model::{
     Adapter, Decoder, DecoderConfig, GgufModel, GgufTokenizer, HfConfig, HfFolder, WeightSource,
+    gguf::GgmlType,
     weights::{WeightDtype, with_prefix},
 };
 use serde_json::{Map, Value};
@@ -90,6 +91,16 @@ impl ModelSource {
     /// The model on `device`, with its adapters.
     pub(crate) fn load(&self, device: &Device) -> Result<Decoder> {
         let base = self.load_base(device)?;
+        Ok(match self.adapter()? {
+            Some(adapter) => base.with_adapter(&adapter)?,
+            None => base,
+        })
+    }
+
+    /// As [`load`](Self::load), with the matrices of the blocks packed.
+    pub(crate) fn load_packed(&self, device: &Device, ggml_type: GgmlType) -> Result<Decoder> {
+        let base = Decoder::load_packed(&self.hf.decoder, self.weights.as_ref(), device, ggml_type)
+            .with_context(|| format!("cannot load the model `{}`", self.name))?;
         Ok(match self.adapter()? {
             Some(adapter) => base.with_adapter(&adapter)?,
             None => base,

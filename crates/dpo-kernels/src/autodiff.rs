@@ -12,7 +12,7 @@ use burn::backend::{
 };
 
 use crate::{
-    Activation, AttentionSpec, FusedOps, FusedPrimitives,
+    Activation, AttentionSpec, Frozen, FusedOps, FusedPrimitives,
     backend::{AttentionSaved, LayerNormSaved, LogpsSaved, Rotation},
 };
 
@@ -50,6 +50,13 @@ macro_rules! backward {
 backward!(LinearBackward, 2, (FloatTensor<B>, FloatTensor<B>), |saved, grad, wanted| {
     B::linear_backward(saved.0, saved.1, grad, wanted)
 });
+backward!(LinearConstantBackward, 1, FloatTensor<B>, |weight, grad, _wanted| {
+    [Some(B::linear_input_backward(weight, grad))]
+});
+backward!(LinearFrozenBackward, 1, Frozen, |weight, grad, _wanted| {
+    let weight = weight.on_device_of::<B>(&grad);
+    [Some(B::linear_input_backward(weight, grad))]
+});
 backward!(RmsNormBackward, 2, [FloatTensor<B>; 3], |saved, grad, wanted| {
     B::rms_norm_backward(saved, grad, wanted)
 });
@@ -76,6 +83,23 @@ impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         let output = B::linear_forward(x_value.clone(), weight_value.clone());
         match LinearBackward.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((x_value, weight_value), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn linear_constant(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        let weight = weight.into_primitive();
+        let output = B::linear_forward(x.primitive().clone(), weight.clone());
+        match LinearConstantBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(weight, output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn linear_frozen(x: FloatTensor<Self>, weight: Frozen) -> FloatTensor<Self> {
+        let output = B::linear_frozen(x.primitive().clone(), weight.clone());
+        match LinearFrozenBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(weight, output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }

@@ -5,7 +5,7 @@ use burn::backend::{
     tensor::{FloatTensor, IntTensor},
 };
 
-use crate::{Activation, AdamWStep, AttentionSpec, portable};
+use crate::{Activation, AdamWStep, AttentionSpec, Frozen, portable};
 
 /// Forward and backward halves on a plain backend. The defaults run anywhere.
 ///
@@ -24,6 +24,11 @@ pub trait FusedPrimitives: Backend {
         wanted: [bool; 2],
     ) -> [Option<FloatTensor<Self>>; 2] {
         portable::linear::backward::<Self>(x, weight, grad, wanted)
+    }
+
+    /// Gradient of `linear` for its input alone: `grad · W`.
+    fn linear_input_backward(weight: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_matmul(grad, weight)
     }
 
     /// Output and `1/rms` of each row, `[n, 1]`.
@@ -221,6 +226,17 @@ impl FusedOps for burn::backend::Flex {}
 pub trait FusedOps: FusedPrimitives {
     /// See [`crate::linear`].
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::linear_forward(x, weight)
+    }
+
+    /// See [`crate::linear_constant`].
+    fn linear_constant(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::linear_forward(x, weight)
+    }
+
+    /// See [`crate::linear_frozen`].
+    fn linear_frozen(x: FloatTensor<Self>, weight: Frozen) -> FloatTensor<Self> {
+        let weight = weight.on_device_of::<Self>(&x);
         Self::linear_forward(x, weight)
     }
 

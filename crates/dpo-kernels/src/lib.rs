@@ -8,6 +8,7 @@
 //! | operation | kept for backward |
 //! |---|---|
 //! | [`linear`] | input, weight |
+//! | [`linear_constant`], [`linear_frozen`] | the weight, shared or packed |
 //! | [`rms_norm`] | input, one number a row |
 //! | [`layer_norm`] | input, two numbers a row |
 //! | [`rotary`] | the angles |
@@ -22,6 +23,7 @@ mod autodiff;
 mod backend;
 #[cfg(feature = "cpu")]
 mod cpu;
+mod frozen;
 mod layout;
 mod optimizer;
 mod portable;
@@ -30,6 +32,7 @@ mod tensor;
 pub use activation::Activation;
 pub use arithmetic::arithmetic;
 pub use backend::{FusedOps, FusedPrimitives};
+pub use frozen::{Frozen, FrozenMatrix};
 pub use layout::{AttentionSpec, Segment, TreeLayout, TreeRange};
 pub use optimizer::{AdamWStep, AdamWUpdate, adamw, squared_norm};
-pub use tensor::{activate, completion_logps, gated, layer_norm, linear, rms_norm, rotary, tree_attention};
+pub use tensor::{activate, completion_logps, gated, layer_norm, linear, linear_constant, linear_frozen, rms_norm, rotary, tree_attention};

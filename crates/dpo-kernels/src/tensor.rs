@@ -5,7 +5,7 @@ use burn::{
     tensor::{Int, Tensor},
 };
 
-use crate::{Activation, AttentionSpec, FusedOps};
+use crate::{Activation, AttentionSpec, Frozen, FusedOps};
 
 /// `x · Wᵀ`, with the weight laid out as checkpoints have it.
 ///
@@ -15,6 +15,23 @@ use crate::{Activation, AttentionSpec, FusedOps};
 /// - output: `[n, d_out]`
 pub fn linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
     Tensor::from_dispatch(<Dispatch as FusedOps>::linear(x.into_dispatch(), weight.into_dispatch()))
+}
+
+/// As [`linear`] with a weight that has no gradient: nothing but the weight is kept for the backward pass.
+///
+/// # Shapes
+/// Those of [`linear`].
+pub fn linear_constant(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as FusedOps>::linear_constant(x.into_dispatch(), weight.into_dispatch()))
+}
+
+/// As [`linear_constant`] with a weight that is unpacked where it is used, forward and backward, and is in memory as
+/// numbers only then.
+///
+/// # Shapes
+/// Those of [`linear`].
+pub fn linear_frozen(x: Tensor<2>, weight: &Frozen) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as FusedOps>::linear_frozen(x.into_dispatch(), weight.clone()))
 }
 
 /// Root-mean-square norm, `x / √(mean(x²) + ε) · w`: <https://arxiv.org/abs/1910.07467>.

@@ -23,9 +23,11 @@ use burn::{
 };
 use dpo_kernels::completion_logps;
 
-use crate::{DecoderConfig, LoraConfig, ModelError, WeightSource, config::ParameterInfo};
+use crate::{
+    DecoderConfig, LoraConfig, ModelError, WeightSource, config::ParameterInfo, gguf::GgmlType, quantised,
+};
 use block::Block;
-use parts::{Embedding, Norm};
+use parts::{Embedding, Norm, Values};
 use pass::Pass;
 
 /// A decoder-only language model on one device.
@@ -56,6 +58,14 @@ impl Decoder {
         device: &Device,
         mut values: impl FnMut(&ParameterInfo) -> Result<Vec<f32>, E>,
     ) -> Result<Self, E> {
+        Self::built(config, device, |info| values(info).map(Values::Numbers))
+    }
+
+    fn built<E>(
+        config: &DecoderConfig,
+        device: &Device,
+        mut values: impl FnMut(&ParameterInfo) -> Result<Values, E>,
+    ) -> Result<Self, E> {
         let mut init = parts::Init { device, names: config.names(), values: &mut values };
         let words = [config.vocab_size, config.d_model];
         let places = [config.max_position_embeddings, config.d_model];
@@ -83,6 +93,27 @@ impl Decoder {
     ) -> Result<Self, ModelError> {
         source.check(config)?;
         Self::from_values(config, device, |info| Ok(info.from_stored(source.read_f32(&info.name)?)))
+    }
+
+    /// As [`load`](Self::load), with the matrices of the blocks packed: in the blocks they came in, or in those of
+    /// `ggml_type`. They can be computed with and not be trained.
+    ///
+    /// A matrix whose rows are no whole blocks stays as it is.
+    pub fn load_packed(
+        config: &DecoderConfig,
+        source: &dyn WeightSource,
+        device: &Device,
+        ggml_type: GgmlType,
+    ) -> Result<Self, ModelError> {
+        source.check(config)?;
+        Self::built(config, device, |info| {
+            let is_matrix = info.shape.len() == 2 && info.path.starts_with("layers.");
+            let packed = if is_matrix { quantised::frozen(source, info, ggml_type)? } else { None };
+            Ok(match packed {
+                Some(matrix) => Values::Packed(matrix),
+                None => Values::Numbers(info.from_stored(source.read_f32(&info.name)?)),
+            })
+        })
     }
 
     /// The shape of the model.

@@ -100,6 +100,15 @@ impl GgufFile {
         &self.tensors
     }
 
+    /// The bytes of one of [`Self::tensors`] as they are in the file.
+    pub(crate) fn read_bytes(&self, tensor: &GgufTensor) -> Result<Vec<u8>, ModelError> {
+        let (mut file, _) = open_file(&self.path)?;
+        file.seek(SeekFrom::Start(tensor.start)).map_err(ModelError::reading(&self.path))?;
+        let mut bytes = vec![0; tensor.ggml_type.n_bytes(tensor.n_values()) as usize];
+        file.read_exact(&mut bytes).map_err(ModelError::reading(&self.path))?;
+        Ok(bytes)
+    }
+
     /// The values of one of [`Self::tensors`], row-major, as ggml dequantises them.
     pub fn read_f32(&self, tensor: &GgufTensor) -> Result<Vec<f32>, ModelError> {
         let (mut file, _) = open_file(&self.path)?;

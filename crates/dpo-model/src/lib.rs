@@ -6,6 +6,7 @@ pub mod decoder;
 pub mod error;
 pub mod generate;
 pub mod gguf;
+mod quantised;
 pub mod weights;
 
 pub use adapter::{Adapter, LoraConfig, LoraKind, LoraScaling, LoraTargets};

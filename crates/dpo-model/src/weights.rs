@@ -16,6 +16,7 @@ pub use shard::SafetensorsFile;
 
 use crate::config::{DecoderConfig, ParameterInfo};
 use crate::error::{ModelError, TensorMismatch, WrongShape};
+use crate::gguf::GgmlType;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
@@ -55,6 +56,11 @@ pub trait WeightSource: std::fmt::Debug + Send + Sync {
 
     /// The values of one tensor, row-major.
     fn read_f32(&self, name: &str) -> Result<Vec<f32>, ModelError>;
+
+    /// The blocks of a quantised matrix as the decoder has its rows, if that is how it is stored.
+    fn read_blocks(&self, _name: &str) -> Result<Option<(GgmlType, Vec<u8>)>, ModelError> {
+        Ok(None)
+    }
 
     /// Compares what is stored with what a configuration calls for, and names every difference at once.
     ///

@@ -24,7 +24,7 @@ impl RunFile {
                 train, eval, max_length, overlong, columns, strings, special_text),
             loss: lay!(LossSection, over.loss, self.loss; kind, beta, label_smoothing, ipo_reduction),
             lora: lay!(LoraSection, over.lora, self.lora;
-                rank, alpha, targets, dropout, rslora, dora, adapter),
+                rank, alpha, targets, dropout, rslora, dora, base_quant, adapter),
             train: self.train.without_alternatives_to(&over.train).apply(&over.train),
             eval: lay!(EvalSection, over.eval, self.eval; eval_every, samples, sample_tokens),
             run: lay!(RunSection, over.run, self.run;

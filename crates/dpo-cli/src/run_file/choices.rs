@@ -1,6 +1,7 @@
 //! The words a run file may use where it offers a choice.
 
 use clap::ValueEnum;
+use dpo_model::gguf::GgmlType;
 use serde::{Deserialize, Serialize};
 
 /// `loss.kind`.
@@ -116,6 +117,29 @@ pub(crate) enum PadGradient {
     Keep,
     /// Nothing, as PyTorch has it for `padding_idx`; for comparison step by step
     Drop,
+}
+
+/// `lora.base_quant`: how the frozen matrices are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub(crate) enum BaseQuant {
+    /// 8 bits a number and a factor for every 32
+    #[serde(rename = "q8_0")]
+    #[value(name = "q8_0")]
+    Q80,
+    /// 4 bits a number and a factor for every 32
+    Q4,
+}
+
+impl BaseQuant {
+    /// ggml's blocks.
+    pub(crate) fn ggml_type(self) -> GgmlType {
+        match self {
+            Self::Q80 => GgmlType::Q8_0,
+            Self::Q4 => GgmlType::Q4_0,
+        }
+    }
 }
 
 /// `run.backend`: what computes.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{
     RunFile,
     choices::{
-        Backend, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule, SpecialText, Strings,
+        Backend, BaseQuant, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule, SpecialText, Strings,
     },
     sections::{DataSection, EvalSection, LoraSection, LossSection, ModelSection, RunSection, TrainSection},
     values::{ColumnName, EvalSet, Resume, Targets},
@@ -23,6 +23,8 @@ pub(crate) struct RunConfig {
     pub(crate) loss: Loss,
     /// What of it is trained.
     pub(crate) tuning: Tuning,
+    /// How the frozen matrices below an adapter are kept; `None` as numbers.
+    pub(crate) base_quant: Option<BaseQuant>,
     /// How it is trained.
     pub(crate) train: TrainConfig,
     /// How it is measured.
@@ -144,6 +146,7 @@ impl Tuning {
                 rslora: Some(lora.scaling == LoraScaling::ByRootOfRank),
                 dora: Some(lora.kind == LoraKind::Dora),
                 adapter: None,
+                base_quant: None,
             },
         }
     }
@@ -264,7 +267,7 @@ impl RunConfig {
                 special_text: Some(self.data.special_text),
             },
             loss: self.loss.section(),
-            lora: self.tuning.section(),
+            lora: LoraSection { base_quant: self.base_quant, ..self.tuning.section() },
             train: self.train.section(),
             eval: EvalSection {
                 eval_every: Some(self.eval.every as u32),

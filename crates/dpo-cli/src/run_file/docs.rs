@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::keys::{Key, defaults, in_toml, keys, sections};
 
 /// What to show for a key that has no default.
-const EXAMPLES: [(&str, &str); 12] = [
+const EXAMPLES: [(&str, &str); 13] = [
     ("model.base", r#""HuggingFaceTB/SmolLM2-135M-Instruct""#),
     ("model.reference", r#""path/to/model""#),
     ("data.train", r#"["pairs.jsonl"]"#),
@@ -13,6 +13,7 @@ const EXAMPLES: [(&str, &str); 12] = [
     ("data.columns", r#"{ chosen = "winner", rejected = "loser" }"#),
     ("lora.rank", "16"),
     ("lora.alpha", "32.0"),
+    ("lora.base_quant", r#""q8_0""#),
     ("lora.adapter", r#""path/to/adapter""#),
     ("train.warmup_steps", "150"),
     ("train.max_steps", "1000"),

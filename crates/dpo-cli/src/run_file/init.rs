@@ -31,6 +31,7 @@ impl RunFile {
             data: data(&self.data, &mut check),
             loss: loss(&self.loss, &mut check),
             tuning: tuning(&self.lora, &mut check),
+            base_quant: self.lora.base_quant,
             train: train(&self.train, self.default_rate(), &mut check),
             eval: eval(&self.eval, &mut check),
             run: run(&self.run, &self.default_out(), &mut check),
@@ -179,7 +180,7 @@ fn loss(section: &LossSection, check: &mut Check) -> Loss {
 
 /// An adapter is there where it has a rank, or where one is to be gone on with.
 fn tuning(section: &LoraSection, check: &mut Check) -> Tuning {
-    let LoraSection { rank, alpha, targets, dropout, rslora, dora, adapter } = section;
+    let LoraSection { rank, alpha, targets, dropout, rslora, dora, base_quant, adapter } = section;
     let others = [
         ("lora.alpha", alpha.is_some()),
         ("lora.targets", targets.is_some()),
@@ -199,7 +200,7 @@ fn tuning(section: &LoraSection, check: &mut Check) -> Tuning {
         return Tuning::Adapter(folder);
     }
     let Some(rank) = *rank else {
-        for (key, is_set) in others {
+        for (key, is_set) in others.into_iter().chain([("lora.base_quant", base_quant.is_some())]) {
             if is_set {
                 check.problem(
                     key,

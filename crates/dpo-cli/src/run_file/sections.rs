@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     choices::{
-        Backend, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule, SpecialText, Strings,
+        Backend, BaseQuant, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule, SpecialText, Strings,
     },
     values::{self, ColumnName, EvalSet, Resume, Targets},
 };
@@ -110,6 +110,9 @@ pub(crate) struct LoraSection {
     /// Learn lengths and directions of the matrices' rows apart (DoRA)
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub(crate) dora: Option<bool>,
+    /// Keep the frozen matrices in blocks of few bits, to save memory; those of a GGUF file stay in their own
+    #[arg(long, value_name = "BLOCKS")]
+    pub(crate) base_quant: Option<BaseQuant>,
     /// Adapter to go on with: a PEFT folder, made for this model; it keeps its settings
     #[arg(long, value_name = "FOLDER")]
     pub(crate) adapter: Option<String>,

@@ -297,7 +297,7 @@ fn keys_are_those_of_the_structs() {
     let mut texts = vec![
         init(MINIMAL),
         init(&format!("{MINIMAL}[loss]\nkind = \"ipo\"\n[lora]\nrank = 4\n")),
-        init(&format!("{MINIMAL}[lora]\nadapter = \"a\"\n")),
+        init(&format!("{MINIMAL}[lora]\nadapter = \"a\"\nbase_quant = \"q4\"\n")),
     ];
     texts[1].model.reference = Some("r".to_owned());
     texts[1].train.duration = Duration::Steps(1);

@@ -156,7 +156,10 @@ impl Session {
     }
 
     fn train_in(self, dir: &RunDir, stop: StopFlag, record: &mut RunRecord) -> Result<Finished> {
-        let policy = self.source.load(&self.device)?;
+        let policy = match self.config.base_quant {
+            Some(quant) => self.source.load_packed(&self.device, quant.ggml_type())?,
+            None => self.source.load(&self.device)?,
+        };
         record.base_digest = reference::digest(&policy, &self.source)?;
         let checkpoints = Checkpoints::open(&dir.checkpoints())?;
         let checkpoint = self.checkpoint(&checkpoints)?;

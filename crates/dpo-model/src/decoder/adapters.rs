@@ -2,7 +2,7 @@
 
 use burn::{
     module::{Module, ModuleMapper, Param},
-    tensor::Tensor,
+    tensor::{Device, Tensor, TensorData},
 };
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     parts::Projection,
 };
 use crate::{
-    ModelError,
+    ModelError, ParameterInfo,
     adapter::{Adapter, AdapterModule, LoraKind},
 };
 
@@ -34,9 +34,10 @@ impl Decoder {
             Some((place, module))
         };
         for (path, projection) in model.projections() {
+            projection.freeze();
             let Some((place, module)) = find(&path) else { continue };
             let dropout = Dropout { rate: adapter.config.dropout, place: place as u64 };
-            let module = with_magnitude(module, projection, adapter.config.kind);
+            let module = with_magnitude(module, projection, adapter.config.kind, &device);
             projection.adapter = Some(Lora::new(&module, adapter.config.scale(), dropout, &device));
         }
         model.adapter = Some(adapter.config.clone());
@@ -86,14 +87,29 @@ impl Decoder {
     /// The decoder with the adapter in its matrices: `W + s·B·A`, rounded once.
     #[must_use]
     pub fn merged(mut self) -> Self {
+        let device = self.device();
         for (_, projection) in self.projections() {
             if let Some(adapter) = projection.adapter.take() {
-                let weight = adapter.merged(projection.weight.val());
-                projection.weight = Param::from_tensor(weight);
+                let weight = adapter.merged(projection.dense(&device));
+                projection.replace(weight);
             }
         }
         self.adapter = None;
         self
+    }
+
+    /// Calls `f` with each packed matrix as numbers, and where it is.
+    pub(super) fn for_each_packed(&self, mut f: impl FnMut(ParameterInfo, Tensor<1>)) {
+        // The paths are found on a clone: parameters are shared, not copied.
+        let mut model = self.clone();
+        let (names, device) = (self.config().names(), self.device().inner());
+        for (path, projection) in model.projections() {
+            let Some(packed) = projection.packed() else { continue };
+            let values = packed.values();
+            let n_values = values.len();
+            let info = ParameterInfo::at(names, &format!("{path}.weight"), &packed.dims());
+            f(info, Tensor::from_data(TensorData::new(values, [n_values]), &device));
+        }
     }
 
     /// The matrices of all blocks with their paths.
@@ -109,10 +125,15 @@ fn of_block((layer_idx, block): (usize, &mut Block)) -> Vec<(String, &mut Projec
 }
 
 /// A new DoRA adapter begins with the lengths of the rows as they are, so that it changes nothing.
-fn with_magnitude(module: &AdapterModule, projection: &Projection, kind: LoraKind) -> AdapterModule {
+fn with_magnitude(
+    module: &AdapterModule,
+    projection: &Projection,
+    kind: LoraKind,
+    device: &Device,
+) -> AdapterModule {
     let mut module = module.clone();
     if kind == LoraKind::Dora && module.magnitude.is_none() {
-        let lengths = row_lengths(projection.weight.val());
+        let lengths = row_lengths(projection.dense(device));
         module.magnitude = Some(lengths.to_data().iter::<f32>().collect());
     }
     module

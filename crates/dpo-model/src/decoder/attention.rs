@@ -11,7 +11,7 @@ use dpo_kernels::{AttentionSpec, TreeLayout, tree_attention};
 use super::{
     cache::LayerCache,
     inputs::{Inputs, Projected},
-    parts::{Init, Norm, Projection},
+    parts::{Init, Norm, Projection, Values},
     pass::Pass,
 };
 use crate::{
@@ -37,7 +37,7 @@ impl Attention {
         config: &DecoderConfig,
         path: &str,
         layer: LayerConfig,
-        init: &mut Init<impl FnMut(&ParameterInfo) -> Result<Vec<f32>, E>>,
+        init: &mut Init<impl FnMut(&ParameterInfo) -> Result<Values, E>>,
     ) -> Result<Self, E> {
         let attention = config.attention;
         let widths = match attention.query_key_norm {

@@ -8,7 +8,7 @@ use dpo_kernels::TreeLayout;
 use super::{
     attention::Attention,
     feed_forward::FeedForward,
-    parts::{Init, Norm},
+    parts::{Init, Norm, Values},
     pass::Pass,
 };
 use crate::{
@@ -34,7 +34,7 @@ impl Block {
     pub(super) fn new<E>(
         config: &DecoderConfig,
         layer_idx: usize,
-        init: &mut Init<impl FnMut(&ParameterInfo) -> Result<Vec<f32>, E>>,
+        init: &mut Init<impl FnMut(&ParameterInfo) -> Result<Values, E>>,
     ) -> Result<Self, E> {
         let path = format!("layers.{layer_idx}");
         let places = config.norm.places;

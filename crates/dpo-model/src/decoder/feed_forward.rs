@@ -4,7 +4,7 @@ use burn::{module::Module, tensor::Tensor};
 use dpo_kernels::{activate, gated};
 
 use super::{
-    parts::{Init, Projection},
+    parts::{Init, Projection, Values},
     pass::Pass,
 };
 use crate::{
@@ -51,7 +51,7 @@ impl FeedForward {
     pub(super) fn new<E>(
         config: &DecoderConfig,
         path: &str,
-        init: &mut Init<impl FnMut(&ParameterInfo) -> Result<Vec<f32>, E>>,
+        init: &mut Init<impl FnMut(&ParameterInfo) -> Result<Values, E>>,
     ) -> Result<Self, E> {
         let FeedForwardConfig { d_ff, kind, bias, .. } = config.feed_forward;
         let d_model = config.d_model;

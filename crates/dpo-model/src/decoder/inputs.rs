@@ -3,7 +3,7 @@
 use burn::{module::Module, tensor::Tensor};
 
 use super::{
-    parts::{Init, Projection},
+    parts::{Init, Projection, Values},
     pass::Pass,
 };
 use crate::{
@@ -44,7 +44,7 @@ impl Inputs {
     pub(super) fn new<E>(
         config: &DecoderConfig,
         path: &str,
-        init: &mut Init<impl FnMut(&ParameterInfo) -> Result<Vec<f32>, E>>,
+        init: &mut Init<impl FnMut(&ParameterInfo) -> Result<Values, E>>,
     ) -> Result<Self, E> {
         let attention = &config.attention;
         let (query, key) = (attention.query_width(), attention.key_width());

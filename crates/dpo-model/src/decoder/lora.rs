@@ -5,9 +5,9 @@ use burn::{
     module::{Module, Param},
     tensor::{Device, Tensor, TensorData},
 };
-use dpo_kernels::linear;
+use dpo_kernels::{linear, linear_constant};
 
-use super::pass::Pass;
+use super::{parts::Projection, pass::Pass};
 use crate::adapter::AdapterModule;
 
 /// `s · B·A` beside a matrix `W`: two skinny products, and no gradient of what is frozen.
@@ -55,15 +55,16 @@ impl Lora {
         &self,
         y: Tensor<2>,
         x: Tensor<2>,
-        weight: &Param<Tensor<2>>,
+        projection: &Projection,
         pass: &Pass,
     ) -> Tensor<2> {
         let (x, is_dropped) = self.dropped(x, pass);
         let added = linear(linear(x.clone(), self.down.val()), self.up.val()) * self.scale;
         let Some(magnitude) = &self.magnitude else { return y + added };
-        let lengths = self.lengths(weight.val());
+        let weight = projection.dense(&y.device());
+        let lengths = row_lengths(self.whole(weight.clone()));
         let ratio = (magnitude.val() / lengths).unsqueeze::<2>();
-        let whole = if is_dropped { linear(x, weight.val()) } else { y.clone() };
+        let whole = if is_dropped { linear_constant(x, weight) } else { y.clone() };
         y + (ratio.clone() - 1.0) * whole + ratio * added
     }
 
@@ -78,14 +79,10 @@ impl Lora {
         }
     }
 
-    /// Lengths of the rows of `W + s·B·A`, as a constant (section 4.3 of the paper): `[d_out]`.
-    fn lengths(&self, weight: Tensor<2>) -> Tensor<1> {
-        row_lengths(self.whole(weight)).detach()
-    }
-
+    /// `W + s·B·A` as a constant: its lengths are one too (section 4.3 of DoRA's paper).
     fn whole(&self, weight: Tensor<2>) -> Tensor<2> {
-        let product = self.up.val().detach().matmul(self.down.val().detach());
-        weight.detach() + product * self.scale
+        let product = self.up.val().inner().matmul(self.down.val().inner());
+        weight.inner() + product * self.scale
     }
 
     /// The matrix with the adapter in it.
@@ -93,7 +90,7 @@ impl Lora {
         let whole = self.whole(weight);
         match &self.magnitude {
             Some(magnitude) => {
-                let ratio = magnitude.val().detach() / row_lengths(whole.clone());
+                let ratio = magnitude.val().inner() / row_lengths(whole.clone());
                 whole * ratio.unsqueeze_dim(1)
             }
             None => whole,

@@ -26,8 +26,11 @@ impl Decoder {
     }
 
     /// Calls `f` with each weight of the decoder itself, flat and without autodiff, in the fixed order.
-    pub fn for_each_weight(&self, f: impl FnMut(ParameterInfo, Tensor<1>)) {
-        self.visit(&mut Walk { path: Path::new(self, Chosen::Weights), f });
+    ///
+    /// Packed matrices come last, each as numbers.
+    pub fn for_each_weight(&self, mut f: impl FnMut(ParameterInfo, Tensor<1>)) {
+        self.visit(&mut Walk { path: Path::new(self, Chosen::Weights), f: &mut f });
+        self.for_each_packed(f);
     }
 
     fn trained(&self) -> Chosen {

@@ -4,7 +4,7 @@ use burn::{
     module::{Module, Param},
     tensor::{Device, Int, Tensor, TensorData},
 };
-use dpo_kernels::{layer_norm, linear, rms_norm};
+use dpo_kernels::{Frozen, layer_norm, linear, linear_constant, linear_frozen, rms_norm};
 
 use super::{lora::Lora, pass::Pass};
 use crate::config::{NormConfig, NormKind, ParameterInfo, TensorNames};
@@ -17,12 +17,40 @@ pub(super) struct Init<'a, F> {
     pub(super) values: &'a mut F,
 }
 
-impl<E, F: FnMut(&ParameterInfo) -> Result<Vec<f32>, E>> Init<'_, F> {
-    fn param<const D: usize>(&mut self, path: &str, shape: [usize; D]) -> Result<Param<Tensor<D>>, E> {
-        let info = ParameterInfo::at(self.names, path, &shape);
-        let data = TensorData::new((self.values)(&info)?, shape);
-        Ok(Param::from_tensor(Tensor::from_data(data, self.device)))
+/// The values of a parameter, or a frozen matrix in their place.
+pub(super) enum Values {
+    Numbers(Vec<f32>),
+    Packed(Frozen),
+}
+
+impl<E, F: FnMut(&ParameterInfo) -> Result<Values, E>> Init<'_, F> {
+    fn values(&mut self, path: &str, shape: &[usize]) -> Result<Values, E> {
+        (self.values)(&ParameterInfo::at(self.names, path, shape))
     }
+
+    fn param<const D: usize>(&mut self, path: &str, shape: [usize; D]) -> Result<Param<Tensor<D>>, E> {
+        let values = match self.values(path, &shape)? {
+            Values::Numbers(values) => values,
+            Values::Packed(matrix) => matrix.values(),
+        };
+        Ok(Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), self.device)))
+    }
+
+    fn matrix(&mut self, path: &str, shape: [usize; 2]) -> Result<Weight, E> {
+        Ok(match self.values(path, &shape)? {
+            Values::Packed(matrix) => Weight { dense: None, packed: Some(matrix) },
+            Values::Numbers(values) => {
+                let tensor = Tensor::from_data(TensorData::new(values, shape), self.device);
+                Weight { dense: Some(Param::from_tensor(tensor)), packed: None }
+            }
+        })
+    }
+}
+
+/// A matrix as numbers, or packed.
+struct Weight {
+    dense: Option<Param<Tensor<2>>>,
+    packed: Option<Frozen>,
 }
 
 /// A row of numbers for each token.
@@ -36,7 +64,7 @@ impl Embedding {
     pub(super) fn new<E>(
         path: &str,
         shape: [usize; 2],
-        init: &mut Init<impl FnMut(&ParameterInfo) -> Result<Vec<f32>, E>>,
+        init: &mut Init<impl FnMut(&ParameterInfo) -> Result<Values, E>>,
     ) -> Result<Self, E> {
         Ok(Self { weight: init.param(&format!("{path}.weight"), shape)? })
     }
@@ -54,8 +82,12 @@ impl Embedding {
 /// `x · Wᵀ + b`.
 #[derive(Module, Debug)]
 pub(super) struct Projection {
-    /// `[d_out, d_in]`
-    pub(super) weight: Param<Tensor<2>>,
+    /// `[d_out, d_in]`; `None` where the matrix is packed.
+    weight: Option<Param<Tensor<2>>>,
+    #[module(skip)]
+    packed: Option<Frozen>,
+    /// What has no gradient is not kept for one.
+    is_frozen: bool,
     /// `[d_out]`
     bias: Option<Param<Tensor<1>>>,
     /// What is added by an adapter.
@@ -67,17 +99,52 @@ impl Projection {
         path: &str,
         [d_out, d_in]: [usize; 2],
         has_bias: bool,
-        init: &mut Init<impl FnMut(&ParameterInfo) -> Result<Vec<f32>, E>>,
+        init: &mut Init<impl FnMut(&ParameterInfo) -> Result<Values, E>>,
     ) -> Result<Self, E> {
-        let weight = init.param(&format!("{path}.weight"), [d_out, d_in])?;
+        let Weight { dense, packed } = init.matrix(&format!("{path}.weight"), [d_out, d_in])?;
         let bias = if has_bias { Some(init.param(&format!("{path}.bias"), [d_out])?) } else { None };
-        Ok(Self { weight, bias, adapter: None })
+        Ok(Self { weight: dense, is_frozen: packed.is_some(), packed, bias, adapter: None })
+    }
+
+    /// The matrix as numbers on a device like that of `device`.
+    pub(super) fn dense(&self, device: &Device) -> Tensor<2> {
+        match (&self.weight, &self.packed) {
+            (Some(weight), _) => weight.val(),
+            (None, Some(packed)) => {
+                Tensor::from_data(TensorData::new(packed.values(), packed.dims()), &device.clone().inner())
+            }
+            (None, None) => unreachable!("a projection has a matrix"),
+        }
+    }
+
+    /// The packed matrix, if it is.
+    pub(super) fn packed(&self) -> Option<&Frozen> {
+        self.packed.as_ref()
+    }
+
+    /// Takes the matrix out of training.
+    pub(super) fn freeze(&mut self) {
+        self.is_frozen = true;
+    }
+
+    /// Another matrix in its place.
+    pub(super) fn replace(&mut self, weight: Tensor<2>) {
+        (self.weight, self.packed, self.is_frozen) = (Some(Param::from_tensor(weight)), None, false);
+    }
+
+    fn product(&self, x: Tensor<2>) -> Tensor<2> {
+        match (&self.weight, &self.packed) {
+            (Some(weight), _) if self.is_frozen => linear_constant(x, weight.val()),
+            (Some(weight), _) => linear(x, weight.val()),
+            (None, Some(packed)) => linear_frozen(x, packed),
+            (None, None) => unreachable!("a projection has a matrix"),
+        }
     }
 
     pub(super) fn forward(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
-        let y = linear(x.clone(), self.weight.val());
+        let y = self.product(x.clone());
         let y = match &self.adapter {
-            Some(adapter) => adapter.add(y, x, &self.weight, pass),
+            Some(adapter) => adapter.add(y, x, self, pass),
             None => y,
         };
         match &self.bias {
@@ -103,7 +170,7 @@ impl Norm {
         path: &str,
         width: usize,
         config: NormConfig,
-        init: &mut Init<impl FnMut(&ParameterInfo) -> Result<Vec<f32>, E>>,
+        init: &mut Init<impl FnMut(&ParameterInfo) -> Result<Values, E>>,
     ) -> Result<Self, E> {
         let weight = init.param(&format!("{path}.weight"), [width])?;
         let bias = match config.kind {

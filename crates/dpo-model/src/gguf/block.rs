@@ -140,7 +140,7 @@ impl GgmlType {
     }
 
     /// Appends the values of whole blocks.
-    pub(super) fn decode(self, bytes: &[u8], values: &mut Vec<f32>) {
+    pub(crate) fn decode(self, bytes: &[u8], values: &mut Vec<f32>) {
         match self {
             Self::F32 => WeightDtype::F32.decode(bytes, values),
             Self::F16 => WeightDtype::F16.decode(bytes, values),

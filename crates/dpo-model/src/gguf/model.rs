@@ -2,7 +2,7 @@
 
 use super::architecture::{Architecture, Change, gguf_name};
 use super::config_in::{ROPE_TENSORS, read_config};
-use super::{GgufFile, GgufTensor, GgufTokenizer, GgufValue};
+use super::{GgmlType, GgufFile, GgufTensor, GgufTokenizer, GgufValue};
 use crate::config::{HfConfig, ParameterInfo};
 use crate::error::ModelError;
 use crate::weights::{TensorInfo, WeightSource};
@@ -95,6 +95,23 @@ fn described(tensor: &GgufTensor, info: Option<&ParameterInfo>, config: &HfConfi
     }
 }
 
+impl GgufModel {
+    /// The tensor of a name and the parameter it is; an error where its rows cannot be regrouped.
+    fn mapped(&self, name: &str) -> Result<(&GgufTensor, Option<&(ParameterInfo, Change)>), ModelError> {
+        let not_there = || ModelError::bad_tensor(self.path(), name, "not in this file");
+        let mapped = self.by_name.get(name).ok_or_else(not_there)?;
+        let tensor = &self.file.tensors()[mapped.file_idx];
+        if let Some((_, change)) = &mapped.parameter {
+            let n_rows = tensor.shape.first().copied().unwrap_or(0);
+            if n_rows == 0 || !n_rows.is_multiple_of(change.rows_of()) {
+                let problem = format!("has {n_rows} rows, expected a multiple of {}", change.rows_of());
+                return Err(ModelError::bad_tensor(self.path(), &tensor.name, problem));
+            }
+        }
+        Ok((tensor, mapped.parameter.as_ref()))
+    }
+}
+
 impl WeightSource for GgufModel {
     fn path(&self) -> &Path {
         self.file.path()
@@ -109,17 +126,23 @@ impl WeightSource for GgufModel {
     }
 
     fn read_f32(&self, name: &str) -> Result<Vec<f32>, ModelError> {
-        let not_there = || ModelError::bad_tensor(self.path(), name, "not in this file");
-        let mapped = self.by_name.get(name).ok_or_else(not_there)?;
-        let tensor = &self.file.tensors()[mapped.file_idx];
+        let (tensor, parameter) = self.mapped(name)?;
         let values = self.file.read_f32(tensor)?;
-        let Some((info, change)) = &mapped.parameter else { return Ok(values) };
-        let n_rows = tensor.shape.first().copied().unwrap_or(0);
-        if n_rows == 0 || !n_rows.is_multiple_of(change.rows_of()) {
-            let problem = format!("has {n_rows} rows, expected a multiple of {}", change.rows_of());
-            return Err(ModelError::bad_tensor(self.path(), &tensor.name, problem));
-        }
-        let values = change.read(values, n_rows);
+        let Some((info, change)) = parameter else { return Ok(values) };
+        let values = change.read(values, tensor.shape.first().copied().unwrap_or(0));
         Ok(if info.shape == tensor.shape { info.to_stored(values) } else { values })
+    }
+
+    fn read_blocks(&self, name: &str) -> Result<Option<(GgmlType, Vec<u8>)>, ModelError> {
+        let (tensor, parameter) = self.mapped(name)?;
+        let Some((_, change)) = parameter else { return Ok(None) };
+        if tensor.ggml_type.block_len() == 1 || tensor.shape.len() != 2 || *change == Change::LessOne {
+            return Ok(None);
+        }
+        let bytes = self.file.read_bytes(tensor)?;
+        let row_bytes = bytes.len() / tensor.shape[0];
+        let order = change.order(tensor.shape[0]);
+        let rows = order.iter().flat_map(|row| &bytes[row * row_bytes..(row + 1) * row_bytes]);
+        Ok(Some((tensor.ggml_type, rows.copied().collect())))
     }
 }
