@@ -138,7 +138,8 @@ fn a_packed_base_trains_as_its_numbers_do() {
     let blocks = train(&gguf, "blocks", "--base-quant q4");
     assert!(close(&numbers, &blocks) < 1e-4, "{numbers:?} {blocks:?}");
     let exact = train(&base(), "exact", "");
-    let (eight, four) = (train(&base(), "eight", "--base-quant q8_0"), train(&base(), "four", "--base-quant q4"));
+    let (eight, four) =
+        (train(&base(), "eight", "--base-quant q8_0"), train(&base(), "four", "--base-quant q4"));
     assert!(close(&exact, &eight) < close(&exact, &four), "{exact:?} {eight:?} {four:?}");
     assert_eq!((eight[0], four[0]), (exact[0], exact[0]), "the reference is the packed base itself");
 }

@@ -40,6 +40,26 @@ fn scores_are_the_log_probs_of_transformers() {
     }
 }
 
+/// GPT-2 has learnt 64 positions here; a text of more tokens has no log-prob, whatever limit is given.
+#[test]
+fn texts_beyond_learnt_positions_are_refused_with_their_row() {
+    let sandbox = Sandbox::new();
+    let words: Vec<String> = (0..70).map(|word| format!("t{}", 3 + word % 90)).collect();
+    let row = serde_json::json!({ "prompt": words.join(" "), "chosen": " t5", "rejected": " t6" });
+    let data = sandbox.file("long.jsonl", &format!("{row}\n"));
+    for limit in ["", "--max-length 500"] {
+        let mut args = paths([("--model", &golden("models/gpt2_relu")), ("--data", &data)]);
+        args.extend(flags(limit));
+        let ended = sandbox.run("score", &args);
+        assert_eq!(ended.code, Some(1), "{}", ended.messages);
+        assert!(
+            ended.messages.contains("max_length 64: this model has learnt positions"),
+            "{}",
+            ended.messages
+        );
+    }
+}
+
 /// The weights that TRL ended with, held against those it started from: its evaluation after the last step.
 #[test]
 fn an_evaluation_has_the_names_and_numbers_of_trl() {

@@ -7,6 +7,7 @@ use dpo_data::{
     ColumnNames, DataReport, EncodeConfig, Overlong, Purpose, SourceConfig, SpecialText, Strings,
     TextEncoder, TokenTree, encode_all, read_examples,
 };
+use dpo_model::DecoderConfig;
 
 use crate::{
     hub::Hub,
@@ -15,6 +16,7 @@ use crate::{
         config::{DataConfig, Loss},
         values::ColumnName,
     },
+    train::note,
 };
 
 /// Rows of one set, ready for batches.
@@ -52,6 +54,18 @@ impl<'a> DataReader<'a> {
             special_text: special_text(config.special_text),
         };
         Self { hub, encoder, source, encode }
+    }
+
+    /// No longer texts than the model can compute at all: positions that are learnt end somewhere.
+    #[must_use]
+    pub(crate) fn within(mut self, model: &DecoderConfig) -> Self {
+        if let Some(longest) = model.longest_text()
+            && (self.encode.max_length == 0 || self.encode.max_length > longest)
+        {
+            note(&format!("max_length {longest}: this model has learnt positions for so many tokens"));
+            self.encode.max_length = longest;
+        }
+        self
     }
 
     /// Reads and tokenises a set; `split` is the one to take of a hub data set. A set without rows is an error.

@@ -98,7 +98,7 @@ impl InputArgs {
             strings: self.strings,
             special_text: self.special_text,
         };
-        let mut reader = DataReader::new(&hub, &source.encoder, &config, &Loss::Sft);
+        let mut reader = DataReader::new(&hub, &source.encoder, &config, &Loss::Sft).within(source.config());
         reader.source.purpose = purpose;
         let data = reader.load(&self.data, "test")?;
         data.report.lines().iter().for_each(|line| note(line));

@@ -35,4 +35,7 @@ pub use backend::{FusedOps, FusedPrimitives};
 pub use frozen::{Frozen, FrozenMatrix};
 pub use layout::{AttentionSpec, Segment, TreeLayout, TreeRange};
 pub use optimizer::{AdamWStep, AdamWUpdate, adamw, squared_norm};
-pub use tensor::{activate, completion_logps, gated, layer_norm, linear, linear_constant, linear_frozen, rms_norm, rotary, tree_attention};
+pub use tensor::{
+    activate, completion_logps, gated, layer_norm, linear, linear_constant, linear_frozen, rms_norm, rotary,
+    tree_attention,
+};

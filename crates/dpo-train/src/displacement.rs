@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use dpo_core::PairScore;
+use serde::{Deserialize, Serialize};
 
 /// Steps that are looked at together.
 const WINDOW: usize = 20;
@@ -11,12 +12,12 @@ const WINDOW: usize = 20;
 const FALL: f64 = 1.0;
 
 /// Watches the chosen log-ratios of the last steps.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct DisplacementWatch {
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DisplacementWatch {
     recent: VecDeque<StepMean>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct StepMean {
     chosen: f64,
     margin: f64,

@@ -20,6 +20,7 @@ mod trainer;
 pub use batch::DeviceBatch;
 pub use cache::{CacheScope, Lookup, ReferenceCache, RowKey};
 pub use checkpoint::{Checkpoint, Checkpoints, LastComplete};
+pub use displacement::DisplacementWatch;
 pub use error::TrainError;
 pub use evaluation::{EvalSet, Evaluation, evaluate, rows_of};
 pub use files::write_atomically;

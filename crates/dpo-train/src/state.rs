@@ -10,7 +10,10 @@ use dpo_model::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{AdamW, AdamWConfig, TrainError, files::read_bounded, optimizer::Moments, write_atomically};
+use crate::{
+    AdamW, AdamWConfig, TrainError, displacement::DisplacementWatch, files::read_bounded, optimizer::Moments,
+    write_atomically,
+};
 
 /// Folders and files of a checkpoint.
 const MODEL: &str = "model";
@@ -31,6 +34,9 @@ pub struct Progress {
     pub evaluation_due: bool,
     /// Warnings given so far.
     pub warnings: Vec<Warning>,
+    /// The last steps' log-ratios, which a warning may follow from.
+    #[serde(default)]
+    pub displacement: DisplacementWatch,
 }
 
 /// Something the user should look at.

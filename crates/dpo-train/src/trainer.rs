@@ -15,7 +15,6 @@ use crate::{
     AdamW, AdamWConfig, BatchScores, Checkpoints, DropoutSeed, EvalSet, Evaluation, LossSpec, MetricSink,
     MicroBatching, PassTimes, Progress, ReferenceLogps, Row, Schedule, StepMetrics, TrainError, Warning,
     clip_factor,
-    displacement::DisplacementWatch,
     evaluation::{evaluate_unless, pair_metrics},
     gradient_norm, state,
 };
@@ -130,7 +129,6 @@ pub struct Trainer {
     hf_config: Map<String, Value>,
     optimizer: AdamW,
     progress: Progress,
-    watch: DisplacementWatch,
 }
 
 impl Trainer {
@@ -142,8 +140,7 @@ impl Trainer {
         hf_config: Map<String, Value>,
     ) -> Self {
         let optimizer = AdamW::new(config.adamw);
-        let (progress, watch) = (Progress::default(), DisplacementWatch::default());
-        Self { config, data, checkpoints, hf_config, optimizer, progress, watch }
+        Self { config, data, checkpoints, hf_config, optimizer, progress: Progress::default() }
     }
 
     /// Takes over the state of a checkpoint; `policy` gives the model's shape and device.
@@ -278,7 +275,7 @@ impl Trainer {
 
     fn watch_displacement(&mut self, step: u64, scores: &BatchScores, observer: &mut dyn Observer) {
         let is_new = self.progress.warnings.is_empty();
-        if let Some(message) = self.watch.push(&scores.pairs).filter(|_| is_new) {
+        if let Some(message) = self.progress.displacement.push(&scores.pairs).filter(|_| is_new) {
             let warning = Warning { step, message };
             observer.warned(&warning);
             self.progress.warnings.push(warning);

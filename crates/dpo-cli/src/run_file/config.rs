@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use super::{
     RunFile,
     choices::{
-        Backend, BaseQuant, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule, SpecialText, Strings,
+        Backend, BaseQuant, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule, SpecialText,
+        Strings,
     },
     sections::{DataSection, EvalSection, LoraSection, LossSection, ModelSection, RunSection, TrainSection},
     values::{ColumnName, EvalSet, Resume, Targets},

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     choices::{
-        Backend, BaseQuant, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule, SpecialText, Strings,
+        Backend, BaseQuant, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule, SpecialText,
+        Strings,
     },
     values::{self, ColumnName, EvalSet, Resume, Targets},
 };

@@ -83,7 +83,8 @@ impl Session {
             source = source.with_adapters(args.read(&hub)?);
         }
         tuning::check(&config.tuning, &source)?;
-        let reader = DataReader::new(&hub, &source.encoder, &config.data, &config.loss);
+        let reader =
+            DataReader::new(&hub, &source.encoder, &config.data, &config.loss).within(source.config());
         let train = reader.load(&config.data.train, "train")?;
         let mut eval = Vec::new();
         let is_single = config.data.eval.len() == 1;

@@ -51,13 +51,7 @@ impl Lora {
     }
 
     /// `y`, `[n, d_out]`, is what the matrix made of `x`, `[n, d_in]`, without a bias.
-    pub(super) fn add(
-        &self,
-        y: Tensor<2>,
-        x: Tensor<2>,
-        projection: &Projection,
-        pass: &Pass,
-    ) -> Tensor<2> {
+    pub(super) fn add(&self, y: Tensor<2>, x: Tensor<2>, projection: &Projection, pass: &Pass) -> Tensor<2> {
         let (x, is_dropped) = self.dropped(x, pass);
         let added = linear(linear(x.clone(), self.down.val()), self.up.val()) * self.scale;
         let Some(magnitude) = &self.magnitude else { return y + added };
