@@ -59,15 +59,17 @@ pub(super) fn keys() -> Vec<Key> {
 
 fn key(section: &'static str, arg: &Arg) -> Key {
     let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
+    // `true` and `false` explain themselves.
     let choice = |value: &clap::builder::PossibleValue| {
-        (value.get_name().to_owned(), value.get_help().map(ToString::to_string).unwrap_or_default())
+        let help = value.get_help().map(ToString::to_string).unwrap_or_default();
+        (!["true", "false"].contains(&value.get_name())).then(|| (value.get_name().to_owned(), help))
     };
     Key {
         section,
         name: arg.get_id().to_string(),
         flag: arg.get_long().unwrap_or_default().to_owned(),
         help,
-        choices: arg.get_possible_values().iter().map(choice).collect(),
+        choices: arg.get_possible_values().iter().filter_map(choice).collect(),
     }
 }
 
