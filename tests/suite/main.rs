@@ -18,3 +18,4 @@ mod resume;
 mod saved_model;
 mod scoring;
 mod training_golden;
+mod variants;

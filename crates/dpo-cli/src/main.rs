@@ -4,6 +4,7 @@ mod adapters;
 mod bench;
 mod data;
 mod device;
+mod divergence;
 mod eval;
 mod experiment;
 mod export;
@@ -15,6 +16,7 @@ mod run_file;
 mod score;
 mod terminal;
 mod train;
+mod variants;
 
 use std::process::ExitCode;
 
@@ -38,6 +40,8 @@ struct Cli {
 enum Command {
     /// Train a model on preference pairs; without a model and data, the built-in experiment
     Train(Box<run_file::TrainArgs>),
+    /// Train several adapters on one base, and measure each on everybody's held-out pairs
+    Variants(variants::VariantsArgs),
     /// Write the log-probability of every completion, a JSON line a row
     Score(score::ScoreArgs),
     /// Measure a model against its reference on preference pairs
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Train(args) => train::run(&args),
+        Command::Variants(args) => variants::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Generate(args) => generate::run(&args),

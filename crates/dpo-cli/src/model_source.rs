@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     io::Read,
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 use anyhow::{Context, Result, bail};
@@ -17,16 +18,17 @@ use serde_json::{Map, Value};
 
 use crate::{adapters, hub::Hub};
 
-/// A model's files, opened and checked; no weight is in memory.
+/// A model's files, opened and checked; no weight is in memory. Clones share what was read of them.
+#[derive(Clone)]
 pub(crate) struct ModelSource {
     /// As the user named it.
     pub(crate) name: String,
     /// Its folder or file.
     pub(crate) path: PathBuf,
     /// Its tokenizer and chat template.
-    pub(crate) encoder: TextEncoder,
+    pub(crate) encoder: Rc<TextEncoder>,
     hf: HfConfig,
-    weights: Box<dyn WeightSource>,
+    weights: Rc<dyn WeightSource>,
     /// Adapters that belong to it, with their strengths.
     adapters: Vec<(Adapter, f64)>,
 }
@@ -57,6 +59,7 @@ impl ModelSource {
             let encoder = TextEncoder::from_gguf(&vocabulary, &path, clock)?;
             (gguf.config().clone(), Box::new(gguf), encoder)
         };
+        let (encoder, weights) = (Rc::new(encoder), weights.into());
         let source = Self { name: name.to_owned(), path, encoder, hf, weights, adapters: Vec::new() };
         source.check_vocabulary()?;
         Ok(source)
@@ -80,6 +83,11 @@ impl ModelSource {
     pub(crate) fn with_adapters(mut self, adapters: Vec<(Adapter, f64)>) -> Self {
         self.adapters.extend(adapters);
         self
+    }
+
+    /// How many adapters it has.
+    pub(crate) fn n_adapters(&self) -> usize {
+        self.adapters.len()
     }
 
     /// The adapter that it has, strengths applied; `None` without any.

@@ -3,7 +3,7 @@
 /// `text` for the inside of an element or of a quoted attribute.
 ///
 /// Control characters that HTML forbids become `�`.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + text.len() / 8);
     for c in text.chars() {
         match c {

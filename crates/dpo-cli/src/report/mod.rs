@@ -7,7 +7,7 @@ mod chart;
 mod curves;
 mod headline;
 mod histogram;
-mod html;
+pub(crate) mod html;
 mod input;
 mod rows;
 mod series;

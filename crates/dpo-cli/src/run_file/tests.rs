@@ -20,6 +20,9 @@ struct Cli {
     train: TrainArgs,
 }
 
+/// The part of a group, with a share of it held out.
+const GROUPED: &str = "[data]\ncolumns = { group = \"g\" }\nonly_group = \"x\"\nheldout = 0.2";
+
 const MINIMAL: &str = "[model]\nbase = \"m\"\n[data]\ntrain = \"d.jsonl\"\n";
 
 fn read(text: &str) -> Result<RunFile, InvalidRunFile> {
@@ -53,7 +56,7 @@ fn the_printed_file_is_the_defaults() {
     let mut is_example = false;
     for line in template().lines() {
         match line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')) {
-            Some(setting) if !is_example && !setting.starts_with("ipo_reduction") => spoken += setting,
+            Some(setting) if !is_example && !needs_another(setting) => spoken += setting,
             Some(_) => {}
             None => spoken += line,
         }
@@ -62,6 +65,11 @@ fn the_printed_file_is_the_defaults() {
     }
     let spoken = read(&spoken).unwrap().apply(&read(MINIMAL).unwrap()).init().unwrap();
     assert_eq!(spoken, init(MINIMAL));
+}
+
+/// Settings that are refused without another: of another loss, of an adapter.
+fn needs_another(setting: &str) -> bool {
+    ["ipo_reduction", "targets", "dropout", "rslora", "dora"].iter().any(|key| setting.starts_with(key))
 }
 
 /// The examples in the printed file are of the right type, too.
@@ -84,7 +92,9 @@ fn a_resolved_file_comes_to_itself() {
         eval = { b = \"1\", a = \"2\" }\ncolumns = { chosen = \"win\" }\noverlong = \"keep_start\"\n\
         [loss]\nkind = \"ipo\"\nipo_reduction = \"sum\"\nbeta = 0.3\n\
         [train]\nmax_steps = 7\nwarmup_steps = 2\ntokens_per_micro_batch = 99\n[run]\nresume = \"auto\"\n";
-    for text in [MINIMAL, full, &format!("{MINIMAL}[loss]\nkind = \"sft\"\n")] {
+    for text in
+        [MINIMAL, full, &MINIMAL.replace("[data]", GROUPED), &format!("{MINIMAL}[loss]\nkind = \"sft\"\n")]
+    {
         let config = init(text);
         assert_eq!(init(&config.to_toml()), config, "{}", config.to_toml());
         assert_eq!(init(&config.to_toml()).to_toml(), config.to_toml());
@@ -129,6 +139,20 @@ fn lists_are_flags_that_repeat() {
     assert_eq!(names, [("2", "x/2.jsonl.gz"), ("h", "1.jsonl")]);
     assert_eq!((data.columns[0].role.as_str(), data.columns[0].column.as_str()), ("chosen", "w"));
     assert_eq!(flags(&["--eval-data", "a.jsonl"]).unwrap().data.eval[0].name, None);
+}
+
+#[test]
+fn held_out_rows_come_from_one_place() {
+    let both = said(&["[data]", "heldout = 0.1", "eval = \"e\"", "heldout_seed = 1"]);
+    assert!(both.contains("run.toml:2:11: `data.heldout` and `data.eval` are both set"), "{both}");
+    let seed = said(&["[data]", "heldout_seed = 1", "only_group = \"x\""]);
+    assert!(seed.contains("run.toml:2:16: `data.heldout_seed` is set, but nothing is drawn"), "{seed}");
+    assert!(seed.contains("`data.only_group` is set, but no column of groups is named"), "{seed}");
+    assert!(said(&["[data]", "heldout = 1.0"]).contains("`data.heldout` is 1; expected a share above 0"));
+    // What lies on top takes the place of the other.
+    let over =
+        read(&MINIMAL.replace("[data]", GROUPED)).unwrap().apply(&read("[data]\neval = \"e\"\n").unwrap());
+    assert_eq!(over.init().unwrap().data.held_out, None);
 }
 
 #[test]
@@ -279,7 +303,8 @@ fn every_key_is_a_flag_with_help() {
     assert_eq!((paths.len(), flags.len()), (keys.len(), keys.len()));
     let help = Cli::command().render_long_help().to_string();
     for key in &keys {
-        assert!(help.contains(&format!("--{} <", key.flag)), "{}", key.flag);
+        let is_there = [" <", "[=<"].iter().any(|value| help.contains(&format!("--{}{value}", key.flag)));
+        assert!(is_there, "{}", key.flag);
         assert!(!key.help.is_empty() && key.choices.iter().all(|(_, help)| !help.is_empty()), "{}", key.name);
     }
     assert!(help.contains("[default: 0.1]") && help.contains("Training:"), "{help}");
@@ -288,7 +313,12 @@ fn every_key_is_a_flag_with_help() {
 /// The keys that serde reads are the keys that are documented.
 #[test]
 fn keys_are_those_of_the_structs() {
-    let mut texts = vec![init(MINIMAL), init(&format!("{MINIMAL}[loss]\nkind = \"ipo\"\n"))];
+    let mut texts = vec![
+        init(MINIMAL),
+        init(&format!("{MINIMAL}[loss]\nkind = \"ipo\"\n[lora]\nrank = 4\n")),
+        init(&format!("{MINIMAL}[lora]\nadapter = \"a\"\n")),
+        init(&MINIMAL.replace("[data]", GROUPED)),
+    ];
     texts[1].model.reference = Some("r".to_owned());
     texts[1].train.duration = Duration::Steps(1);
     texts[1].train.warmup = Warmup::Steps(1);

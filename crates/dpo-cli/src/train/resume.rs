@@ -29,8 +29,13 @@ pub(super) fn settle(config: &mut RunConfig) -> Result<(RunMode, Clock)> {
     if mode == RunMode::Fresh {
         return Ok((mode, Clock::now()));
     }
-    let clock = record(&config.run.out)["clock"].as_i64().map_or_else(Clock::now, Clock::at_unix_seconds);
+    let clock = past_clock(&config.run.out).unwrap_or_else(Clock::now);
     Ok((mode, clock))
+}
+
+/// When the first sitting of the run in this directory began.
+pub(crate) fn past_clock(dir: &Path) -> Option<Clock> {
+    record(dir)["clock"].as_i64().map(Clock::at_unix_seconds)
 }
 
 /// The settings that a run directory was started with.

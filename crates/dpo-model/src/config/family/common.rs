@@ -121,7 +121,9 @@ fn heads(fields: &Fields, defaults: Defaults, d_model: usize) -> Result<Attentio
         Some(head_dim) => head_dim,
         None if d_model.is_multiple_of(n_heads) => d_model / n_heads,
         None => {
-            return Err(fields.wrong("hidden_size", format!("a multiple of `num_attention_heads`, {n_heads}")));
+            return Err(
+                fields.wrong("hidden_size", format!("a multiple of `num_attention_heads`, {n_heads}"))
+            );
         }
     };
     Ok(AttentionConfig {

@@ -1,0 +1,120 @@
+//! The matrix as text: a table a number.
+
+use console::measure_text_width;
+
+use super::matrix::{Cell, Matrix};
+use crate::train::printable;
+
+/// Longest name that is shown whole.
+const WIDEST: usize = 20;
+
+/// What a table shows of each cell.
+pub(super) struct Number {
+    pub(super) title: &'static str,
+    /// In words.
+    pub(super) note: &'static str,
+    pub(super) shown: fn(&Cell) -> String,
+}
+
+/// The four numbers of a cell.
+pub(super) const NUMBERS: [Number; 4] = [
+    Number {
+        title: "accuracy",
+        note: "share of held-out pairs whose chosen answer gained on the rejected one",
+        shown: |cell| cell.accuracy().map_or("—".to_owned(), |share| format!("{:.1} %", 100.0 * share)),
+    },
+    Number {
+        title: "margin", note: "β times the mean margin, in nats", shown: |cell| signed(cell.margin())
+    },
+    Number {
+        title: "loss",
+        note: "mean −ln σ(margin); 0.693 without a preference",
+        shown: |cell| number(cell.metrics.loss),
+    },
+    Number {
+        title: "KL from the base",
+        note: "nats an answer, over sampled answers to held-out prompts, ± standard error",
+        shown: |cell| {
+            let divergence = &cell.divergence;
+            match divergence.kl {
+                kl if kl == 0.0 => "0".to_owned(),
+                kl if divergence.kl_standard_error.is_finite() => {
+                    format!("{kl:.2} ± {:.2}", divergence.kl_standard_error)
+                }
+                kl => number(kl),
+            }
+        },
+    },
+];
+
+fn number(x: f64) -> String {
+    if x.is_finite() { format!("{x:.3}") } else { "—".to_owned() }
+}
+
+fn signed(x: f64) -> String {
+    if x.is_finite() { format!("{x:+.3}") } else { "—".to_owned() }
+}
+
+/// All four tables.
+pub(super) fn text(matrix: &Matrix) -> String {
+    let mut text = String::new();
+    for number in &NUMBERS {
+        text += &format!("\n{}: {}\n", number.title, number.note);
+        text += &aligned(&grid(matrix, number.shown));
+    }
+    text.push('\n');
+    text
+}
+
+/// Headings and numbers.
+fn grid(matrix: &Matrix, shown: fn(&Cell) -> String) -> Vec<Vec<String>> {
+    let heading = std::iter::once(String::new());
+    let heading = heading.chain(matrix.columns.iter().map(|measured| short(&measured.column.name)));
+    let pairs = std::iter::once("  pairs".to_owned());
+    let pairs = pairs.chain(matrix.columns.iter().map(|measured| measured.n_pairs.to_string()));
+    let mut grid = vec![heading.collect(), pairs.collect()];
+    for row in &matrix.rows {
+        let name = std::iter::once(format!("  {}", short(&row.name)));
+        grid.push(name.chain(row.cells.iter().map(shown)).collect());
+    }
+    grid
+}
+
+/// Names on the left, numbers on the right of their columns.
+fn aligned(grid: &[Vec<String>]) -> String {
+    let n_columns = grid.first().map_or(0, Vec::len);
+    let width = |idx: usize| grid.iter().map(|row| measure_text_width(&row[idx])).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..n_columns).map(width).collect();
+    let mut text = String::new();
+    for row in grid {
+        let mut line = String::new();
+        for (idx, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let room = " ".repeat(width - measure_text_width(cell));
+            line += &if idx == 0 { format!("{cell}{room}") } else { format!("   {room}{cell}") };
+        }
+        text += &format!("{}\n", line.trim_end());
+    }
+    text
+}
+
+/// A name that does not stretch its column.
+pub(super) fn short(name: &str) -> String {
+    let name = printable(name);
+    match name.char_indices().nth(WIDEST) {
+        Some((at, _)) => format!("{}…", &name[..at]),
+        None => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stand_under_one_another() {
+        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let grid = [row(["", "a", "longer"]), row(["  base", "—", "1"]), row(["  Zürich", "12.5 %", "+0.5"])];
+        let expected = "                a   longer\n  base          —        1\n  Zürich   12.5 %     +0.5\n";
+        assert_eq!(aligned(&grid), expected);
+    }
+}
