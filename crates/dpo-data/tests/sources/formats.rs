@@ -185,7 +185,7 @@ fn a_row_may_say_whose_it_is() {
     let found: Vec<_> = outcome.examples().iter().map(|example| example.group.as_deref()).collect();
     assert_eq!(found, [Some("ann"), Some("3"), Some("3"), Some("2.5"), None, None, None]);
     let used = outcome.report.files[0].recognised[0].to_string();
-    assert_eq!(used, "6 rows are pairs: strings: prompt, chosen, rejected, annotator as group");
+    assert_eq!(used, "6 rows are pairs: plain text: prompt, chosen, rejected, annotator as group");
 }
 
 #[test]
