@@ -10,11 +10,15 @@ use crate::report::html::escape;
 
 const STYLE: &str = include_str!("heatmap.css");
 const CELL: [f64; 2] = [92.0, 34.0];
-/// Above the cells of a map: its title, a line about it, the names of its columns.
-const HEAD: f64 = 78.0;
+/// Above the cells of a map: its title, a line about it, the names and sizes of its columns.
+const HEAD: f64 = 88.0;
 const GAP: f64 = 36.0;
 /// Width of a letter of a name, about.
 const LETTER: f64 = 7.4;
+/// Width of the longest note.
+const NOTE: f64 = 390.0;
+/// Maps of more columns stand under one another, not in pairs.
+const MOST_IN_PAIRS: usize = 6;
 
 /// How a number becomes a colour: its distance from `middle`, with the sign that is good.
 struct Shade {
@@ -47,11 +51,11 @@ pub(super) fn svg(matrix: &Matrix) -> String {
     let label = 14.0 + LETTER * names as f64;
     let [width, height] =
         [label + CELL[0] * matrix.columns.len() as f64, HEAD + CELL[1] * matrix.rows.len() as f64];
-    // The notes under the titles need room, too.
-    let stride = [width.max(380.0) + GAP, height + GAP];
+    let stride = [width.max(NOTE) + GAP, height + GAP];
+    let across = if matrix.columns.len() > MOST_IN_PAIRS { 1 } else { 2 };
     let mut maps = String::new();
     for (idx, (number, shade)) in NUMBERS.iter().zip(&SHADES).enumerate() {
-        let at = [stride[0] * (idx % 2) as f64, stride[1] * (idx / 2) as f64];
+        let at = [stride[0] * (idx % across) as f64, stride[1] * (idx / across) as f64];
         let _ = write!(maps, "<g transform=\"translate({:.1} {:.1})\">", at[0] + 16.0, at[1] + 16.0);
         let _ = write!(
             maps,
@@ -62,7 +66,8 @@ pub(super) fn svg(matrix: &Matrix) -> String {
         map(&mut maps, matrix, shade, number.shown, label);
         maps += "</g>\n";
     }
-    let size = [2.0 * stride[0] - GAP + 32.0, 2.0 * stride[1] - GAP + 32.0];
+    let down = NUMBERS.len() / across;
+    let size = [across as f64 * stride[0] - GAP + 32.0, down as f64 * stride[1] - GAP + 32.0];
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"variants\" viewBox=\"0 0 {:.0} {:.0}\" \
          width=\"{0:.0}\" height=\"{1:.0}\" role=\"img\" aria-label=\"{}\">\n<style>{STYLE}</style>\n\
@@ -81,12 +86,14 @@ fn map(svg: &mut String, matrix: &Matrix, shade: &Shade, shown: fn(&Cell) -> Str
         let name = measured.column.group.as_ref().unwrap_or(&measured.column.name);
         let _ = write!(
             svg,
-            "<text class=\"vname\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}<title>{}, {} pairs</title></text>",
-            label + CELL[0] * (idx as f64 + 0.5),
-            HEAD - 12.0,
+            "<text class=\"vname\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}<title>{}</title></text>\
+             <text class=\"vnote\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{} pairs</text>",
+            HEAD - 22.0,
             escape(&clipped(name)),
             escape(name),
-            measured.n_pairs
+            HEAD - 8.0,
+            measured.n_pairs,
+            x = label + CELL[0] * (idx as f64 + 0.5),
         );
     }
     for (row_idx, row) in matrix.rows.iter().enumerate() {
@@ -129,6 +136,9 @@ impl Shade {
             return ("vnone", 0.0);
         }
         let distance = value - self.middle;
+        if distance.abs() < 1e-6 {
+            return ("vnone", 0.0);
+        }
         let class = match (self.kind, distance >= 0.0) {
             (Kind::Amount, _) => "vamount",
             (Kind::Up, true) | (Kind::Down, false) => "vgood",

@@ -16,25 +16,10 @@ pub(super) fn html(matrix: &Matrix, picture: &str) -> String {
          <meta name=\"color-scheme\" content=\"light dark\"><title>{0}</title>\n<style>{STYLE}</style></head>\n\
          <body><main>\n<header><p class=\"kicker\">{1} adapters on one base</p><h1>{0}</h1>\
          <p class=\"lead\">Each row is a model, each column the held-out pairs of one group; a model's own pairs are \
-         outlined.</p></header>\n<figure>{picture}</figure>\n{2}{3}</main></body></html>\n",
+         outlined.</p></header>\n<figure>{picture}</figure>\n{2}</main></body></html>\n",
         escape(&title),
         matrix.rows.len().saturating_sub(1),
-        sources(matrix),
         notes(matrix),
-    )
-}
-
-/// Where the columns come from.
-fn sources(matrix: &Matrix) -> String {
-    let row = |measured: &super::matrix::Measured| {
-        let column = &measured.column;
-        let group = column.group.as_deref().unwrap_or(&column.name);
-        format!("<tr><td>{}</td><td class=\"n\">{}</td></tr>", escape(group), measured.n_pairs)
-    };
-    let rows: String = matrix.columns.iter().map(row).collect();
-    format!(
-        "<section><h2>Held-out pairs</h2><table class=\"numbers\"><thead><tr><th scope=\"col\">of</th>\
-         <th scope=\"col\" class=\"n\">pairs</th></tr></thead><tbody>{rows}</tbody></table></section>\n"
     )
 }
 

@@ -111,7 +111,7 @@ impl Plan {
             }
             if !held_out.contains_key(&Some(group.clone())) {
                 let remedy = match template.data.held_out {
-                    Some(_) => "raise `data.heldout`, name files in `data.eval`",
+                    Some(_) => "raise `data.heldout` (0.1 where nothing is named), name files in `data.eval`",
                     None => "add some to the files of `data.eval`",
                 };
                 bail!(

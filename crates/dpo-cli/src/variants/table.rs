@@ -20,7 +20,7 @@ pub(super) struct Number {
 pub(super) const NUMBERS: [Number; 4] = [
     Number {
         title: "accuracy",
-        note: "share of held-out pairs whose chosen answer gained on the rejected one",
+        note: "held-out pairs whose chosen answer gained on the rejected",
         shown: |cell| cell.accuracy().map_or("—".to_owned(), |share| format!("{:.1} %", 100.0 * share)),
     },
     Number {
@@ -33,7 +33,7 @@ pub(super) const NUMBERS: [Number; 4] = [
     },
     Number {
         title: "KL from the base",
-        note: "nats an answer, over sampled answers to held-out prompts, ± standard error",
+        note: "nats per sampled answer to held-out prompts, ± standard error",
         shown: |cell| {
             let divergence = &cell.divergence;
             match divergence.kl {
