@@ -12,8 +12,10 @@ mod generate;
 mod hub;
 mod model_source;
 mod report;
+mod round;
 mod run_file;
 mod score;
+mod table;
 mod terminal;
 mod train;
 mod variants;
@@ -42,6 +44,8 @@ enum Command {
     Train(Box<run_file::TrainArgs>),
     /// Train several adapters on one base, and measure each on everybody's held-out pairs
     Variants(variants::VariantsArgs),
+    /// Go on with a trained model on new pairs, and see what it forgets
+    Round(Box<round::RoundArgs>),
     /// Write the log-probability of every completion, a JSON line a row
     Score(score::ScoreArgs),
     /// Measure a model against its reference on preference pairs
@@ -76,6 +80,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Train(args) => train::run(&args),
         Command::Variants(args) => variants::run(&args),
+        Command::Round(args) => round::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Generate(args) => generate::run(&args),

@@ -107,6 +107,17 @@ impl Loss {
         }
     }
 
+    /// β of those that have one.
+    pub(crate) fn beta(&self) -> Option<f64> {
+        match *self {
+            Self::Sigmoid { beta, .. }
+            | Self::Ipo { beta, .. }
+            | Self::Hinge { beta }
+            | Self::SigmoidNorm { beta } => Some(beta),
+            Self::Sft => None,
+        }
+    }
+
     fn section(self) -> LossSection {
         let mut section = LossSection { kind: Some(self.kind()), ..LossSection::default() };
         match self {

@@ -15,9 +15,9 @@ mod workshop;
 
 pub(crate) use outputs::{give_name, peak_memory_bytes, write_weights};
 pub(crate) use preview::printable;
-pub(crate) use progress::note;
-pub(crate) use reference::{Reference, cache_root, same_tokens};
-pub(crate) use resume::past_clock;
+pub(crate) use progress::{StopFlag, note};
+pub(crate) use reference::{Reference, cache_root, digest, same_tokens};
+pub(crate) use resume::{old_config, past_clock};
 pub(crate) use running::{Finished, Running};
 pub(crate) use session::Session;
 pub(crate) use workshop::Workshop;

@@ -39,10 +39,12 @@ pub(crate) fn past_clock(dir: &Path) -> Option<Clock> {
 }
 
 /// The settings that a run directory was started with.
-pub(super) fn old_config(dir: &Path) -> Result<RunConfig> {
+pub(crate) fn old_config(dir: &Path) -> Result<RunConfig> {
     let path = dir.join("config.toml");
     let args = crate::run_file::TrainArgs { config: Some(path.clone()), ..Default::default() };
-    let file = args.run_file().with_context(|| format!("{} cannot be resumed", dir.display()))?;
+    let file = args
+        .run_file()
+        .with_context(|| format!("{} holds no run that could be gone on with", dir.display()))?;
     Ok(file.init()?)
 }
 

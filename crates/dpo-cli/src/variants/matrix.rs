@@ -15,9 +15,11 @@ use super::{
 use crate::{
     device,
     divergence::{Answers, Divergence, prompts},
-    run_file::config::Loss,
     train::{Reference, Workshop, note},
 };
+
+/// Of the base, whose margins are 0 with any.
+const BETA: f64 = 0.1;
 
 /// All numbers.
 pub(super) struct Matrix {
@@ -113,12 +115,12 @@ fn row(
     workshop: &Workshop,
 ) -> Result<Option<Row>> {
     let (name, model, beta, seed) = match variant {
-        None => ("base".to_owned(), base.clone(), 0.1, 0),
+        None => ("base".to_owned(), base.clone(), BETA, 0),
         Some(Variant { name, config, .. }) => {
             let folder = config.run.out.join("model");
             let adapter = Adapter::read(&folder).with_context(|| format!("cannot read variant `{name}`"))?;
             let model = base.clone().with_adapter(&adapter)?;
-            (name.clone(), model, beta(&config.loss), config.train.seed)
+            (name.clone(), model, config.loss.beta().unwrap_or(BETA), config.train.seed)
         }
     };
     note(&format!("measuring  {name}"));
@@ -145,16 +147,6 @@ fn measured(model: &Decoder, set: &EvalSet, beta: f64) -> EvalMetrics {
     let objective = Objective::Pairwise(PairwiseLoss::Sigmoid { beta, label_smoothing: 0.0 });
     let loss = LossSpec { objective, constant_token: None };
     evaluate(model, set, &loss, 0, INFERENCE_TOKENS).metrics
-}
-
-fn beta(loss: &Loss) -> f64 {
-    match *loss {
-        Loss::Sigmoid { beta, .. }
-        | Loss::Ipo { beta, .. }
-        | Loss::Hinge { beta }
-        | Loss::SigmoidNorm { beta } => beta,
-        Loss::Sft => 0.1,
-    }
 }
 
 impl Matrix {

@@ -1,9 +1,7 @@
 //! The matrix as text: a table a number.
 
-use console::measure_text_width;
-
 use super::matrix::{Cell, Matrix};
-use crate::train::printable;
+use crate::{table::aligned, train::printable};
 
 /// Longest name that is shown whole.
 const WIDEST: usize = 20;
@@ -80,41 +78,11 @@ fn grid(matrix: &Matrix, shown: fn(&Cell) -> String) -> Vec<Vec<String>> {
     grid
 }
 
-/// Names on the left, numbers on the right of their columns.
-fn aligned(grid: &[Vec<String>]) -> String {
-    let n_columns = grid.first().map_or(0, Vec::len);
-    let width = |idx: usize| grid.iter().map(|row| measure_text_width(&row[idx])).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..n_columns).map(width).collect();
-    let mut text = String::new();
-    for row in grid {
-        let mut line = String::new();
-        for (idx, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            let room = " ".repeat(width - measure_text_width(cell));
-            line += &if idx == 0 { format!("{cell}{room}") } else { format!("   {room}{cell}") };
-        }
-        text += &format!("{}\n", line.trim_end());
-    }
-    text
-}
-
 /// A name that does not stretch its column.
 pub(super) fn short(name: &str) -> String {
     let name = printable(name);
     match name.char_indices().nth(WIDEST) {
         Some((at, _)) => format!("{}…", &name[..at]),
         None => name,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_stand_under_one_another() {
-        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
-        let grid = [row(["", "a", "longer"]), row(["  base", "—", "1"]), row(["  Zürich", "12.5 %", "+0.5"])];
-        let expected = "                a   longer\n  base          —        1\n  Zürich   12.5 %     +0.5\n";
-        assert_eq!(aligned(&grid), expected);
     }
 }
