@@ -170,7 +170,7 @@ fn what_is_replayed_is_drawn_from_the_seed() {
     let replayed = |out: &str, more: &str| {
         sandbox.run("round", &round_args(&sandbox, 2, &from, out, more)).success();
         let path = sandbox.path(out).join("replay.jsonl");
-        path.exists().then(|| std::fs::read_to_string(path).unwrap()).unwrap_or_default()
+        if path.exists() { std::fs::read_to_string(path).unwrap() } else { String::new() }
     };
     let quarter = replayed("a", "--replay 0.25");
     let old = month(1).0;

@@ -35,11 +35,16 @@ fn write(sandbox: &Sandbox, name: &str, rows: &[Value]) -> PathBuf {
     sandbox.file(name, &Value::Array(rows.to_vec()).to_string())
 }
 
+/// A path as TOML has it.
+fn text_of(path: &Path) -> String {
+    format!("{:?}", path.to_str().unwrap())
+}
+
 /// The rows of one annotator.
 fn rows_of(file: &str, name: &str) -> Vec<Value> {
-    let is_of = |row: &Value| match &row["annotator"] {
-        Value::String(text) => text == name,
-        other => other.to_string() == name,
+    let is_of = |row: &Value| {
+        let annotator = &row["annotator"];
+        annotator.as_str().map_or_else(|| annotator.to_string(), str::to_owned) == name
     };
     rows(file).into_iter().filter(is_of).collect()
 }
@@ -52,8 +57,10 @@ fn by_annotator(sandbox: &Sandbox, name: &str, variants: &str) -> PathBuf {
     let data = write(sandbox, "train.json", &rows("runs/train_conv.json"));
     let eval = write(sandbox, "eval.json", &rows("runs/eval_conv.json"));
     let text = format!(
-        "[model]\nbase = {:?}\n[data]\ntrain = {data:?}\neval = {eval:?}\n{LORA}[variants]\n{variants}",
-        golden("runs/model")
+        "[model]\nbase = {}\n[data]\ntrain = {}\neval = {}\n{LORA}[variants]\n{variants}",
+        text_of(&golden("runs/model")),
+        text_of(&data),
+        text_of(&eval)
     );
     sandbox.file(name, &text)
 }

@@ -135,12 +135,11 @@ impl LoadedData {
         let file = self.report.files.len() as u32;
         let mut report = rows.report.clone();
         for tree in &rows.trees {
-            match selection.refusal(tree, rows.held_out.contains(&tree.row.row)) {
-                Some(cause) => report.count(cause, tree.row),
-                None => {
-                    let row = RowId { file, ..tree.row };
-                    self.trees.push(TokenTree { row, ..tree.clone() });
-                }
+            if let Some(cause) = selection.refusal(tree, rows.held_out.contains(&tree.row.row)) {
+                report.count(cause, tree.row);
+            } else {
+                let row = RowId { file, ..tree.row };
+                self.trees.push(TokenTree { row, ..tree.clone() });
             }
         }
         for row in report.causes.values_mut().flat_map(|cause| &mut cause.rows) {

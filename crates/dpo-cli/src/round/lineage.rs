@@ -7,7 +7,11 @@ use dpo_train::write_atomically;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{digest, flags::ReferenceChoice, replay::Replay};
+use super::{
+    digest,
+    flags::ReferenceChoice,
+    replay::{self, Replay},
+};
 use crate::{
     hub::Hub,
     run_file::{
@@ -135,7 +139,7 @@ impl Lineage {
         mut self,
         from: &Path,
         run: &Path,
-        reference: &ReferenceChoice,
+        reference: ReferenceChoice,
         replay: &Replay,
         hub: &Hub,
     ) -> Result<Self> {
@@ -148,8 +152,8 @@ impl Lineage {
         round.base = self.base().clone();
         round.parent = Some(parent);
         reference.name().clone_into(&mut round.reference);
-        let own = replay.path(run);
-        round.data.retain(|file| file.path != own);
+        let replayed = std::path::absolute(run)?.join(replay::FILE);
+        round.data.retain(|file| file.path != replayed);
         round.replayed = replay.counts();
         self.rounds.push(round);
         write_atomically(&run.join(FILE), &serde_json::to_vec_pretty(&self)?)?;

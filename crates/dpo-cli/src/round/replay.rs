@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Its name in a run directory.
-const FILE: &str = "replay.jsonl";
+pub(super) const FILE: &str = "replay.jsonl";
 
 /// Rows to train on again.
 pub(super) struct Replay {
@@ -95,11 +95,6 @@ fn text(text: &Text) -> Value {
 }
 
 impl Replay {
-    /// Where its rows are, in this run directory.
-    pub(super) fn path(&self, run: &Path) -> PathBuf {
-        std::path::absolute(run).unwrap_or_else(|_| run.to_owned()).join(FILE)
-    }
-
     /// Rows of each round.
     pub(super) fn counts(&self) -> Vec<usize> {
         self.drawn.iter().map(|drawn| drawn.rows).collect()
@@ -169,7 +164,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rows.jsonl");
         let write = |rows: &[Value]| {
-            let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
+            let lines = rows.iter().fold(String::new(), |lines, row| format!("{lines}{row}\n"));
             std::fs::write(&path, lines).unwrap();
             read(&path)
         };

@@ -104,7 +104,7 @@ pub(crate) fn save_model(
     let folder = temporary.path();
     match policy.adapter() {
         Some(adapter) => {
-            Adapter { base: Some(source.name.clone()), ..adapter }.write(folder, policy.config())?
+            Adapter { base: Some(source.name.clone()), ..adapter }.write(folder, policy.config())?;
         }
         None => write_weights(folder, policy, source)?,
     }

@@ -130,12 +130,11 @@ fn row(
             return Ok(None);
         }
         let metrics = measured(&model, set, beta);
-        let divergence = match variant {
-            None => Divergence { kl: 0.0, kl_standard_error: 0.0, kl_samples: prompts.len() },
-            Some(_) => {
-                let answers = Answers::of(&model, prompts, workshop.base.stop_ids(), seed)?;
-                Divergence::of(&answers.logps(&model), &answers.logps(base))
-            }
+        let divergence = if variant.is_some() {
+            let answers = Answers::of(&model, prompts, workshop.base.stop_ids(), seed)?;
+            Divergence::of(&answers.logps(&model), &answers.logps(base))
+        } else {
+            Divergence { kl: 0.0, kl_standard_error: 0.0, kl_samples: prompts.len() }
         };
         cells.push(Cell { metrics, divergence });
     }

@@ -45,6 +45,7 @@ fn notes(matrix: &Matrix) -> String {
     if matrix.rows_without_group > 0 {
         items.push(format!("{} rows are of no group.", matrix.rows_without_group));
     }
-    let items: String = items.iter().map(|item| format!("<p class=\"quiet\">{item}</p>")).collect();
+    let paragraph = |html: String, item: &String| html + "<p class=\"quiet\">" + item + "</p>";
+    let items = items.iter().fold(String::new(), paragraph);
     format!("<section><h2>How it was measured</h2>{items}</section>\n")
 }

@@ -78,7 +78,7 @@ impl Plan {
                 plan.of_groups(&column, &template, min_rows, workshop)?;
                 if pooled == Pooled::Beside {
                     let name = free_name("pooled", &plan.variants);
-                    plan.push(name, None, template);
+                    plan.push(name, None, *template);
                 }
             }
         }

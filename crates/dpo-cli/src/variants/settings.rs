@@ -40,7 +40,7 @@ pub(super) enum Kind {
         /// The column.
         column: String,
         /// Settings of all groups, without the group.
-        template: RunConfig,
+        template: Box<RunConfig>,
         pooled: Pooled,
         min_rows: usize,
     },
@@ -64,14 +64,14 @@ impl Settings {
             }
             Origin::Groups { column, pooled, min_rows } => Kind::Groups {
                 column: column.clone(),
-                template: with_held_out(of_groups(shared, column)?),
+                template: Box::new(with_held_out(of_groups(shared, column)?)),
                 pooled: *pooled,
                 min_rows: *min_rows,
             },
         };
         let first = match &kind {
             Kind::Named(named) => named[0].1.clone(),
-            Kind::Groups { template, .. } => template.clone(),
+            Kind::Groups { template, .. } => (**template).clone(),
         };
         let out = out(shared.file(), &first);
         Ok(Self { out, kind, held_out, first })

@@ -1,7 +1,7 @@
 //! The matrix as text: a table a number.
 
 use super::matrix::{Cell, Matrix};
-use crate::{table::aligned, train::printable};
+use crate::{divergence::Divergence, table::aligned, train::printable};
 
 /// Longest name that is shown whole.
 const WIDEST: usize = 20;
@@ -33,13 +33,11 @@ pub(super) const NUMBERS: [Number; 4] = [
         title: "KL from the base",
         note: "nats per sampled answer to held-out prompts, ± standard error",
         shown: |cell| {
-            let divergence = &cell.divergence;
-            match divergence.kl {
-                kl if kl == 0.0 => "0".to_owned(),
-                kl if divergence.kl_standard_error.is_finite() => {
-                    format!("{kl:.2} ± {:.2}", divergence.kl_standard_error)
-                }
-                kl => number(kl),
+            let Divergence { kl, kl_standard_error, .. } = cell.divergence;
+            match (kl == 0.0, kl_standard_error.is_finite()) {
+                (true, _) => "0".to_owned(),
+                (false, true) => format!("{kl:.2} ± {kl_standard_error:.2}"),
+                (false, false) => number(kl),
             }
         },
     },

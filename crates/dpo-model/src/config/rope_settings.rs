@@ -67,7 +67,7 @@ fn rotated(config: &Fields, rope: &Fields, keys: RopeKeys, head_dim: usize) -> R
     let inner = "partial_rotary_factor";
     let Some((outer, default)) = keys.share else {
         for fields in [config, rope] {
-            if fields.positive(inner)?.is_some_and(|share| share < 1.0 || share > 1.0) {
+            if fields.positive(inner)?.is_some_and(|share| share != 1.0) {
                 return Err(fields.wrong(inner, "1: the whole head is rotated"));
             }
         }

@@ -99,6 +99,7 @@ pub enum FeedForwardKind {
     Plain,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands the field over like this")]
 fn activation_name<S: Serializer>(activation: &Activation, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{activation:?}"))
 }

@@ -23,6 +23,7 @@ pub(super) struct FeedForward {
 
 /// The matrices that lead into it, as the checkpoint has them.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one a block, beside matrices")]
 enum Inner {
     Gated(Gated),
     GatedStacked(GatedStacked),

@@ -20,6 +20,7 @@ pub(super) struct Projected {
 
 /// The matrices, as the checkpoint has them.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one a block, beside matrices")]
 pub(super) enum Inputs {
     Separate(Separate),
     Single(Single),
