@@ -77,6 +77,7 @@ fn trees(golden: &Value) -> Vec<TokenTree> {
         completions: vec![ids(&example["chosen_ids"]), ids(&example["rejected_ids"])],
         relation: Relation::Pair,
         weight: 1.0,
+        group: None,
     };
     golden["examples"].as_array().unwrap().iter().enumerate().map(tree).collect()
 }

@@ -16,6 +16,8 @@ mod prepared_rows;
 mod real_model;
 mod reproducible;
 mod resume;
+mod rounds;
 mod saved_model;
 mod scoring;
 mod training_golden;
+mod variants;

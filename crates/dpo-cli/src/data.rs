@@ -1,11 +1,16 @@
 //! Rows as a user names them: files or hub data sets, read and tokenised, with an account of every row.
 
-use std::path::PathBuf;
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+    path::{Path, PathBuf},
+    rc::Rc,
+};
 
 use anyhow::{Result, bail};
 use dpo_data::{
-    ColumnNames, DataReport, EncodeConfig, Overlong, Purpose, SourceConfig, SpecialText, Strings,
-    TextEncoder, TokenTree, encode_all, read_examples,
+    Cause, ColumnNames, DataReport, EncodeConfig, HeldOut, Overlong, Purpose, RowId, SourceConfig,
+    SpecialText, Strings, TextEncoder, TokenTree, encode_all, read_examples,
 };
 use dpo_model::DecoderConfig;
 
@@ -27,33 +32,68 @@ pub(crate) struct LoadedData {
     pub(crate) report: DataReport,
 }
 
+/// Which rows of its files a set takes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Selection {
+    /// Those of this group alone.
+    pub(crate) group: Option<String>,
+    pub(crate) part: Part,
+}
+
+/// The side of a [`HeldOut`] share.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All rows: no share is held out of these files.
+    #[default]
+    Whole,
+    /// Those that are left to train on.
+    Training,
+    /// Those that are held out.
+    HeldOut,
+}
+
+/// Files that were read and tokenised, for whoever asks for them again in the same way.
+pub(crate) type RowCache = Rc<RefCell<HashMap<(PathBuf, String), Rc<FileRows>>>>;
+
+/// All rows of a file.
+#[derive(Debug)]
+pub(crate) struct FileRows {
+    trees: Vec<TokenTree>,
+    /// Numbers of the rows that are held out.
+    held_out: HashSet<u64>,
+    report: DataReport,
+}
+
 /// How rows are read, whatever set they are of.
 pub(crate) struct DataReader<'a> {
     pub(crate) hub: &'a Hub,
     pub(crate) encoder: &'a TextEncoder,
     pub(crate) source: SourceConfig,
     pub(crate) encode: EncodeConfig,
+    pub(crate) held_out: Option<HeldOut>,
+    cache: RowCache,
 }
 
 impl<'a> DataReader<'a> {
-    /// As a run file says it.
-    pub(crate) fn new(hub: &'a Hub, encoder: &'a TextEncoder, config: &DataConfig, loss: &Loss) -> Self {
+    /// As a run file says it; what is read stays in `cache`.
+    pub(crate) fn new(
+        hub: &'a Hub,
+        encoder: &'a TextEncoder,
+        config: &DataConfig,
+        loss: &Loss,
+        cache: RowCache,
+    ) -> Self {
         let purpose = match loss {
             Loss::Sft => Purpose::Demonstrations,
             _ => Purpose::Pairs,
-        };
-        let source = SourceConfig {
-            columns: columns(&config.columns),
-            strings: strings(config.strings),
-            purpose,
-            ..SourceConfig::default()
         };
         let encode = EncodeConfig {
             max_length: config.max_length,
             overlong: overlong(config.overlong),
             special_text: special_text(config.special_text),
         };
-        Self { hub, encoder, source, encode }
+        let source = SourceConfig { purpose, ..source_config(config) };
+        Self { hub, encoder, source, encode, held_out: config.held_out, cache }
     }
 
     /// No longer texts than the model can compute at all: positions that are learnt end somewhere.
@@ -69,18 +109,82 @@ impl<'a> DataReader<'a> {
     }
 
     /// Reads and tokenises a set; `split` is the one to take of a hub data set. A set without rows is an error.
-    pub(crate) fn load(&self, names: &[String], split: &str) -> Result<LoadedData> {
-        let mut paths: Vec<PathBuf> = Vec::new();
+    pub(crate) fn load(&self, names: &[String], split: &str, selection: &Selection) -> Result<LoadedData> {
+        let mut loaded = LoadedData { trees: Vec::new(), report: DataReport::default() };
         for name in names {
-            paths.extend(self.hub.dataset(name, split)?);
+            for path in self.hub.dataset(name, split)? {
+                loaded.add(&*self.file(&path)?, selection);
+            }
         }
+        if loaded.trees.is_empty() {
+            let report = loaded.report.lines().join("\n  ");
+            bail!("{}: no row is left to use:\n  {report}", names.join(", "));
+        }
+        Ok(loaded)
+    }
+
+    fn file(&self, path: &Path) -> Result<Rc<FileRows>> {
+        let key = (path.to_owned(), format!("{:?} {:?} {:?}", self.source, self.encode, self.held_out));
+        if let Some(rows) = self.cache.borrow().get(&key) {
+            return Ok(Rc::clone(rows));
+        }
+        let rows = Rc::new(self.read(path)?);
+        self.cache.borrow_mut().insert(key, Rc::clone(&rows));
+        Ok(rows)
+    }
+
+    fn read(&self, path: &Path) -> Result<FileRows> {
         let mut report = DataReport::default();
-        let examples = read_examples(&paths, &self.source, &mut report)?;
+        let examples = read_examples(&[path.to_owned()], &self.source, &mut report)?;
         let trees = encode_all(self.encoder, &examples, &self.encode.init()?, &mut report)?;
-        if trees.is_empty() {
-            bail!("{}: no row is left to use:\n  {}", names.join(", "), report.lines().join("\n  "));
+        let is_held_out = |example: &&_| self.held_out.is_some_and(|held_out| held_out.takes(example));
+        let held_out = examples.iter().filter(is_held_out).map(|example| example.row.row).collect();
+        Ok(FileRows { trees, held_out, report })
+    }
+}
+
+impl LoadedData {
+    /// Adds the rows of the next file that `selection` takes, and counts the others.
+    fn add(&mut self, rows: &FileRows, selection: &Selection) {
+        let file = self.report.files.len() as u32;
+        let mut report = rows.report.clone();
+        for tree in &rows.trees {
+            if let Some(cause) = selection.refusal(tree, rows.held_out.contains(&tree.row.row)) {
+                report.count(cause, tree.row);
+            } else {
+                let row = RowId { file, ..tree.row };
+                self.trees.push(TokenTree { row, ..tree.clone() });
+            }
         }
-        Ok(LoadedData { trees, report })
+        for row in report.causes.values_mut().flat_map(|cause| &mut cause.rows) {
+            row.file = file;
+        }
+        self.report.merge(report);
+    }
+}
+
+impl Selection {
+    /// Why a row is not taken.
+    fn refusal(&self, tree: &TokenTree, is_held_out: bool) -> Option<Cause> {
+        match (&self.group, &tree.group) {
+            (Some(_), None) => return Some(Cause::NoGroup),
+            (Some(wanted), Some(found)) if wanted != found => return Some(Cause::OtherGroup),
+            _ => {}
+        }
+        match self.part {
+            Part::Training if is_held_out => Some(Cause::HeldOut),
+            Part::HeldOut if !is_held_out => Some(Cause::NotHeldOut),
+            _ => None,
+        }
+    }
+}
+
+/// How the rows of a run file are read from their files.
+pub(crate) fn source_config(config: &DataConfig) -> SourceConfig {
+    SourceConfig {
+        columns: columns(&config.columns),
+        strings: strings(config.strings),
+        ..SourceConfig::default()
     }
 }
 
@@ -93,6 +197,7 @@ fn columns(names: &[ColumnName]) -> ColumnNames {
         completion: of("completion"),
         system: of("system"),
         weight: of("weight"),
+        group: of("group"),
     }
 }
 

@@ -6,6 +6,7 @@ mod columns;
 mod compare;
 mod data;
 mod device;
+mod divergence;
 mod eval;
 mod experiment;
 mod export;
@@ -14,10 +15,13 @@ mod gguf;
 mod hub;
 mod model_source;
 mod report;
+mod round;
 mod run_file;
 mod score;
+mod table;
 mod terminal;
 mod train;
+mod variants;
 
 use std::process::ExitCode;
 
@@ -41,6 +45,10 @@ struct Cli {
 enum Command {
     /// Train a model on preference pairs; without a model and data, the built-in experiment
     Train(Box<run_file::TrainArgs>),
+    /// Train several adapters on one base, and measure each on everybody's held-out pairs
+    Variants(variants::VariantsArgs),
+    /// Go on with a trained model on new pairs, and see what it forgets
+    Round(Box<round::RoundArgs>),
     /// Write the log-probability of every completion, a JSON line a row
     Score(score::ScoreArgs),
     /// Measure a model against its reference on preference pairs
@@ -76,6 +84,8 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Train(args) => train::run(&args),
+        Command::Variants(args) => variants::run(&args),
+        Command::Round(args) => round::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Generate(args) => generate::run(&args),

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     io::Read,
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 use anyhow::{Context, Result, bail};
@@ -18,16 +19,17 @@ use serde_json::{Map, Value};
 
 use crate::{adapters, hub::Hub};
 
-/// A model's files, opened and checked; no weight is in memory.
+/// A model's files, opened and checked; no weight is in memory. Clones share what was read of them.
+#[derive(Clone)]
 pub(crate) struct ModelSource {
     /// As the user named it.
     pub(crate) name: String,
     /// Its folder or file.
     pub(crate) path: PathBuf,
     /// Its tokenizer and chat template.
-    pub(crate) encoder: TextEncoder,
+    pub(crate) encoder: Rc<TextEncoder>,
     hf: HfConfig,
-    weights: Box<dyn WeightSource>,
+    weights: Rc<dyn WeightSource>,
     /// Adapters that belong to it, with their strengths.
     adapters: Vec<(Adapter, f64)>,
 }
@@ -58,6 +60,7 @@ impl ModelSource {
             let encoder = TextEncoder::from_gguf(&vocabulary, &path, clock)?;
             (gguf.config().clone(), Box::new(gguf), encoder)
         };
+        let (encoder, weights) = (Rc::new(encoder), weights.into());
         let source = Self { name: name.to_owned(), path, encoder, hf, weights, adapters: Vec::new() };
         source.check_vocabulary()?;
         Ok(source)
@@ -83,6 +86,11 @@ impl ModelSource {
         self
     }
 
+    /// How many adapters it has.
+    pub(crate) fn n_adapters(&self) -> usize {
+        self.adapters.len()
+    }
+
     /// The adapter that it has, strengths applied; `None` without any.
     pub(crate) fn adapter(&self) -> Result<Option<Adapter>> {
         Ok(if self.adapters.is_empty() { None } else { Some(Adapter::mixed(&self.adapters)?) })
@@ -97,14 +105,10 @@ impl ModelSource {
         })
     }
 
-    /// As [`load`](Self::load), with the matrices of the blocks packed.
-    pub(crate) fn load_packed(&self, device: &Device, ggml_type: GgmlType) -> Result<Decoder> {
-        let base = Decoder::load_packed(&self.hf.decoder, self.weights.as_ref(), device, ggml_type)
-            .with_context(|| format!("cannot load the model `{}`", self.name))?;
-        Ok(match self.adapter()? {
-            Some(adapter) => base.with_adapter(&adapter)?,
-            None => base,
-        })
+    /// The model on `device` with the matrices of the blocks packed, without adapters.
+    pub(crate) fn load_base_packed(&self, device: &Device, ggml_type: GgmlType) -> Result<Decoder> {
+        Decoder::load_packed(&self.hf.decoder, self.weights.as_ref(), device, ggml_type)
+            .with_context(|| format!("cannot load the model `{}`", self.name))
     }
 
     /// The model on `device`, without adapters.

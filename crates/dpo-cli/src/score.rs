@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::{
     adapters::AdapterArgs,
-    data::DataReader,
+    data::{DataReader, RowCache, Selection},
     device,
     hub::Hub,
     model_source::ModelSource,
@@ -95,12 +95,15 @@ impl InputArgs {
             max_length: self.max_length,
             overlong: self.overlong,
             columns: Vec::new(),
+            only_group: None,
+            held_out: None,
             strings: self.strings,
             special_text: self.special_text,
         };
-        let mut reader = DataReader::new(&hub, &source.encoder, &config, &Loss::Sft).within(source.config());
+        let mut reader = DataReader::new(&hub, &source.encoder, &config, &Loss::Sft, RowCache::default())
+            .within(source.config());
         reader.source.purpose = purpose;
-        let data = reader.load(&self.data, "test")?;
+        let data = reader.load(&self.data, "test", &Selection::default())?;
         data.report.lines().iter().for_each(|line| note(line));
         Ok(Input { hub, trees: data.trees, files: data.report.files, source, device })
     }

@@ -49,6 +49,7 @@ fn pair(row: u64, prompt: &str, completions: [&str; 2]) -> PreferenceExample {
         completions: completions.map(|text| Text::Plain(text.to_owned())).to_vec(),
         relation: Relation::Pair,
         weight: 1.0,
+        group: None,
         template_kwargs: serde_json::Map::new(),
     }
 }

@@ -243,6 +243,7 @@ fn split(example: &PreferenceExample, tokens: RowTokens) -> (TokenTree, Vec<Caus
         prompt: prompt[..n_shared].to_vec(),
         relation: example.relation,
         weight: example.weight,
+        group: example.group.clone(),
     };
     (tree, causes)
 }

@@ -56,6 +56,8 @@ pub struct PreferenceExample {
     pub relation: Relation,
     /// Its share in a batch's weighted mean; 1 unless the row says otherwise.
     pub weight: f64,
+    /// Whose row it is, as the group column says it: a person, a region; `None` where it says nothing.
+    pub group: Option<String>,
     /// Keyword arguments of this row for the chat template (`chat_template_kwargs`, `tools`).
     pub template_kwargs: Map<String, Value>,
 }

@@ -6,6 +6,7 @@
 pub mod encode;
 pub mod error;
 pub mod example;
+pub mod heldout;
 pub mod order;
 pub mod pack;
 pub mod report;
@@ -17,6 +18,7 @@ pub mod tree;
 pub use encode::{EncodeConfig, EncodeOptions, EncodedRow, Overlong, SpecialText, encode_all};
 pub use error::{DataError, Place, Spot};
 pub use example::{Message, PreferenceExample, Relation, RowId, Text};
+pub use heldout::HeldOut;
 pub use order::{BatchOrder, EpochOrder, Sampling, micro_batches};
 pub use pack::{InvalidBatch, pack};
 pub use report::{Cause, DataReport, Effect, FileReport};

@@ -185,6 +185,7 @@ mod tests {
             completions: vec![vec![0; n]],
             relation: Relation::Demonstration,
             weight: 1.0,
+            group: None,
         };
         let trees = [tree(3), tree(4), tree(9), tree(1), tree(7), tree(1)];
         let trees: Vec<&TokenTree> = trees.iter().collect();

@@ -196,6 +196,7 @@ mod tests {
             completions: completions.iter().map(|ids| ids.to_vec()).collect(),
             relation: Relation::Pair,
             weight: 1.0,
+            group: None,
         }
     }
 
@@ -256,6 +257,7 @@ mod tests {
             completions,
             relation: Relation::Pair,
             weight: 1.0,
+            group: None,
         });
         prop::collection::vec(one, 0..8)
     }

@@ -22,6 +22,8 @@ pub enum Effect {
     Changed,
     /// It is trained on as it was written; worth a look.
     Noted,
+    /// It is not of this set, but of another one that was asked for.
+    SetAside,
 }
 
 /// Why a row was dropped, changed or worth a look.
@@ -67,6 +69,14 @@ pub enum Cause {
     UnscoredFirstToken,
     /// Chosen and rejected are the same tokens, if perhaps not the same text.
     SameTokens,
+    /// It is of another group than the one that was asked for.
+    OtherGroup,
+    /// It is of no group, and one was asked for.
+    NoGroup,
+    /// Its prompt was drawn to be held out of training.
+    HeldOut,
+    /// Its prompt was not drawn to be held out, and the held-out rows were asked for.
+    NotHeldOut,
 }
 
 impl Cause {
@@ -90,6 +100,7 @@ impl Cause {
             | Self::SpecialTokenInText
             | Self::UnscoredFirstToken
             | Self::SameTokens => Effect::Noted,
+            Self::OtherGroup | Self::NoGroup | Self::HeldOut | Self::NotHeldOut => Effect::SetAside,
         }
     }
 
@@ -123,6 +134,10 @@ impl Cause {
                 "the prompt has no tokens; the first token of each completion is not scored"
             }
             Self::SameTokens => "chosen and rejected are the same tokens; nothing is learnt from them",
+            Self::OtherGroup => "of another group",
+            Self::NoGroup => "of no group",
+            Self::HeldOut => "held out by their prompt",
+            Self::NotHeldOut => "not held out, but trained on",
         }
     }
 }
@@ -200,13 +215,22 @@ impl DataReport {
 
     /// Rows that are not trained on.
     pub fn rows_dropped(&self) -> u64 {
-        let dropped = self.causes.iter().filter(|(cause, _)| cause.effect() == Effect::Dropped);
-        dropped.map(|(_, rows)| rows.count).sum()
+        self.rows_with(Effect::Dropped)
+    }
+
+    /// Rows of another set.
+    pub fn rows_set_aside(&self) -> u64 {
+        self.rows_with(Effect::SetAside)
     }
 
     /// Rows that went on to training.
     pub fn rows_kept(&self) -> u64 {
-        self.rows_read.saturating_sub(self.rows_dropped())
+        self.rows_read.saturating_sub(self.rows_dropped() + self.rows_set_aside())
+    }
+
+    fn rows_with(&self, effect: Effect) -> u64 {
+        let causes = self.causes.iter().filter(|(cause, _)| cause.effect() == effect);
+        causes.map(|(_, rows)| rows.count).sum()
     }
 
     /// How many rows have this cause.
@@ -230,8 +254,12 @@ impl DataReport {
     /// The report for people, a line each: the files, what their columns were taken for, the rows by cause.
     pub fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.files.iter().flat_map(FileReport::lines).collect();
+        let set_aside = match self.rows_set_aside() {
+            0 => String::new(),
+            n => format!(", {n} set aside"),
+        };
         lines.push(format!(
-            "rows: {} read, {} kept, {} dropped",
+            "rows: {} read, {} kept, {} dropped{set_aside}",
             self.rows_read,
             self.rows_kept(),
             self.rows_dropped()
@@ -270,6 +298,7 @@ impl Effect {
             Self::Dropped => "dropped",
             Self::Changed => "changed",
             Self::Noted => "noted",
+            Self::SetAside => "set aside",
         }
     }
 }
@@ -319,10 +348,11 @@ impl Serialize for DataReport {
         for (cause, rows) in &self.causes {
             causes.insert(cause, Entry { effect: cause.effect(), phrase: cause.phrase(), rows });
         }
-        let mut report = serializer.serialize_struct("DataReport", 5)?;
+        let mut report = serializer.serialize_struct("DataReport", 6)?;
         report.serialize_field("rows_read", &self.rows_read)?;
         report.serialize_field("rows_kept", &self.rows_kept())?;
         report.serialize_field("rows_dropped", &self.rows_dropped())?;
+        report.serialize_field("rows_set_aside", &self.rows_set_aside())?;
         report.serialize_field("causes", &causes)?;
         report.serialize_field("files", &self.files)?;
         report.end()
@@ -345,6 +375,17 @@ mod tests {
         report.count(Cause::CompletionCut, row(2));
         report.count(Cause::BlankPrompt, row(2));
         assert_eq!((report.rows_dropped(), report.rows_kept()), (1, 4));
+    }
+
+    /// A row of another set is lost to nobody: it is neither kept nor dropped.
+    #[test]
+    fn rows_of_another_set_are_counted_apart() {
+        let mut report = DataReport { rows_read: 5, ..DataReport::default() };
+        report.count(Cause::IdenticalSides, row(1));
+        report.count(Cause::OtherGroup, row(2));
+        report.count(Cause::HeldOut, row(3));
+        assert_eq!((report.rows_dropped(), report.rows_set_aside(), report.rows_kept()), (1, 2, 2));
+        assert_eq!(report.lines()[0], "rows: 5 read, 2 kept, 1 dropped, 2 set aside");
     }
 
     #[test]

@@ -69,6 +69,8 @@ pub struct ColumnNames {
     pub system: Option<String>,
     /// The row's weight.
     pub weight: Option<String>,
+    /// Whose row it is: a text or a number. It has no usual name, and rows may be without it.
+    pub group: Option<String>,
 }
 
 /// What prompts and completions that are strings are read as. Lists of messages are always messages.
@@ -135,6 +137,7 @@ fn read_file(
     if rows.n_rows() == 0 {
         return Err(DataError::NoRows { path: path.to_path_buf() });
     }
+    rows.check_group()?;
     Ok(FileReport {
         path: path.to_path_buf(),
         bytes: digest.bytes,

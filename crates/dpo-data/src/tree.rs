@@ -17,6 +17,8 @@ pub struct TokenTree {
     pub relation: Relation,
     /// Its share in a batch's weighted mean.
     pub weight: f64,
+    /// Whose row it is; `None` where nothing says it.
+    pub group: Option<String>,
 }
 
 impl TokenTree {

@@ -27,6 +27,7 @@ fn pair(row: usize, example: &Value) -> PreferenceExample {
         completions: vec![text(&example["chosen"]), text(&example["rejected"])],
         relation: Relation::Pair,
         weight: 1.0,
+        group: None,
         template_kwargs: Map::new(),
     }
 }
@@ -322,6 +323,7 @@ fn pieces_survive_a_character_cut_in_two() {
         completions: vec![emoji[3..].to_vec(), ids("c")],
         relation: Relation::Pair,
         weight: 1.0,
+        group: None,
     };
     let pieces = encoder.pieces(&tree, 0).unwrap();
     assert_eq!(pieces, [Piece::Prompt("a".to_owned()), Piece::Trained("😀b</s>".to_owned())]);

@@ -84,6 +84,7 @@ fn trees(folder: &Path) -> Result<Vec<TokenTree>, Box<dyn Error>> {
         completions: vec![text(chosen), text(rejected)],
         relation: Relation::Pair,
         weight: 1.0,
+        group: None,
         template_kwargs: serde_json::Map::new(),
     };
     let examples: Vec<PreferenceExample> = (1..).zip(PAIRS).map(example).collect();

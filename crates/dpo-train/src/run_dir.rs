@@ -9,6 +9,8 @@ use crate::files::{TEMPORARY, read_bounded, write_atomically};
 
 const CONFIG: &str = "config.toml";
 const LOCK: &str = ".lock";
+/// Rows that are written for a run before it begins.
+const REPLAY: &str = "replay.jsonl";
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
 
 /// Whether a run begins or goes on.
@@ -47,6 +49,14 @@ impl RunDir {
             (RunMode::Resume, _) => run.refuse_other_config(config)?,
         }
         Ok(run)
+    }
+
+    /// Whether a new run could begin there; an error says why not. Nothing is made or locked.
+    pub fn check_free(path: &Path) -> Result<(), TrainError> {
+        if path.join(CONFIG).exists() {
+            return Err(TrainError::HoldsRun { dir: path.to_owned() });
+        }
+        if path.exists() { refuse_foreign_files(path) } else { Ok(()) }
     }
 
     /// The directory itself.
@@ -128,7 +138,7 @@ fn refuse_foreign_files(path: &Path) -> Result<(), TrainError> {
     }
     for entry in fs::read_dir(path).map_err(at())? {
         let name = entry.map_err(at())?.file_name().to_string_lossy().into_owned();
-        if name != LOCK && !name.contains(TEMPORARY) {
+        if name != LOCK && name != REPLAY && !name.contains(TEMPORARY) {
             return Err(TrainError::NotARun { dir: path.to_owned(), found: name });
         }
     }

@@ -129,6 +129,7 @@ pub struct Trainer {
     hf_config: Map<String, Value>,
     optimizer: AdamW,
     progress: Progress,
+    epoch: CurrentEpoch,
 }
 
 impl Trainer {
@@ -140,7 +141,8 @@ impl Trainer {
         hf_config: Map<String, Value>,
     ) -> Self {
         let optimizer = AdamW::new(config.adamw);
-        Self { config, data, checkpoints, hf_config, optimizer, progress: Progress::default() }
+        let (progress, epoch) = (Progress::default(), CurrentEpoch::default());
+        Self { config, data, checkpoints, hf_config, optimizer, progress, epoch }
     }
 
     /// Takes over the state of a checkpoint; `policy` gives the model's shape and device.
@@ -154,6 +156,11 @@ impl Trainer {
     /// Steps, tokens and seconds so far.
     pub fn progress(&self) -> &Progress {
         &self.progress
+    }
+
+    /// What is minimised.
+    pub fn loss(&self) -> &LossSpec {
+        &self.config.loss
     }
 
     /// The held-out rows.
@@ -174,35 +181,56 @@ impl Trainer {
         observer: &mut dyn Observer,
     ) -> Result<(Decoder, Ending), TrainError> {
         let mut policy = policy.train();
-        let mut epoch = CurrentEpoch::default();
+        loop {
+            let (next, ending) = self.advance(policy, sink, observer)?;
+            policy = next;
+            if let Some(ending) = ending {
+                return Ok((policy, ending));
+            }
+        }
+    }
+
+    /// Makes the next step of [`run`](Self::run), with what is due before and after it, and says whether it was the
+    /// last. Runs that are advanced in turn come to what each comes to alone.
+    ///
+    /// `policy` has been put on an autodiff device by [`Module::train`] before its first step.
+    pub fn advance(
+        &mut self,
+        policy: Decoder,
+        sink: &mut dyn MetricSink,
+        observer: &mut dyn Observer,
+    ) -> Result<(Decoder, Option<Ending>), TrainError> {
         let is_due = self.progress.step == 0 || self.progress.evaluation_due;
         if is_due && !self.evaluate(&policy, sink, observer)? {
             self.save(&policy, sink, observer)?;
-            return Ok((policy, Ending::Stopped));
+            return Ok((policy, Some(Ending::Stopped)));
         }
-        while self.progress.step < self.total_steps() {
-            let stepped = self.step(policy, &mut epoch, sink, observer)?;
+        let mut policy = policy;
+        if self.progress.step < self.total_steps() {
+            let stepped = self.step(policy, sink, observer)?;
             policy = stepped.policy;
             if !stepped.made || !self.after_step(&policy, sink, observer)? {
                 self.save(&policy, sink, observer)?;
-                return Ok((policy, Ending::Stopped));
+                return Ok((policy, Some(Ending::Stopped)));
             }
         }
+        if self.progress.step < self.total_steps() {
+            return Ok((policy, None));
+        }
         sink.flush()?;
-        Ok((policy, Ending::Complete))
+        Ok((policy, Some(Ending::Complete)))
     }
 
     /// One optimizer step, or none when the observer wants to stop.
     fn step(
         &mut self,
         policy: Decoder,
-        epoch: &mut CurrentEpoch,
         sink: &mut dyn MetricSink,
         observer: &mut dyn Observer,
     ) -> Result<Stepped, TrainError> {
         let start = Instant::now();
         let step = self.progress.step + 1;
-        let indices = epoch.batch(&self.config.order, self.progress.step);
+        let indices = self.epoch.batch(&self.config.order, self.progress.step);
         let rows = self.rows(&indices);
         let stop = || observer.stop_requested();
         let dropout = self.config.dropout_seed.map(|seed| DropoutSeed { seed, step });
@@ -348,7 +376,7 @@ struct Stepped {
 }
 
 /// The order of the epoch that the run is in.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct CurrentEpoch(Option<(u64, EpochOrder)>);
 
 impl CurrentEpoch {

@@ -37,6 +37,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     note("the controlled-sentiment experiment (DPO paper, section 6.1): no model or data given\n");
     let ceiling = ceiling(&bundle.heldout_pairs())?;
     let session = Session::open(config.clone())?;
+    session.introduce();
     if args.dry_run {
         session.preview()?;
         return Ok(ExitCode::SUCCESS);

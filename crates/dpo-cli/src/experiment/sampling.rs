@@ -3,11 +3,13 @@
 use std::num::NonZeroUsize;
 
 use anyhow::Result;
-use dpo_data::{Relation, RowId, SpecialText, Text, TextEncoder, TokenTree, micro_batches};
+use dpo_data::{SpecialText, Text, TextEncoder, TokenTree};
 use dpo_model::{Decoder, GenerateConfig, SampleConfig, Sampling, generate::Next};
-use dpo_train::{INFERENCE_TOKENS, token_logps};
 
-use crate::model_source::ModelSource;
+use crate::{
+    divergence::{answer_logps, tree},
+    model_source::ModelSource,
+};
 
 /// Longest review, in tokens; the corpus has none longer.
 const MAX_TOKENS: usize = 80;
@@ -27,13 +29,7 @@ impl Sample {
     }
 
     fn tree(&self) -> TokenTree {
-        TokenTree {
-            row: RowId { file: 0, row: 0 },
-            prompt: self.prompt_ids.clone(),
-            completions: vec![self.completion_ids.clone()],
-            relation: Relation::Demonstration,
-            weight: 1.0,
-        }
+        tree(self.prompt_ids.clone(), self.completion_ids.clone())
     }
 }
 
@@ -66,11 +62,7 @@ pub(crate) fn sample(
 pub(crate) fn kl(policy: &Decoder, reference: &Decoder, samples: &[Sample]) -> f64 {
     let trees: Vec<TokenTree> = samples.iter().map(Sample::tree).collect();
     let trees: Vec<&TokenTree> = trees.iter().filter(|tree| !tree.completions[0].is_empty()).collect();
-    let sum = |model: &Decoder| -> f64 {
-        let batches = micro_batches(&trees, INFERENCE_TOKENS).into_iter();
-        let logps = batches.flat_map(|range| token_logps(model, &trees[range]));
-        logps.flatten().flatten().map(f64::from).sum()
-    };
+    let sum = |model: &Decoder| answer_logps(model, &trees).into_iter().sum::<f64>();
     (sum(policy) - sum(reference)) / samples.len() as f64
 }
 

@@ -79,7 +79,10 @@ impl<'a> Cause<'a> {
 
     /// What is lost comes first.
     fn rank(&self) -> usize {
-        ["dropped", "changed", "noted"].iter().position(|effect| *effect == self.effect).unwrap_or(3)
+        ["dropped", "changed", "set_aside", "noted"]
+            .iter()
+            .position(|effect| *effect == self.effect)
+            .unwrap_or(4)
     }
 }
 
@@ -96,7 +99,7 @@ fn cause_table(causes: &[Cause<'_>], sources: &[String]) -> String {
             html,
             "<tr><td>{}<small>{}</small></td><td class=\"n\">{}</td><td>{}</td></tr>",
             escape(&cause.phrase),
-            escape(cause.effect),
+            escape(&cause.effect.replace('_', " ")),
             cause.total.map_or("—".to_owned(), count),
             escape(&row_list(cause.rows, cause.total, sources)),
         );

@@ -20,8 +20,7 @@ impl RunFile {
     pub(crate) fn apply(&self, over: &Self) -> Self {
         Self {
             model: lay!(ModelSection, over.model, self.model; base, reference),
-            data: lay!(DataSection, over.data, self.data;
-                train, eval, max_length, overlong, columns, strings, special_text),
+            data: self.data.without_alternatives_to(&over.data).apply(&over.data),
             loss: lay!(LossSection, over.loss, self.loss; kind, beta, label_smoothing, ipo_reduction),
             lora: lay!(LoraSection, over.lora, self.lora;
                 rank, alpha, targets, dropout, rslora, dora, base_quant, adapter),
@@ -30,6 +29,25 @@ impl RunFile {
             run: lay!(RunSection, over.run, self.run;
                 out, resume, backend, threads, log_every, save_every, keep_checkpoints),
         }
+    }
+}
+
+impl DataSection {
+    fn apply(&self, over: &Self) -> Self {
+        lay!(DataSection, over, self;
+            train, eval, max_length, overlong, columns, only_group, heldout, heldout_seed, strings, special_text)
+    }
+
+    /// Held-out rows come from files or are a share of the training rows.
+    fn without_alternatives_to(&self, over: &Self) -> Self {
+        let mut kept = self.clone();
+        if over.eval.is_some() {
+            (kept.heldout, kept.heldout_seed) = (None, None);
+        }
+        if over.heldout.is_some() {
+            kept.eval = None;
+        }
+        kept
     }
 }
 

@@ -142,6 +142,16 @@ impl BaseQuant {
     }
 }
 
+/// `variants.order`: when each variant takes its steps. What they come to is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum VariantOrder {
+    /// One after another.
+    InTurn,
+    /// A step of each, then the next step of each.
+    Interleaved,
+}
+
 /// `run.backend`: what computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]

@@ -11,6 +11,7 @@ use super::{
     sections::{DataSection, EvalSection, LoraSection, LossSection, ModelSection, RunSection, TrainSection},
     values::{ColumnName, EvalSet, Resume, Targets},
 };
+use dpo_data::HeldOut;
 use dpo_model::{LoraConfig, LoraKind, LoraScaling};
 
 /// Everything a training run is told, made by [`RunFile::init`].
@@ -56,6 +57,10 @@ pub(crate) struct DataConfig {
     pub(crate) overlong: Overlong,
     /// Columns that are not called what they are; each role at most once.
     pub(crate) columns: Vec<ColumnName>,
+    /// The group whose rows are taken; `None` takes all rows.
+    pub(crate) only_group: Option<String>,
+    /// What of the training rows is held out, where no set is.
+    pub(crate) held_out: Option<HeldOut>,
     /// What strings are read as.
     pub(crate) strings: Strings,
     /// What special tokens in the text mean.
@@ -102,6 +107,17 @@ impl Loss {
             Self::Hinge { .. } => LossKind::Hinge,
             Self::SigmoidNorm { .. } => LossKind::SigmoidNorm,
             Self::Sft => LossKind::Sft,
+        }
+    }
+
+    /// β of those that have one.
+    pub(crate) fn beta(&self) -> Option<f64> {
+        match *self {
+            Self::Sigmoid { beta, .. }
+            | Self::Ipo { beta, .. }
+            | Self::Hinge { beta }
+            | Self::SigmoidNorm { beta } => Some(beta),
+            Self::Sft => None,
         }
     }
 
@@ -260,10 +276,14 @@ impl RunConfig {
             },
             data: DataSection {
                 train: Some(self.data.train.clone()),
-                eval: Some(self.data.eval.clone()),
+                // A share of the rows stands in the place of sets.
+                eval: self.data.held_out.is_none().then(|| self.data.eval.clone()),
                 max_length: Some(self.data.max_length as u32),
                 overlong: Some(self.data.overlong),
                 columns: Some(self.data.columns.clone()),
+                only_group: self.data.only_group.clone(),
+                heldout: self.data.held_out.map(|held_out| held_out.share()),
+                heldout_seed: self.data.held_out.map(|held_out| held_out.seed() as u32),
                 strings: Some(self.data.strings),
                 special_text: Some(self.data.special_text),
             },

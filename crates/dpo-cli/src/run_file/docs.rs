@@ -5,12 +5,15 @@ use std::fmt::Write as _;
 use super::keys::{Key, defaults, in_toml, keys, sections};
 
 /// What to show for a key that has no default.
-const EXAMPLES: [(&str, &str); 13] = [
+const EXAMPLES: [(&str, &str); 16] = [
     ("model.base", r#""HuggingFaceTB/SmolLM2-135M-Instruct""#),
     ("model.reference", r#""path/to/model""#),
     ("data.train", r#"["pairs.jsonl"]"#),
     ("data.eval", r#"{ helpful = "helpful.jsonl", harmless = "harmless.jsonl" }"#),
     ("data.columns", r#"{ chosen = "winner", rejected = "loser" }"#),
+    ("data.only_group", r#""alice""#),
+    ("data.heldout", "0.1"),
+    ("data.heldout_seed", "42"),
     ("lora.rank", "16"),
     ("lora.alpha", "32.0"),
     ("lora.base_quant", r#""q8_0""#),

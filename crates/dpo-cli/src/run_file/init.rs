@@ -1,24 +1,19 @@
 //! From what was written to what is run: defaults, and every check at once.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use super::{
     RunFile,
     check::Check,
-    choices::{
-        Backend, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule, SpecialText, Strings,
-    },
+    choices::{Backend, IpoReduction, LossKind, Order, PadGradient, Schedule},
     config::{
-        AdamW, DataConfig, Duration, EvalConfig, Loss, MicroBatches, ModelConfig, RunConfig, RunSettings,
-        TrainConfig, Tuning, Warmup,
+        AdamW, Duration, EvalConfig, Loss, MicroBatches, ModelConfig, RunConfig, RunSettings, TrainConfig,
+        Tuning, Warmup,
     },
-    keys::nearest,
     problem::{InvalidRunFile, verdict},
-    sections::{DataSection, EvalSection, LoraSection, LossSection, RunSection, TrainSection},
-    values::{COLUMN_ROLES, ColumnName, EvalSet, Resume, Targets, is_name},
+    rows,
+    sections::{EvalSection, LoraSection, LossSection, RunSection, TrainSection},
+    values::{Resume, Targets},
 };
 use dpo_model::{LoraConfig, LoraKind, LoraScaling, LoraTargets};
 
@@ -28,7 +23,7 @@ impl RunFile {
         let mut check = Check::default();
         let config = RunConfig {
             model: self.model_config(&mut check),
-            data: data(&self.data, &mut check),
+            data: rows::data(&self.data, &mut check),
             loss: loss(&self.loss, &mut check),
             tuning: tuning(&self.lora, &mut check),
             base_quant: self.lora.base_quant,
@@ -68,80 +63,6 @@ impl RunFile {
         let name = Path::new(base).file_name().and_then(|name| name.to_str()).unwrap_or("model");
         Path::new("runs").join(format!("{name}-{}", self.kind().name()))
     }
-}
-
-fn data(section: &DataSection, check: &mut Check) -> DataConfig {
-    let train = section.train.clone().unwrap_or_default();
-    if train.is_empty() {
-        check.missing("data.train", "at least one file or hub dataset id");
-    }
-    if train.iter().any(|source| source.trim().is_empty()) {
-        check.problem("data.train", "has an empty path; remove it".to_owned());
-    }
-    DataConfig {
-        train,
-        eval: eval_sets(section.eval.as_deref().unwrap_or_default(), check),
-        max_length: max_length(section, check),
-        overlong: section.overlong.unwrap_or(Overlong::Drop),
-        columns: columns(section.columns.as_deref().unwrap_or_default(), check),
-        strings: section.strings.unwrap_or(Strings::Auto),
-        special_text: section.special_text.unwrap_or(SpecialText::Literal),
-    }
-}
-
-/// A sequence of one token predicts nothing.
-fn max_length(section: &DataSection, check: &mut Check) -> usize {
-    match section.max_length {
-        Some(0) => 0,
-        length => check.count("data.max_length", length, 1024, 2),
-    }
-}
-
-/// Names every set where there are several.
-fn eval_sets(sets: &[EvalSet], check: &mut Check) -> Vec<EvalSet> {
-    let is_several = sets.len() > 1;
-    let mut names = BTreeSet::new();
-    for set in sets.iter().filter(|set| is_several || set.name.is_some()) {
-        let name = set.name_or_stem();
-        if !is_name(name) {
-            let text = format!("has a set named {name:?}; expected letters, digits, `_` and `-`: NAME=PATH");
-            check.problem("data.eval", text);
-        }
-        if !names.insert(name) {
-            check.problem("data.eval", format!("has two sets named {name:?}; name them apart: NAME=PATH"));
-        }
-    }
-    if sets.iter().any(|set| set.source.trim().is_empty()) {
-        check.problem("data.eval", "has an empty path; remove it".to_owned());
-    }
-    // A table of a run file comes back in the order of its names, so they are put in that order here.
-    let mut sets = sets.to_vec();
-    if is_several {
-        for set in &mut sets {
-            set.name = Some(set.name_or_stem().to_owned());
-        }
-        sets.sort_by(|a, b| a.name.cmp(&b.name));
-    }
-    sets
-}
-
-fn columns(names: &[ColumnName], check: &mut Check) -> Vec<ColumnName> {
-    let mut roles = BTreeSet::new();
-    for ColumnName { role, column } in names {
-        if !COLUMN_ROLES.contains(&role.as_str()) {
-            let near = nearest(role, COLUMN_ROLES.iter().copied());
-            check.problem("data.columns", format!("has no role {role:?}; {near}"));
-        }
-        if !roles.insert(role) {
-            check.problem("data.columns", format!("names the column of {role:?} twice; remove one"));
-        }
-        if column.is_empty() {
-            check.problem("data.columns", format!("has an empty name for {role:?}; name a column"));
-        }
-    }
-    let mut names = names.to_vec();
-    names.sort_by(|a, b| a.role.cmp(&b.role));
-    names
 }
 
 fn loss(section: &LossSection, check: &mut Check) -> Loss {

@@ -13,8 +13,10 @@ mod init;
 mod keys;
 mod parse;
 pub(crate) mod problem;
+mod rows;
 pub(crate) mod sections;
 pub(crate) mod values;
+pub(crate) mod variants;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};

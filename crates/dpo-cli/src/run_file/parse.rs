@@ -15,7 +15,7 @@ use super::{
 const MAX_BYTES: u64 = 1 << 20;
 
 /// A run file with the place of every key it sets, by `section.key`.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Parsed {
     pub(super) file: RunFile,
     pub(super) places: BTreeMap<String, String>,
@@ -23,6 +23,11 @@ pub(super) struct Parsed {
 
 /// Reads the file at `path`.
 pub(super) fn read(path: &Path) -> Result<Parsed, InvalidRunFile> {
+    parse(&path.display().to_string(), &read_text(path)?)
+}
+
+/// The text of the file at `path`.
+pub(super) fn read_text(path: &Path) -> Result<String, InvalidRunFile> {
     let name = path.display().to_string();
     let fail = |text: String| InvalidRunFile { problems: vec![Problem::at(name.clone(), text)] };
     let cannot_read = |error: std::io::Error| fail(format!("cannot read this run file: {error}"));
@@ -34,46 +39,67 @@ pub(super) fn read(path: &Path) -> Result<Parsed, InvalidRunFile> {
     }
     let text = String::from_utf8(bytes)
         .map_err(|error| fail(format!("byte {} is not UTF-8", error.utf8_error().valid_up_to() + 1)))?;
-    parse(&name, text.strip_prefix('\u{feff}').unwrap_or(&text))
+    Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
 }
 
 /// Reads `text`, which messages call `name`.
 pub(super) fn parse(name: &str, text: &str) -> Result<Parsed, InvalidRunFile> {
-    let syntax = |error: toml::de::Error| {
-        let at = place(name, text, &error.span().unwrap_or_default());
-        InvalidRunFile { problems: vec![Problem::at(at, one_line(error.message()))] }
-    };
-    let document = DeTable::parse(text).map_err(syntax)?;
-    let values: toml::Table = toml::from_str(text).map_err(syntax)?;
-    let mut reader = Reader { name, text, values: &values, places: BTreeMap::new(), problems: Vec::new() };
-    reader.sections(document.get_ref());
-    let Reader { places, problems, .. } = reader;
-    let file = verdict((), problems).map(|()| RunFile::deserialize(values.clone()))?;
-    Ok(Parsed { file: file.map_err(syntax)?, places })
+    let document = DeTable::parse(text).map_err(|error| syntax(name, text, &error))?;
+    let values: toml::Table = toml::from_str(text).map_err(|error| syntax(name, text, &error))?;
+    let mut reader = Reader::new(name, text, &values);
+    reader.sections(document.get_ref(), &[]);
+    reader.finish()
 }
 
-struct Reader<'a> {
+/// What is wrong with a text that is no TOML.
+pub(super) fn syntax(name: &str, text: &str, error: &toml::de::Error) -> InvalidRunFile {
+    let at = place(name, text, &error.span().unwrap_or_default());
+    InvalidRunFile { problems: vec![Problem::at(at, one_line(error.message()))] }
+}
+
+/// Reads the tables of a run file out of a document, or out of a table in one.
+pub(super) struct Reader<'a> {
     name: &'a str,
     text: &'a str,
     values: &'a toml::Table,
-    places: BTreeMap<String, String>,
-    problems: Vec<Problem>,
+    pub(super) places: BTreeMap<String, String>,
+    pub(super) problems: Vec<Problem>,
 }
 
-impl Reader<'_> {
-    fn problem(&mut self, span: &Range<usize>, text: String) {
+impl<'a> Reader<'a> {
+    /// `values` are those of the table that will be read, which is in the file `name` with this text.
+    pub(super) fn new(name: &'a str, text: &'a str, values: &'a toml::Table) -> Self {
+        Self { name, text, values, places: BTreeMap::new(), problems: Vec::new() }
+    }
+
+    /// What was read, if nothing is wrong with it.
+    pub(super) fn finish(self) -> Result<Parsed, InvalidRunFile> {
+        let known: toml::Table = sections()
+            .filter_map(|section| Some((section.to_owned(), self.values.get(section)?.clone())))
+            .collect();
+        verdict((), self.problems)?;
+        let file = RunFile::deserialize(known).map_err(|error| syntax(self.name, self.text, &error))?;
+        Ok(Parsed { file, places: self.places })
+    }
+
+    pub(super) fn problem(&mut self, span: &Range<usize>, text: String) {
         self.problems.push(Problem::at(place(self.name, self.text, span), text));
     }
 
-    fn sections(&mut self, document: &DeTable<'_>) {
+    /// Reads all tables but those that somebody else reads.
+    pub(super) fn sections(&mut self, document: &DeTable<'_>, others: &[&str]) {
         let known = keys();
         for (section, table) in document {
             let name = section.get_ref().as_ref();
+            if others.contains(&name) {
+                continue;
+            }
             let own: Vec<&str> =
                 known.iter().filter(|key| key.section == name).map(|key| key.name.as_str()).collect();
             if own.is_empty() {
                 let hint = match known.iter().find(|key| key.name == name) {
                     Some(key) => format!("`{name}` belongs under `[{}]`", key.section),
+                    None if ["variant", "variants"].contains(&name) => "it is for `dpo variants`".to_owned(),
                     None => nearest(&short(name), sections()),
                 };
                 self.problem(&section.span(), format!("unknown table `{}`; {hint}", short(name)));
@@ -102,9 +128,14 @@ impl Reader<'_> {
         }
     }
 
+    /// Where something stands in the file.
+    pub(super) fn place(&self, span: &Range<usize>) -> String {
+        place(self.name, self.text, span)
+    }
+
     /// Tries the key as if it were the whole file, so that one wrong value does not hide the next.
     fn value<T>(&mut self, section: &str, key: &str, written: &Spanned<T>) {
-        let at = place(self.name, self.text, &written.span());
+        let at = self.place(&written.span());
         self.places.insert(format!("{section}.{key}"), at);
         let Some(value) = self.values.get(section).and_then(|keys| keys.get(key)) else { return };
         let keys = toml::Table::from_iter([(key.to_owned(), value.clone())]);
@@ -126,7 +157,7 @@ fn elsewhere(section: &str, name: &str) -> Option<String> {
 }
 
 /// At most 40 characters of a word, for messages and for comparing.
-fn short(word: &str) -> String {
+pub(super) fn short(word: &str) -> String {
     let mut short: String = word.chars().take(40).collect();
     if short.len() < word.len() {
         short.push('…');
@@ -134,7 +165,7 @@ fn short(word: &str) -> String {
     short
 }
 
-fn one_line(message: &str) -> String {
+pub(super) fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

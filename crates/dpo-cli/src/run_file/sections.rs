@@ -54,13 +54,23 @@ pub(crate) struct DataSection {
     /// What becomes of a row that is longer; every such row is counted and reported
     #[arg(long)]
     pub(crate) overlong: Option<Overlong>,
-    /// Names of the columns where they differ from prompt, chosen, rejected, completion, system, weight;
-    /// as a flag, once for each
+    /// Names of the columns where they differ from prompt, chosen, rejected, completion, system, weight,
+    /// and of the one that says whose a row is, group; as a flag, once for each
     ///
-    /// In a run file: `columns = { chosen = "winner", rejected = "loser" }`.
+    /// In a run file: `columns = { chosen = "winner", rejected = "loser", group = "annotator" }`.
     #[arg(long = "column", value_name = "ROLE=NAME")]
     #[serde(with = "values::columns", skip_serializing_if = "Option::is_none")]
     pub(crate) columns: Option<Vec<ColumnName>>,
+    /// Take the rows of this group alone, to train on and held out; the column `group` has to be named
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) only_group: Option<String>,
+    /// Share of the prompts to hold out of the training rows and measure on, instead of `eval`; all rows
+    /// with the same prompt are on the same side
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub(crate) heldout: Option<f64>,
+    /// What the prompts of `heldout` are drawn from
+    #[arg(long, value_name = "N")]
+    pub(crate) heldout_seed: Option<u32>,
     /// What prompts and completions that are strings are read as; lists of messages are always messages
     #[arg(long)]
     pub(crate) strings: Option<Strings>,

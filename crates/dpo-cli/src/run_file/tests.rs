@@ -20,6 +20,9 @@ struct Cli {
     train: TrainArgs,
 }
 
+/// The part of a group, with a share of it held out.
+const GROUPED: &str = "[data]\ncolumns = { group = \"g\" }\nonly_group = \"x\"\nheldout = 0.2";
+
 const MINIMAL: &str = "[model]\nbase = \"m\"\n[data]\ntrain = \"d.jsonl\"\n";
 
 fn read(text: &str) -> Result<RunFile, InvalidRunFile> {
@@ -89,7 +92,9 @@ fn a_resolved_file_comes_to_itself() {
         eval = { b = \"1\", a = \"2\" }\ncolumns = { chosen = \"win\" }\noverlong = \"keep_start\"\n\
         [loss]\nkind = \"ipo\"\nipo_reduction = \"sum\"\nbeta = 0.3\n\
         [train]\nmax_steps = 7\nwarmup_steps = 2\ntokens_per_micro_batch = 99\n[run]\nresume = \"auto\"\n";
-    for text in [MINIMAL, full, &format!("{MINIMAL}[loss]\nkind = \"sft\"\n")] {
+    for text in
+        [MINIMAL, full, &MINIMAL.replace("[data]", GROUPED), &format!("{MINIMAL}[loss]\nkind = \"sft\"\n")]
+    {
         let config = init(text);
         assert_eq!(init(&config.to_toml()), config, "{}", config.to_toml());
         assert_eq!(init(&config.to_toml()).to_toml(), config.to_toml());
@@ -134,6 +139,20 @@ fn lists_are_flags_that_repeat() {
     assert_eq!(names, [("2", "x/2.jsonl.gz"), ("h", "1.jsonl")]);
     assert_eq!((data.columns[0].role.as_str(), data.columns[0].column.as_str()), ("chosen", "w"));
     assert_eq!(flags(&["--eval-data", "a.jsonl"]).unwrap().data.eval[0].name, None);
+}
+
+#[test]
+fn held_out_rows_come_from_one_place() {
+    let both = said(&["[data]", "heldout = 0.1", "eval = \"e\"", "heldout_seed = 1"]);
+    assert!(both.contains("run.toml:2:11: `data.heldout` and `data.eval` are both set"), "{both}");
+    let seed = said(&["[data]", "heldout_seed = 1", "only_group = \"x\""]);
+    assert!(seed.contains("run.toml:2:16: `data.heldout_seed` is set, but nothing is drawn"), "{seed}");
+    assert!(seed.contains("`data.only_group` is set, but no column of groups is named"), "{seed}");
+    assert!(said(&["[data]", "heldout = 1.0"]).contains("`data.heldout` is 1; expected a share above 0"));
+    // What lies on top takes the place of the other.
+    let over =
+        read(&MINIMAL.replace("[data]", GROUPED)).unwrap().apply(&read("[data]\neval = \"e\"\n").unwrap());
+    assert_eq!(over.init().unwrap().data.held_out, None);
 }
 
 #[test]
@@ -298,6 +317,7 @@ fn keys_are_those_of_the_structs() {
         init(MINIMAL),
         init(&format!("{MINIMAL}[loss]\nkind = \"ipo\"\n[lora]\nrank = 4\n")),
         init(&format!("{MINIMAL}[lora]\nadapter = \"a\"\nbase_quant = \"q4\"\n")),
+        init(&MINIMAL.replace("[data]", GROUPED)),
     ];
     texts[1].model.reference = Some("r".to_owned());
     texts[1].train.duration = Duration::Steps(1);

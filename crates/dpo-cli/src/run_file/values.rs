@@ -6,7 +6,8 @@ use dpo_model::LoraTargets;
 use serde::{Deserialize, Serialize};
 
 /// The roles a column of the data can play, the keys of `data.columns`.
-pub(crate) const COLUMN_ROLES: [&str; 6] = ["prompt", "chosen", "rejected", "completion", "system", "weight"];
+pub(crate) const COLUMN_ROLES: [&str; 7] =
+    ["prompt", "chosen", "rejected", "completion", "system", "weight", "group"];
 
 /// An evaluation set: `NAME=SOURCE` or `SOURCE`.
 ///

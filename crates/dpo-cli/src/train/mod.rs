@@ -7,15 +7,20 @@ mod preview;
 mod progress;
 mod reference;
 mod resume;
+mod running;
 mod samples;
 mod session;
 mod tuning;
+mod workshop;
 
 pub(crate) use outputs::{give_name, make_readable, peak_memory_bytes, write_weights};
 pub(crate) use preview::printable;
-pub(crate) use progress::{duration, note};
-pub(crate) use reference::{cache_root, same_tokens};
-pub(crate) use session::{Finished, Session};
+pub(crate) use progress::{StopFlag, duration, note};
+pub(crate) use reference::{Reference, cache_root, digest, same_tokens};
+pub(crate) use resume::{old_config, past_clock};
+pub(crate) use running::{Finished, Running};
+pub(crate) use session::Session;
+pub(crate) use workshop::Workshop;
 
 use std::process::ExitCode;
 
@@ -29,6 +34,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
         return crate::experiment::run(args);
     }
     let session = Session::open(args.run_config(&RunFile::default())?)?;
+    session.introduce();
     if args.dry_run {
         session.preview()?;
         return Ok(ExitCode::SUCCESS);

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use dpo_train::{Evaluation, Observer, StepMetrics, StepTimes, Warning};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     flag,
@@ -72,6 +72,8 @@ impl Bar {
 
 /// The observer of a run at a terminal: a bar on a terminal, a line now and then elsewhere.
 pub(crate) struct TerminalObserver {
+    /// What its lines begin with, where there are several runs.
+    pub(crate) label: String,
     bar: ProgressBar,
     is_terminal: bool,
     stop: StopFlag,
@@ -87,14 +89,16 @@ pub(crate) struct TerminalObserver {
 }
 
 impl TerminalObserver {
-    pub(crate) fn new(total_steps: u64, done: u64, stop: StopFlag) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(total_steps), ProgressDrawTarget::stderr());
+    /// Its bar is drawn among `bars`, those of other runs.
+    pub(crate) fn new(total_steps: u64, done: u64, stop: StopFlag, bars: &MultiProgress) -> Self {
+        let bar = bars.add(ProgressBar::with_draw_target(Some(total_steps), ProgressDrawTarget::hidden()));
         let style = ProgressStyle::with_template("  {bar:30} {pos}/{len} {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_position(done);
         let is_terminal = !bar.is_hidden();
         let now = Instant::now();
         Self {
+            label: String::new(),
             bar,
             is_terminal,
             stop,
@@ -113,7 +117,7 @@ impl TerminalObserver {
     }
 
     fn say(&self, line: &str) {
-        self.bar.suspend(|| note(line));
+        self.bar.suspend(|| note(&format!("{}{line}", self.label)));
     }
 }
 
@@ -134,10 +138,10 @@ impl Observer for TerminalObserver {
         let per_step = self.start.elapsed().as_secs_f64() / step.step.saturating_sub(self.done).max(1) as f64;
         let left = per_step * (self.total_steps - step.step) as f64;
         let line = step_line(step);
-        self.bar.set_message(format!("{line}  {} left", duration(left)));
+        self.bar.set_message(format!("{}{line}  {} left", self.label, duration(left)));
         if !self.is_terminal && (self.last_line.elapsed().as_secs() >= 5 || step.step == self.total_steps) {
             self.last_line = Instant::now();
-            note(&format!("step {}/{}  {line}  {} left", step.step, self.total_steps, duration(left)));
+            self.say(&format!("step {}/{}  {line}  {} left", step.step, self.total_steps, duration(left)));
         }
     }
 

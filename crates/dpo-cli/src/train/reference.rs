@@ -19,22 +19,23 @@ pub(crate) struct Reference {
 }
 
 impl Reference {
-    /// The starting policy itself.
-    pub(crate) fn of(model: Decoder, source: &ModelSource, backend: &str) -> Result<Self> {
-        let digest = digest(&model, source)?;
+    /// A model of this digest: the starting policy itself.
+    pub(crate) fn of(model: Decoder, digest: &str, backend: &str) -> Result<Self> {
         // Every version of this program may add up in another order.
         let arithmetic =
             format!("f32, {backend}, {}, {}", env!("CARGO_PKG_VERSION"), dpo_kernels::arithmetic());
         Ok(Self {
             model,
-            scope: CacheScope::new(&digest, &arithmetic),
+            scope: CacheScope::new(digest, &arithmetic),
             cache: cache_root()?.join("reference"),
         })
     }
 
     /// Another model, which is gone again when this is.
     pub(crate) fn load(source: &ModelSource, device: &Device, backend: &str) -> Result<Self> {
-        Self::of(source.load(device)?, source, backend)
+        let model = source.load(device)?;
+        let digest = digest(&model, source)?;
+        Self::of(model, &digest, backend)
     }
 
     /// Log-probs of these rows, unless somebody stops it.

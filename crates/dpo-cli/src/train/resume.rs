@@ -29,15 +29,22 @@ pub(super) fn settle(config: &mut RunConfig) -> Result<(RunMode, Clock)> {
     if mode == RunMode::Fresh {
         return Ok((mode, Clock::now()));
     }
-    let clock = record(&config.run.out)["clock"].as_i64().map_or_else(Clock::now, Clock::at_unix_seconds);
+    let clock = past_clock(&config.run.out).unwrap_or_else(Clock::now);
     Ok((mode, clock))
 }
 
+/// When the first sitting of the run in this directory began.
+pub(crate) fn past_clock(dir: &Path) -> Option<Clock> {
+    record(dir)["clock"].as_i64().map(Clock::at_unix_seconds)
+}
+
 /// The settings that a run directory was started with.
-pub(super) fn old_config(dir: &Path) -> Result<RunConfig> {
+pub(crate) fn old_config(dir: &Path) -> Result<RunConfig> {
     let path = dir.join("config.toml");
     let args = crate::run_file::TrainArgs { config: Some(path.clone()), ..Default::default() };
-    let file = args.run_file().with_context(|| format!("{} cannot be resumed", dir.display()))?;
+    let file = args
+        .run_file()
+        .with_context(|| format!("{} holds no run that could be gone on with", dir.display()))?;
     Ok(file.init()?)
 }
 

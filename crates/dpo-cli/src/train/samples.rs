@@ -8,21 +8,12 @@ use dpo_model::{Decoder, GenerateConfig, Sampling, generate::Next};
 use dpo_train::{Evaluation, TrainData, write_atomically};
 use serde_json::json;
 
-use crate::model_source::ModelSource;
+use crate::{divergence, model_source::ModelSource};
 
 /// Token ids of the first prompts of the held-out rows, or of the training rows where nothing is held out.
 pub(crate) fn prompts(data: &TrainData, n: usize) -> Vec<Vec<u32>> {
     let trees = data.eval_sets.first().map_or(&data.trees, |set| &set.trees);
-    let mut prompts: Vec<Vec<u32>> = Vec::new();
-    for tree in trees.iter().filter(|tree| !tree.prompt.is_empty()) {
-        if prompts.len() == n {
-            break;
-        }
-        if !prompts.contains(&tree.prompt) {
-            prompts.push(tree.prompt.clone());
-        }
-    }
-    prompts
+    divergence::prompts(trees, n)
 }
 
 /// Answers prompts greedily.

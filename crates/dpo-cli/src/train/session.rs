@@ -2,34 +2,35 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::ExitCode,
+    rc::Rc,
 };
 
 use anyhow::{Context, Result, bail};
-use burn::{module::Module, tensor::Device};
-use dpo_data::{Clock, TokenTree};
+use burn::module::Module;
+use dpo_data::TokenTree;
 use dpo_model::Decoder;
 use dpo_train::{
-    Checkpoint, Checkpoints, Ending, EvalSet, Evaluation, INFERENCE_TOKENS, JsonlSink, RunDir, RunMode,
-    StepZeroGate, TrainData, TrainError, Trainer, TrainerConfig, evaluate,
+    Checkpoint, Checkpoints, EvalSet, JsonlSink, RunDir, RunMode, StepZeroGate, TrainData, Trainer,
+    TrainerConfig,
 };
 
 use super::{
     estimate::Estimate,
-    outputs::{RunRecord, save_model},
+    outputs::RunRecord,
     plan,
     preview::rendered,
     progress::{StopFlag, TerminalObserver, note},
-    reference::{self, Reference, same_tokens},
-    resume, samples, tuning,
+    reference::{Reference, same_tokens},
+    resume,
+    running::{self, Finished, Running, recorded},
+    samples, tuning,
+    workshop::Workshop,
 };
 use crate::{
     adapters::AdapterArgs,
-    data::{DataReader, LoadedData},
+    data::{DataReader, LoadedData, Part, Selection},
     device,
-    hub::Hub,
     model_source::ModelSource,
-    report,
     run_file::{RunConfig, config::Tuning, values::Resume},
     terminal::print,
 };
@@ -38,85 +39,100 @@ use crate::{
 pub(crate) struct Session {
     config: RunConfig,
     mode: RunMode,
-    clock: Clock,
-    device: Device,
-    hub: Hub,
+    /// What its lines at the terminal begin with.
+    label: String,
+    workshop: Rc<Workshop>,
+    /// The model that training starts from.
     source: ModelSource,
     train: LoadedData,
-    eval: Vec<(String, LoadedData)>,
+    held_out: Vec<HeldOutRows>,
     trainer: TrainerConfig,
 }
 
-/// A run that has ended.
-pub(crate) struct Finished {
-    /// Its directory.
-    pub(crate) dir: PathBuf,
-    /// How it ended.
-    pub(crate) ending: Ending,
-    /// The tuned model, on a plain device.
-    pub(crate) policy: Decoder,
-    /// All evaluations, in order.
-    pub(crate) evaluations: Vec<Evaluation>,
-    /// What goes into `run.json`.
-    pub(crate) record: RunRecord,
+/// Held-out rows.
+struct HeldOutRows {
+    /// Their name in metrics; empty for the only set.
+    name: String,
+    /// Their name in `data_report.json`.
+    label: String,
+    /// Where they come from, for people.
+    origin: String,
+    data: LoadedData,
 }
 
-impl Finished {
-    pub(crate) fn exit_code(&self) -> ExitCode {
-        match self.ending {
-            Ending::Complete => ExitCode::SUCCESS,
-            Ending::Stopped => ExitCode::from(130),
-        }
-    }
+/// What comes before the first step.
+struct Prepared {
+    trainer: Trainer,
+    policy: Decoder,
+    sink: JsonlSink,
+    observer: TerminalObserver,
+    prompts: Vec<Vec<u32>>,
+    before: Vec<Vec<u32>>,
 }
 
 impl Session {
-    /// Opens the model and reads the rows.
+    /// Opens the model and reads the rows of a single run.
     pub(crate) fn open(mut config: RunConfig) -> Result<Self> {
         let (mode, clock) = resume::settle(&mut config)?;
-        let device = device::open(config.run.backend)?;
-        device::set_threads(config.run.threads)?;
-        let hub = Hub::from_env(true)?;
-        let mut source = ModelSource::open(&config.model.base, &hub, clock)?;
+        let workshop = Rc::new(Workshop::open(&config, clock)?);
+        let session = Self::in_mode(config, mode, "", Rc::clone(&workshop))?;
+        // Nobody asks for them again.
+        workshop.rows.borrow_mut().clear();
+        Ok(session)
+    }
+
+    /// Reads the rows of one of several runs that start from the same base; `label` tells them apart.
+    pub(crate) fn of_workshop(mut config: RunConfig, label: &str, workshop: &Rc<Workshop>) -> Result<Self> {
+        let (mode, _) = resume::settle(&mut config)?;
+        Self::in_mode(config, mode, label, Rc::clone(workshop))
+    }
+
+    fn in_mode(config: RunConfig, mode: RunMode, label: &str, workshop: Rc<Workshop>) -> Result<Self> {
+        if config.base_quant != workshop.base_quant {
+            bail!("`lora.base_quant` is that of the base, which is loaded once; set it for all runs alike");
+        }
+        let mut source = workshop.base.clone();
         if let Tuning::Adapter(name) = &config.tuning {
             let args = AdapterArgs { adapter: vec![name.clone()], strength: None };
-            source = source.with_adapters(args.read(&hub)?);
+            source = source.with_adapters(args.read(&workshop.hub)?);
         }
         tuning::check(&config.tuning, &source)?;
-        let reader =
-            DataReader::new(&hub, &source.encoder, &config.data, &config.loss).within(source.config());
-        let train = reader.load(&config.data.train, "train")?;
-        let mut eval = Vec::new();
-        let is_single = config.data.eval.len() == 1;
-        for set in &config.data.eval {
-            let name = if is_single { String::new() } else { set.name_or_stem().to_owned() };
-            eval.push((name, reader.load(std::slice::from_ref(&set.source), "test")?));
-        }
+        let (train, held_out) = load_rows(&config, &workshop)?;
         let loss = plan::loss_spec(&config, source.config().pad_token_id);
         let mut trainer = plan::trainer_config(&config, loss, train.trees.len())?;
         if source.adapter()?.is_some_and(|adapter| adapter.config.dropout > 0.0) {
             // What is dropped at the first step is not dropped by the reference.
             trainer.gate = StepZeroGate::Open;
         }
-        let session = Self { config, mode, clock, device, hub, source, train, eval, trainer };
-        session.introduce();
-        Ok(session)
+        let label = if label.is_empty() { String::new() } else { format!("{label}: ") };
+        Ok(Self { config, mode, label, workshop, source, train, held_out, trainer })
     }
 
     /// What is about to happen, in a few lines.
-    fn introduce(&self) {
+    pub(crate) fn introduce(&self) {
         note(&format!("model      {}", self.source.name));
         note(&format!("data       {}", self.config.data.train.join(", ")));
         self.train.report.lines().iter().for_each(|line| note(&format!("           {line}")));
-        for (set, (_, data)) in self.config.data.eval.iter().zip(&self.eval) {
-            note(&format!("held out   {}", set.source));
-            data.report.lines().iter().for_each(|line| note(&format!("           {line}")));
+        for set in &self.held_out {
+            note(&format!("held out   {}", set.origin));
+            set.data.report.lines().iter().for_each(|line| note(&format!("           {line}")));
         }
         let n_trained = tuning::n_trained(&self.config.tuning, &self.source);
         let estimate = Estimate::new(self.source.config(), &self.train.trees, &self.trainer, n_trained);
         note(&format!("cost       {}", estimate.line()));
         let steps = self.trainer.schedule.total_steps();
         note(&format!("steps      {steps} of {} rows", self.config.train.batch_size));
+    }
+
+    /// The size of it, in a line.
+    pub(crate) fn summary(&self) -> String {
+        let n_held_out: usize = self.held_out.iter().map(|set| set.data.trees.len()).sum();
+        format!(
+            "{} rows to train on, {n_held_out} held out, {} steps of {} rows",
+            self.train.trees.len(),
+            self.trainer.schedule.total_steps(),
+            self.config.train.batch_size
+        )
     }
 
     /// `--dry-run`.
@@ -138,33 +154,37 @@ impl Session {
 
     /// Trains, saves, reports.
     pub(crate) fn train(self) -> Result<Finished> {
-        let stop = StopFlag::install()?;
+        let mut run = self.begin()?;
+        loop {
+            let (next, ending) = run.advance()?;
+            run = next;
+            if let Some(ending) = ending {
+                return run.finish(ending);
+            }
+        }
+    }
+
+    /// Takes the run directory and does everything that comes before the first step.
+    pub(crate) fn begin(self) -> Result<Running> {
+        let stop = self.workshop.stop()?;
         let dir = self.open_dir()?;
-        let mut record = RunRecord::new(&self.config, &self.source, self.clock);
+        let mut record = RunRecord::new(&self.config, &self.source, self.workshop.clock);
         record.data.clone_from(&self.train.report.files);
         self.write_data_report(&dir)?;
         record.write(&dir.run_json())?;
-        let result = self.train_in(&dir, stop, &mut record);
-        if let Err(error) = &result {
-            record.status = match error.downcast_ref::<TrainError>() {
-                Some(TrainError::Stopped) => "interrupted before step 1".to_owned(),
-                _ => format!("failed: {error:#}"),
-            };
-            // The error is what matters: that the disk is full, for instance.
-            let _ = record.write(&dir.run_json());
-        }
-        result
+        let prepared = self.prepare(&dir, stop, &mut record);
+        let Prepared { trainer, policy, sink, observer, prompts, before } =
+            recorded(&dir, &mut record, prepared)?;
+        let Self { config, source, .. } = self;
+        Ok(Running { config, source, dir, record, trainer, policy, sink, observer, prompts, before })
     }
 
-    fn train_in(self, dir: &RunDir, stop: StopFlag, record: &mut RunRecord) -> Result<Finished> {
-        let policy = match self.config.base_quant {
-            Some(quant) => self.source.load_packed(&self.device, quant.ggml_type())?,
-            None => self.source.load(&self.device)?,
-        };
-        record.base_digest = reference::digest(&policy, &self.source)?;
+    fn prepare(&self, dir: &RunDir, stop: StopFlag, record: &mut RunRecord) -> Result<Prepared> {
+        let (policy, digest) = self.workshop.load(&self.source)?;
+        record.base_digest.clone_from(&digest);
         let checkpoints = Checkpoints::open(&dir.checkpoints())?;
         let checkpoint = self.checkpoint(&checkpoints)?;
-        let data = self.reference_pass(&policy, &stop)?;
+        let data = self.reference_pass(&policy, &digest, &stop)?;
         let prompts = samples::prompts(&data, self.config.eval.samples);
         let sampler = samples::Sampler::new(&self.source, self.config.eval.sample_tokens);
         let before = sampler.answer(&policy, &prompts)?;
@@ -176,60 +196,17 @@ impl Session {
         if let Some(checkpoint) = checkpoint {
             if checkpoint.step > 0 {
                 // An earlier sitting made those before the first step, and its numbers of each pair are gone.
-                evaluations = self.evaluations(&trainer, &policy);
+                evaluations = running::evaluations(&trainer, &policy);
             }
             note(&format!("resuming from {}", checkpoint.path.display()));
             (trainer, policy) = trainer.restore(checkpoint.path, policy)?;
         }
         let done = trainer.progress().step;
-        let mut sink = JsonlSink::open(&dir.metrics(), &dir.eval(), done)?;
-        let mut observer = TerminalObserver::new(trainer.total_steps(), done, stop);
+        let sink = JsonlSink::open(&dir.metrics(), &dir.eval(), done)?;
+        let mut observer = TerminalObserver::new(trainer.total_steps(), done, stop, &self.workshop.bars);
+        observer.label.clone_from(&self.label);
         observer.evaluations = evaluations;
-        let result = trainer.run(policy, &mut sink, &mut observer);
-        observer.finish();
-        let (policy, ending) = result?;
-        let policy = policy.valid();
-        record.finish(trainer.progress(), &observer.times, ending);
-        if ending == Ending::Complete {
-            let done = trainer.progress().step;
-            if observer.evaluations.last().is_some_and(|last| last.metrics.step != done) {
-                observer.evaluations.extend(self.evaluations(&trainer, &policy));
-            }
-            let after = sampler.answer(&policy, &prompts)?;
-            samples::write(dir.path(), &self.source.encoder, &prompts, &before, &after)?;
-            samples::write_margins(dir.path(), &observer.evaluations)?;
-            save_model(dir, &policy, &self.source, record)?;
-        }
-        record.write(&dir.run_json())?;
-        let page = report::write_report(dir.path())?;
-        Self::conclude(dir, &page, ending);
-        Ok(Finished {
-            dir: dir.path().to_owned(),
-            ending,
-            policy,
-            evaluations: observer.evaluations,
-            record: record.clone(),
-        })
-    }
-
-    /// The held-out rows under `policy`, which has made the trainer's steps.
-    fn evaluations(&self, trainer: &Trainer, policy: &Decoder) -> Vec<Evaluation> {
-        let step = trainer.progress().step;
-        let of_set = |set| evaluate(policy, set, &self.trainer.loss, step, INFERENCE_TOKENS);
-        trainer.eval_sets().iter().map(of_set).collect()
-    }
-
-    fn conclude(dir: &RunDir, page: &Path, ending: Ending) {
-        match ending {
-            Ending::Complete => {
-                note(&format!("model      {}", dir.model().display()));
-                note(&format!("report     {}", page.display()));
-            }
-            Ending::Stopped => note(&format!(
-                "stopped and saved; go on with the same command and `--resume {}`",
-                dir.path().display()
-            )),
-        }
+        Ok(Prepared { trainer, policy: policy.train(), sink, observer, prompts, before })
     }
 
     /// Takes the run directory; a resumed run must be told the same as before, but for `[run]`.
@@ -254,8 +231,8 @@ impl Session {
 
     fn write_data_report(&self, dir: &RunDir) -> Result<()> {
         let mut eval = serde_json::Map::new();
-        for (set, (_, data)) in self.config.data.eval.iter().zip(&self.eval) {
-            eval.insert(set.name_or_stem().to_owned(), serde_json::to_value(&data.report)?);
+        for set in &self.held_out {
+            eval.insert(set.label.clone(), serde_json::to_value(&set.data.report)?);
         }
         let report = serde_json::json!({ "train": self.train.report, "eval": eval });
         dpo_train::write_atomically(&dir.data_report(), &serde_json::to_vec_pretty(&report)?)?;
@@ -277,8 +254,8 @@ impl Session {
         Ok(last.checkpoint)
     }
 
-    fn reference_pass(&self, policy: &Decoder, stop: &StopFlag) -> Result<TrainData> {
-        let eval_trees = || self.eval.iter().map(|(name, data)| (name.clone(), data.trees.clone()));
+    fn reference_pass(&self, policy: &Decoder, digest: &str, stop: &StopFlag) -> Result<TrainData> {
+        let eval_trees = || self.held_out.iter().map(|set| (set.name.clone(), set.data.trees.clone()));
         if !self.trainer.loss.objective.needs_reference() {
             let eval_sets = eval_trees().map(|(name, trees)| EvalSet { name, trees, reference: None });
             return Ok(TrainData {
@@ -288,7 +265,7 @@ impl Session {
             });
         }
         let other = match &self.config.model.reference {
-            Some(name) => Some(ModelSource::open(name, &self.hub, self.clock)?),
+            Some(name) => Some(ModelSource::open(name, &self.workshop.hub, self.workshop.clock)?),
             None => None,
         };
         if let Some(other) = &other {
@@ -296,8 +273,8 @@ impl Session {
         }
         let backend = device::name(self.config.run.backend);
         let reference = match &other {
-            Some(other) => Reference::load(other, &self.device, backend)?,
-            None => Reference::of(policy.clone(), &self.source, backend)?,
+            Some(other) => Reference::load(other, &self.workshop.device, backend)?,
+            None => Reference::of(policy.clone(), digest, backend)?,
         };
         let used = self.trainer.rows_used(self.train.trees.len());
         let trees: Vec<TokenTree> = used.iter().map(|&row_idx| self.train.trees[row_idx].clone()).collect();
@@ -310,4 +287,36 @@ impl Session {
         }
         Ok(TrainData { trees: self.train.trees.clone(), reference: Some(train), eval_sets })
     }
+}
+
+/// The rows to train on, and those to measure on.
+fn load_rows(config: &RunConfig, workshop: &Workshop) -> Result<(LoadedData, Vec<HeldOutRows>)> {
+    let Workshop { hub, base, rows, .. } = workshop;
+    let data = &config.data;
+    let reader =
+        DataReader::new(hub, &base.encoder, data, &config.loss, Rc::clone(rows)).within(base.config());
+    let of = |part| Selection { group: data.only_group.clone(), part };
+    let Some(share) = data.held_out else {
+        let train = reader.load(&data.train, "train", &of(Part::Whole))?;
+        let is_single = data.eval.len() == 1;
+        let held_out = data.eval.iter().map(|set| {
+            Ok(HeldOutRows {
+                name: if is_single { String::new() } else { set.name_or_stem().to_owned() },
+                label: set.name_or_stem().to_owned(),
+                origin: set.source.clone(),
+                data: reader.load(std::slice::from_ref(&set.source), "test", &of(Part::Whole))?,
+            })
+        });
+        return Ok((train, held_out.collect::<Result<_>>()?));
+    };
+    let train = reader.load(&data.train, "train", &of(Part::Training))?;
+    let held_out = HeldOutRows {
+        name: String::new(),
+        label: "heldout".to_owned(),
+        origin: format!("{} of the prompts, drawn with seed {}", share.share(), share.seed()),
+        data: reader.load(&data.train, "train", &of(Part::HeldOut)).context(
+            "no prompt was drawn to be held out; raise `data.heldout`, or name files in `data.eval`",
+        )?,
+    };
+    Ok((train, vec![held_out]))
 }

@@ -79,6 +79,7 @@ mod tests {
             completions: completions.iter().map(|n| ids(*n)).collect(),
             relation: Relation::Pair,
             weight: 1.0,
+            group: None,
         }
     }
 

@@ -17,6 +17,7 @@ pub(super) struct Assembled {
     /// What is odd about it.
     pub(super) notes: Vec<Cause>,
     pub(super) weight: f64,
+    pub(super) group: Option<String>,
     pub(super) template_kwargs: Map<String, Value>,
 }
 
@@ -27,6 +28,7 @@ pub(super) fn assemble(
     config: &SourceConfig,
 ) -> Result<Assembled, WrongType> {
     let weight = weight(&mut row, plan.weight.as_deref())?;
+    let group = group(&mut row, plan.group.as_deref())?;
     let mut template_kwargs = template_kwargs(&mut row, plan)?;
     let prompt = prompt(&mut row, plan, &mut template_kwargs)?;
     let mut asked = Asked {
@@ -40,7 +42,7 @@ pub(super) fn assemble(
     let mut notes = Vec::new();
     let (format, split) = split(asked, sides, config.strings, &mut notes);
     let content = split.and_then(|split| check(split, &mut notes));
-    Ok(Assembled { format, relation, content, notes, weight, template_kwargs })
+    Ok(Assembled { format, relation, content, notes, weight, group, template_kwargs })
 }
 
 /// The completions as the file has them.
@@ -155,6 +157,19 @@ fn weight(row: &mut Map<String, Value>, column: Option<&str>) -> Result<f64, Wro
             Some(weight) if weight.is_finite() && weight >= 0.0 => Ok(weight),
             _ => Err(WrongType::new(column.unwrap_or_default(), &value, "a number, 0 or more")),
         },
+    }
+}
+
+/// A text or a number; numbers that are whole are written alike, 3 and 3.0.
+fn group(row: &mut Map<String, Value>, column: Option<&str>) -> Result<Option<String>, WrongType> {
+    match take_optional(row, column) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.trim().is_empty())),
+        Some(Value::Number(number)) => Ok(Some(match number.as_f64() {
+            Some(x) if x.fract() == 0.0 && x.abs() < 2f64.powi(53) => format!("{x:.0}"),
+            _ => number.to_string(),
+        })),
+        Some(other) => Err(WrongType::new(column.unwrap_or_default(), &other, "a string or a number")),
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) enum Role {
     Input,
     History,
     Weight,
+    Group,
     Tools,
     TemplateKwargs,
 }
@@ -35,6 +36,7 @@ impl Role {
             Self::Input => "input",
             Self::History => "history",
             Self::Weight => "weight",
+            Self::Group => "group",
             Self::Tools => "tools",
             Self::TemplateKwargs => "chat_template_kwargs",
         }
@@ -76,12 +78,13 @@ impl Role {
             Self::Input => &["input"],
             Self::History => &["history"],
             Self::Weight => &["weight"],
+            Self::Group => &[],
             Self::Tools => &["tools"],
             Self::TemplateKwargs => &["chat_template_kwargs"],
         }
     }
 
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Prompt,
         Self::Chosen,
         Self::Rejected,
@@ -92,6 +95,7 @@ impl Role {
         Self::Input,
         Self::History,
         Self::Weight,
+        Self::Group,
         Self::Tools,
         Self::TemplateKwargs,
     ];
@@ -117,6 +121,8 @@ pub(super) struct Plan {
     pub(super) input: Option<String>,
     pub(super) history: Option<String>,
     pub(super) weight: Option<String>,
+    /// The named column of groups, where the row has it.
+    pub(super) group: Option<String>,
     pub(super) tools: Option<String>,
     pub(super) template_kwargs: Option<String>,
 }
@@ -146,6 +152,7 @@ impl Columns {
             (Role::Completion, &names.completion),
             (Role::System, &names.system),
             (Role::Weight, &names.weight),
+            (Role::Group, &names.group),
         ];
         let named: Vec<(Role, String)> =
             named.into_iter().filter_map(|(role, name)| Some((role, name.clone()?))).collect();
@@ -162,6 +169,11 @@ impl Columns {
         Ok(Self { named, purpose: config.purpose })
     }
 
+    /// The column that says whose a row is, if one was named.
+    pub(super) fn group(&self) -> Option<&str> {
+        self.named.iter().find(|(role, _)| *role == Role::Group).map(|(_, name)| name.as_str())
+    }
+
     /// Whether a column of this name may be read.
     pub(super) fn is_column(&self, name: &str) -> bool {
         self.named.iter().any(|(_, named)| named == name)
@@ -170,7 +182,9 @@ impl Columns {
 
     /// Finds what is what among the columns of a row; those in `left_out` are unknown and only looked at for misspellings.
     pub(super) fn plan(&self, keys: Vec<String>, left_out: &[String]) -> Result<Plan, Mismatch> {
-        if let Some((role, name)) = self.named.iter().find(|(_, name)| !keys.contains(name)) {
+        // A row without a group is one that nobody claims; that a file has none at all is seen at its end.
+        let is_absent = |(role, name): &&(Role, String)| *role != Role::Group && !keys.contains(name);
+        if let Some((role, name)) = self.named.iter().find(is_absent) {
             let role = role.name();
             let need = format!("no column `{name}`, which `columns.{role}` names");
             return Err(Mismatch { need, hint: String::new() });
@@ -197,6 +211,7 @@ impl Columns {
             system: self.find(Role::System, &keys),
             history: self.find(Role::History, &keys),
             weight: self.find(Role::Weight, &keys),
+            group: self.group().map(str::to_owned).filter(|name| keys.contains(name)),
             tools: self.find(Role::Tools, &keys),
             template_kwargs: self.find(Role::TemplateKwargs, &keys),
             keys,
@@ -286,6 +301,7 @@ impl Plan {
             Answer::Text(column) => add(Role::Text, &Some(column.clone())),
         }
         add(Role::Weight, &self.weight);
+        add(Role::Group, &self.group);
         add(Role::Tools, &self.tools);
         add(Role::TemplateKwargs, &self.template_kwargs);
         uses

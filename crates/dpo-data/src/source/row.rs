@@ -10,7 +10,7 @@ use super::conversation::WrongType;
 use super::split::Format;
 use super::{Purpose, RowAt, SourceConfig, assemble};
 use crate::report::Recognised;
-use crate::{DataError, DataReport, PreferenceExample};
+use crate::{DataError, DataReport, Place, PreferenceExample};
 
 /// Most names of unread columns that a report lists.
 const LISTED_COLUMNS: usize = 100;
@@ -78,6 +78,7 @@ impl<'a> RowReader<'a> {
             completions: content.completions,
             relation: read.relation,
             weight: read.weight,
+            group: read.group,
             template_kwargs: read.template_kwargs,
         });
         Ok(())
@@ -85,6 +86,25 @@ impl<'a> RowReader<'a> {
 
     pub(super) fn n_rows(&self) -> u64 {
         self.n_rows
+    }
+
+    /// An error when a group column is named and no row has it.
+    pub(super) fn check_group(&self) -> Result<(), DataError> {
+        let Some(name) = self.columns.group() else { return Ok(()) };
+        if self.kinds.iter().any(|kind| kind.plan.group.is_some()) {
+            return Ok(());
+        }
+        let mut found: Vec<String> = Vec::new();
+        for key in self.kinds.iter().flat_map(|kind| &kind.plan.keys).chain(&self.unread) {
+            if !found.contains(key) && found.len() < LISTED_COLUMNS {
+                found.push(key.clone());
+            }
+        }
+        let need = format!("no row has the column `{name}`, which `columns.group` names");
+        let near = found.iter().min_by_key(|key| strsim::damerau_levenshtein(key, name));
+        let near = near.filter(|key| strsim::damerau_levenshtein(key, name) <= 2);
+        let hint = near.map(|key| format!("; did you mean `{key}`?")).unwrap_or_default();
+        Err(DataError::Columns { place: Place::file(self.path), need, found, hint })
     }
 
     /// How the rows were understood.

@@ -168,6 +168,41 @@ fn broken_transcripts_are_dropped_by_cause() {
     assert_eq!((outcome.report.rows_read, outcome.report.rows_kept()), (3, 0));
 }
 
+fn by_annotator() -> SourceConfig {
+    let columns = ColumnNames { group: Some("annotator".into()), ..ColumnNames::default() };
+    SourceConfig { columns, ..SourceConfig::default() }
+}
+
+/// Texts and numbers name a group; null, blank and absent ones none.
+#[test]
+fn a_row_may_say_whose_it_is() {
+    let row = |group: &str| format!(r#"{{"prompt": "Q", "chosen": "a", "rejected": "b"{group}}}"#);
+    let groups =
+        [r#""ann""#, "3", "3.0", "2.5", "null", r#"" ""#].map(|value| format!(", \"annotator\": {value}"));
+    let mut lines: Vec<String> = groups.iter().map(|group| row(group)).collect();
+    lines.push(row(""));
+    let outcome = read_with("a.jsonl", lines.join("\n"), &by_annotator());
+    let found: Vec<_> = outcome.examples().iter().map(|example| example.group.as_deref()).collect();
+    assert_eq!(found, [Some("ann"), Some("3"), Some("3"), Some("2.5"), None, None, None]);
+    let used = outcome.report.files[0].recognised[0].to_string();
+    assert_eq!(used, "6 rows are pairs: plain text: prompt, chosen, rejected, annotator as group");
+}
+
+#[test]
+fn a_column_of_groups_that_no_row_has_is_an_error() {
+    let row = r#"{"prompt": "Q", "chosen": "a", "rejected": "b", "anotator": 1}"#;
+    assert_eq!(
+        read_with("a.jsonl", row, &by_annotator()).message(),
+        "a.jsonl: no row has the column `annotator`, which `columns.group` names; found prompt, chosen, rejected, \
+         anotator; did you mean `anotator`?"
+    );
+    let row = r#"{"prompt": "Q", "chosen": "a", "rejected": "b", "annotator": true}"#;
+    assert_eq!(
+        read_with("a.jsonl", row, &by_annotator()).message(),
+        "a.jsonl:1: `annotator` is true; expected a string or a number"
+    );
+}
+
 #[test]
 fn named_columns_are_taken_and_missed() {
     let columns = ColumnNames {

@@ -1,0 +1,114 @@
+//! `[data]`: which rows there are, and which of them are taken.
+
+use std::collections::BTreeSet;
+
+use dpo_data::HeldOut;
+
+use super::{
+    check::Check,
+    choices::{Overlong, SpecialText, Strings},
+    config::DataConfig,
+    keys::nearest,
+    sections::DataSection,
+    values::{COLUMN_ROLES, ColumnName, EvalSet, is_name},
+};
+
+/// Fills in the defaults and checks everything.
+pub(super) fn data(section: &DataSection, check: &mut Check) -> DataConfig {
+    let train = section.train.clone().unwrap_or_default();
+    if train.is_empty() {
+        check.missing("data.train", "at least one file or hub dataset id");
+    }
+    if train.iter().any(|source| source.trim().is_empty()) {
+        check.problem("data.train", "has an empty path; remove it".to_owned());
+    }
+    let columns = columns(section.columns.as_deref().unwrap_or_default(), check);
+    DataConfig {
+        train,
+        eval: eval_sets(section.eval.as_deref().unwrap_or_default(), check),
+        max_length: max_length(section, check),
+        overlong: section.overlong.unwrap_or(Overlong::Drop),
+        only_group: only_group(section, &columns, check),
+        held_out: held_out(section, check),
+        columns,
+        strings: section.strings.unwrap_or(Strings::Auto),
+        special_text: section.special_text.unwrap_or(SpecialText::Literal),
+    }
+}
+
+fn only_group(section: &DataSection, columns: &[ColumnName], check: &mut Check) -> Option<String> {
+    let group = check.text("data.only_group", section.only_group.as_ref());
+    if group.is_some() && !columns.iter().any(|name| name.role == "group") {
+        let text = "is set, but no column of groups is named; add `group` to `data.columns`";
+        check.problem("data.only_group", text.to_owned());
+    }
+    group
+}
+
+fn held_out(section: &DataSection, check: &mut Check) -> Option<HeldOut> {
+    let has_sets = section.eval.as_ref().is_some_and(|sets| !sets.is_empty());
+    check.exclusive(("data.heldout", section.heldout.is_some()), ("data.eval", has_sets));
+    if section.heldout.is_none() && section.heldout_seed.is_some() {
+        let text = "is set, but nothing is drawn; set `data.heldout` or remove it";
+        check.problem("data.heldout_seed", text.to_owned());
+    }
+    let is_share = |share| 0.0 < share && share < 1.0;
+    let share = section.heldout?;
+    let share = check.number("data.heldout", Some(share), share, "a share above 0 and below 1", is_share);
+    Some(HeldOut::new(share, u64::from(section.heldout_seed.unwrap_or(42))))
+}
+
+/// A sequence of one token predicts nothing.
+fn max_length(section: &DataSection, check: &mut Check) -> usize {
+    match section.max_length {
+        Some(0) => 0,
+        length => check.count("data.max_length", length, 1024, 2),
+    }
+}
+
+/// Names every set where there are several.
+fn eval_sets(sets: &[EvalSet], check: &mut Check) -> Vec<EvalSet> {
+    let is_several = sets.len() > 1;
+    let mut names = BTreeSet::new();
+    for set in sets.iter().filter(|set| is_several || set.name.is_some()) {
+        let name = set.name_or_stem();
+        if !is_name(name) {
+            let text = format!("has a set named {name:?}; expected letters, digits, `_` and `-`: NAME=PATH");
+            check.problem("data.eval", text);
+        }
+        if !names.insert(name) {
+            check.problem("data.eval", format!("has two sets named {name:?}; name them apart: NAME=PATH"));
+        }
+    }
+    if sets.iter().any(|set| set.source.trim().is_empty()) {
+        check.problem("data.eval", "has an empty path; remove it".to_owned());
+    }
+    // A table of a run file comes back in the order of its names, so they are put in that order here.
+    let mut sets = sets.to_vec();
+    if is_several {
+        for set in &mut sets {
+            set.name = Some(set.name_or_stem().to_owned());
+        }
+        sets.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    sets
+}
+
+fn columns(names: &[ColumnName], check: &mut Check) -> Vec<ColumnName> {
+    let mut roles = BTreeSet::new();
+    for ColumnName { role, column } in names {
+        if !COLUMN_ROLES.contains(&role.as_str()) {
+            let near = nearest(role, COLUMN_ROLES.iter().copied());
+            check.problem("data.columns", format!("has no role {role:?}; {near}"));
+        }
+        if !roles.insert(role) {
+            check.problem("data.columns", format!("names the column of {role:?} twice; remove one"));
+        }
+        if column.is_empty() {
+            check.problem("data.columns", format!("has an empty name for {role:?}; name a column"));
+        }
+    }
+    let mut names = names.to_vec();
+    names.sort_by(|a, b| a.role.cmp(&b.role));
+    names
+}

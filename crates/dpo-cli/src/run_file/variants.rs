@@ -1,0 +1,358 @@
+//! The file of `dpo variants`: a run file, and what sets the variants apart.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{
+    InvalidRunFile, RunConfig, RunFile,
+    check::Check,
+    choices::VariantOrder,
+    keys::nearest,
+    parse::{Parsed, Reader, one_line, read_text, short, syntax},
+    problem::{Problem, verdict},
+    values::is_name,
+};
+
+/// The keys of `[variants]`.
+const KEYS: [&str; 5] = ["group", "pooled", "min_rows", "order", "kl_samples"];
+/// The keys of `[data]` that a variant may have of its own.
+const OWN_DATA: [&str; 3] = ["train", "eval", "only_group"];
+
+/// `[variants]` as it was written.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct VariantsSection {
+    group: Option<String>,
+    pooled: Option<bool>,
+    min_rows: Option<u32>,
+    order: Option<VariantOrder>,
+    kl_samples: Option<u32>,
+}
+
+/// A variants file that was checked as far as it can be without its rows.
+#[derive(Debug)]
+pub(crate) struct VariantsFile {
+    /// What all variants have in common.
+    pub(crate) shared: Layer,
+    /// Where the variants come from.
+    pub(crate) origin: Origin,
+    /// How they are trained.
+    pub(crate) order: VariantOrder,
+    /// Prompts that the divergence from the base is measured on, of each group.
+    pub(crate) kl_samples: usize,
+}
+
+/// Where variants come from.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// One for each value of a column.
+    Groups {
+        /// The column.
+        column: String,
+        /// Whether there is one more, on all rows.
+        pooled: Pooled,
+        /// Training rows that a group needs to be a variant.
+        min_rows: usize,
+    },
+    /// Each was written down; at least one.
+    Named(Vec<(String, Layer)>),
+}
+
+/// Whether a variant is trained on the rows of all groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pooled {
+    /// Yes.
+    Beside,
+    /// No.
+    Absent,
+}
+
+/// Settings with their places.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Layer(Parsed);
+
+impl VariantsFile {
+    /// Reads and checks the file.
+    pub(crate) fn read(path: &Path) -> Result<Self, InvalidRunFile> {
+        Self::parse(&path.display().to_string(), &read_text(path)?)
+    }
+
+    fn parse(name: &str, text: &str) -> Result<Self, InvalidRunFile> {
+        let document = DeTable::parse(text).map_err(|error| syntax(name, text, &error))?;
+        let values: toml::Table = toml::from_str(text).map_err(|error| syntax(name, text, &error))?;
+        let mut reader = Reader::new(name, text, &values);
+        reader.sections(document.get_ref(), &["variants", "variant"]);
+        let section = variants_section(&mut reader, document.get_ref().get("variants"), &values);
+        let named = match (document.get_ref().get("variant"), values.get("variant")) {
+            (Some(written), Some(values)) => named(&mut reader, written, values, (name, text)),
+            _ => Vec::new(),
+        };
+        let place = |key: &str| reader.places.get(&format!("variants.{key}")).cloned();
+        let mut check = Check::default();
+        let origin = origin(&section, named, &mut check);
+        let kl_samples = check.count("variants.kl_samples", section.kl_samples, 16, 1);
+        for mut problem in check.problems {
+            problem.place =
+                problem.key.as_deref().and_then(|key| key.split_once('.')).and_then(|k| place(k.1));
+            reader.problems.push(problem);
+        }
+        let shared = Layer(reader.finish()?);
+        Ok(Self { shared, origin, order: section.order.unwrap_or(VariantOrder::InTurn), kl_samples })
+    }
+}
+
+fn origin(section: &VariantsSection, named: Vec<(String, Layer)>, check: &mut Check) -> Origin {
+    let group = check.text("variants.group", section.group.as_ref());
+    if group.is_none() {
+        for (key, is_set) in
+            [("variants.pooled", section.pooled.is_some()), ("variants.min_rows", section.min_rows.is_some())]
+        {
+            if is_set {
+                check.problem(key, "is set, but there are no groups; set `variants.group`".to_owned());
+            }
+        }
+    }
+    match group {
+        Some(column) if named.is_empty() => Origin::Groups {
+            column,
+            pooled: if section.pooled == Some(true) { Pooled::Beside } else { Pooled::Absent },
+            min_rows: check.count("variants.min_rows", section.min_rows, 10, 1),
+        },
+        Some(_) => {
+            check.problem("variants.group", "and `[[variant]]` are both there; remove one".to_owned());
+            Origin::Named(named)
+        }
+        None => {
+            if named.is_empty() {
+                let text =
+                    "is missing; name the column that makes the variants, or write each under `[[variant]]`";
+                check.problem("variants.group", text.to_owned());
+            }
+            Origin::Named(named)
+        }
+    }
+}
+
+fn variants_section(
+    reader: &mut Reader<'_>,
+    written: Option<&Spanned<DeValue<'_>>>,
+    values: &toml::Table,
+) -> VariantsSection {
+    let Some(written) = written else { return VariantsSection::default() };
+    let (Some(table), Some(values)) = (written.get_ref().as_table(), values["variants"].as_table()) else {
+        let found = written.get_ref().type_str();
+        reader.problem(&written.span(), format!("`variants` is {found}; expected the table `[variants]`"));
+        return VariantsSection::default();
+    };
+    let mut good = toml::Table::new();
+    for (key, value) in table {
+        let name = key.get_ref().as_ref();
+        if !KEYS.contains(&name) {
+            let hint = nearest(&short(name), KEYS.into_iter());
+            reader.problem(&key.span(), format!("unknown key `{}` in `[variants]`; {hint}", short(name)));
+            continue;
+        }
+        let at = reader.place(&value.span());
+        reader.places.insert(format!("variants.{name}"), at);
+        let alone = toml::Table::from_iter([(name.to_owned(), values[name].clone())]);
+        match VariantsSection::deserialize(alone.clone()) {
+            Ok(_) => good.extend(alone),
+            Err(error) => {
+                let text = format!("`variants.{name}`: {}", one_line(error.message()));
+                reader.problem(&value.span(), text);
+            }
+        }
+    }
+    VariantsSection::deserialize(good).unwrap_or_default()
+}
+
+/// The `[[variant]]` tables: a name each, and settings of its own.
+fn named(
+    shared: &mut Reader<'_>,
+    written: &Spanned<DeValue<'_>>,
+    values: &toml::Value,
+    (name, text): (&str, &str),
+) -> Vec<(String, Layer)> {
+    let (Some(tables), Some(values)) = (written.get_ref().as_array(), values.as_array()) else {
+        let found = written.get_ref().type_str();
+        shared.problem(&written.span(), format!("`variant` is {found}; write `[[variant]]` for each"));
+        return Vec::new();
+    };
+    let mut all: Vec<(String, Layer)> = Vec::new();
+    for (written, values) in tables.iter().zip(values) {
+        let (Some(table), Some(values)) = (written.get_ref().as_table(), values.as_table()) else {
+            shared.problem(&written.span(), "a variant is a table; write `[[variant]]`".to_owned());
+            continue;
+        };
+        let taken = |name: &str| all.iter().any(|(other, _)| other == name);
+        let variant = match values.get("name").and_then(toml::Value::as_str) {
+            Some("base") => Err("`name` is \"base\", which the model without adapters is called".to_owned()),
+            Some(name) if !is_name(name) => {
+                Err(format!("`name` is {:?}; expected letters, digits, `_` and `-`", short(name)))
+            }
+            Some(name) if taken(name) => {
+                Err(format!("there are two variants named {name:?}; name them apart"))
+            }
+            Some(name) => Ok(name.to_owned()),
+            None => Err("a variant without a name; give it `name = \"…\"`".to_owned()),
+        };
+        let mut reader = Reader::new(name, text, values);
+        reader.sections(table, &["name"]);
+        reader.problems.extend(not_own(&reader));
+        shared.problems.append(&mut reader.problems);
+        match variant {
+            Ok(variant) => all.extend(reader.finish().ok().map(|parsed| (variant, Layer(parsed)))),
+            Err(problem) => shared.problem(&table.get("name").map_or(written.span(), Spanned::span), problem),
+        }
+    }
+    all
+}
+
+/// Settings that cannot differ between variants.
+fn not_own(reader: &Reader<'_>) -> Vec<Problem> {
+    let is_own = |path: &str| match path.split_once('.') {
+        Some(("data", key)) => OWN_DATA.contains(&key),
+        Some((section, _)) => ["loss", "lora", "train"].contains(&section),
+        None => false,
+    };
+    let others = reader.places.iter().filter(|(path, _)| !is_own(path));
+    let problem = |(path, place): (&String, &String)| {
+        let section = path.split('.').next().unwrap_or_default();
+        let text = format!("`{path}` is the same for all variants; set it under `[{section}]`");
+        Problem::at(place.clone(), text)
+    };
+    others.map(problem).collect()
+}
+
+impl Layer {
+    /// Settings that were written nowhere.
+    pub(crate) fn of(file: RunFile) -> Self {
+        Self(Parsed { file, places: std::collections::BTreeMap::new() })
+    }
+
+    /// The settings alone.
+    pub(crate) fn file(&self) -> &RunFile {
+        &self.0.file
+    }
+
+    /// Lays `over` on top.
+    #[must_use]
+    pub(crate) fn apply(&self, over: &Self) -> Self {
+        let mut places = self.0.places.clone();
+        places.extend(over.0.places.clone());
+        Self(Parsed { file: self.0.file.apply(&over.0.file), places })
+    }
+
+    /// What they come to, for an adapter that is trained on pairs against the base.
+    pub(crate) fn init(&self) -> Result<RunConfig, InvalidRunFile> {
+        let Parsed { file, places } = &self.0;
+        let (config, mut problems) = match file.init() {
+            Ok(config) => (Some(config), Vec::new()),
+            Err(invalid) => (None, invalid.problems),
+        };
+        problems.extend(not_for_variants(file));
+        for problem in &mut problems {
+            problem.place = problem.key.as_ref().and_then(|key| places.get(key).cloned());
+        }
+        match config {
+            Some(config) => verdict(config, problems),
+            None => Err(InvalidRunFile { problems }),
+        }
+    }
+}
+
+fn not_for_variants(file: &RunFile) -> Vec<Problem> {
+    use super::{choices::LossKind, values::Resume};
+    let mut problems = Vec::new();
+    if file.lora.rank.is_none() && file.lora.adapter.is_none() {
+        problems.push(Problem::of("lora.rank", "is missing; variants are adapters: give their rank"));
+    }
+    if file.loss.kind == Some(LossKind::Sft) {
+        problems.push(Problem::of("loss.kind", "is `sft`; variants are measured on pairs: choose another"));
+    }
+    if file.model.reference.is_some() {
+        let text = "is set, but variants are held against the base; remove it";
+        problems.push(Problem::of("model.reference", text));
+    }
+    if matches!(file.run.resume, Some(Resume::From(_))) {
+        problems.push(Problem::of("run.resume", "names a run; for variants it is `auto` or `no`"));
+    }
+    problems
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> String {
+        match VariantsFile::parse("v.toml", text) {
+            Ok(_) => String::new(),
+            Err(invalid) => invalid.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_variant_lays_its_own_settings_over_the_shared_ones() {
+        let text = "[model]\nbase = \"m\"\n[data]\ntrain = \"a\"\n[lora]\nrank = 4\n[loss]\nbeta = 0.3\n\
+            [[variant]]\nname = \"one\"\n[[variant]]\nname = \"two\"\ndata.train = \"b\"\nloss.beta = 0.5\n";
+        let file = VariantsFile::parse("v.toml", text).unwrap();
+        let Origin::Named(named) = &file.origin else { panic!("{:?}", file.origin) };
+        let config = |idx: usize| file.shared.apply(&named[idx].1).init().unwrap();
+        assert_eq!((named[0].0.as_str(), named[1].0.as_str()), ("one", "two"));
+        assert_eq!((config(0).data.train, config(1).data.train), (vec!["a".into()], vec!["b".into()]));
+        let beta = |idx: usize| config(idx).to_run_file().loss.beta;
+        assert_eq!((beta(0), beta(1)), (Some(0.3), Some(0.5)));
+    }
+
+    #[test]
+    fn every_mistake_is_said_with_its_place() {
+        let text = "[variants]\ngroop = \"a\"\npooled = 3\n[los]\n[[variant]]\nname = \"base\"\n\
+            [[variant]]\nname = \"a b\"\n[[variant]]\nloss.bta = 1\n[[variant]]\nname = \"x\"\nrun.threads = 2\n";
+        let said = said(text);
+        for claim in [
+            "v.toml:2:1: unknown key `groop` in `[variants]`; did you mean `group`?",
+            "v.toml:3:10: `variants.pooled`: invalid type: integer `3`, expected a boolean",
+            "v.toml:4:2: unknown table `los`; did you mean `loss`?",
+            "v.toml:6:8: `name` is \"base\", which the model without adapters is called",
+            "v.toml:8:8: `name` is \"a b\"; expected letters, digits, `_` and `-`",
+            "v.toml:10:6: unknown key `bta` in `[loss]`; did you mean `beta`?",
+            "a variant without a name; give it `name = \"…\"`",
+            "v.toml:13:15: `run.threads` is the same for all variants; set it under `[run]`",
+        ] {
+            assert!(said.contains(claim), "{claim}\n{said}");
+        }
+    }
+
+    #[test]
+    fn variants_come_from_one_place() {
+        assert!(said("[model]\nbase = \"m\"\n").contains("`variants.group` is missing; name the column"));
+        let both = said("[variants]\ngroup = \"a\"\n[[variant]]\nname = \"x\"\n");
+        assert!(both.contains("v.toml:2:9: `variants.group` and `[[variant]]` are both there"), "{both}");
+        let pooled = said("[variants]\npooled = true\n[[variant]]\nname = \"x\"\n");
+        assert!(
+            pooled.contains("v.toml:2:10: `variants.pooled` is set, but there are no groups"),
+            "{pooled}"
+        );
+        let twice = said("[[variant]]\nname = \"x\"\n[[variant]]\nname = \"x\"\n");
+        assert!(twice.contains("v.toml:4:8: there are two variants named \"x\""), "{twice}");
+    }
+
+    #[test]
+    fn what_cannot_be_a_variant_is_refused() {
+        let text = "[model]\nbase = \"m\"\nreference = \"r\"\n[data]\ntrain = \"a\"\n[loss]\nkind = \"sft\"\n\
+            [[variant]]\nname = \"x\"\n";
+        let file = VariantsFile::parse("v.toml", text).unwrap();
+        let said = file.shared.init().unwrap_err().to_string();
+        for claim in
+            ["`lora.rank` is missing", "v.toml:7:8: `loss.kind` is `sft`", "`model.reference` is set, but"]
+        {
+            assert!(said.contains(claim), "{claim}\n{said}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! From a variants file to the settings of each variant, as far as the file alone says them.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use dpo_data::HeldOut;
+
+use crate::run_file::{
+    InvalidRunFile, RunConfig, RunFile,
+    problem::Problem,
+    values::ColumnName,
+    variants::{Layer, Origin, Pooled, VariantsFile},
+};
+
+/// What is held out where nobody says it.
+const HELD_OUT: (f64, u64) = (0.1, 42);
+
+/// Checked settings.
+pub(super) struct Settings {
+    /// The directory of all.
+    pub(super) out: PathBuf,
+    /// What they are taken from.
+    pub(super) kind: Kind,
+    /// Whether the share that is held out was chosen here.
+    pub(super) held_out: HeldOutBy,
+    first: RunConfig,
+}
+
+/// Who decided what is held out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HeldOutBy {
+    File,
+    Default,
+}
+
+/// Variants that were written down, or one for each group.
+pub(super) enum Kind {
+    Named(Vec<(String, RunConfig)>),
+    Groups {
+        /// The column.
+        column: String,
+        /// Settings of all groups, without the group.
+        template: Box<RunConfig>,
+        pooled: Pooled,
+        min_rows: usize,
+    },
+}
+
+impl Settings {
+    /// `shared` are the file's settings with flags over them.
+    pub(super) fn new(file: &VariantsFile, shared: &Layer) -> Result<Self, InvalidRunFile> {
+        let mut held_out = HeldOutBy::File;
+        let mut with_held_out = |config: RunConfig| {
+            let (config, by) = with_held_out(config);
+            if by == HeldOutBy::Default {
+                held_out = by;
+            }
+            config
+        };
+        let kind = match &file.origin {
+            Origin::Named(named) => {
+                let configs = named_configs(shared, named)?.into_iter();
+                Kind::Named(configs.map(|(name, config)| (name, with_held_out(config))).collect())
+            }
+            Origin::Groups { column, pooled, min_rows } => Kind::Groups {
+                column: column.clone(),
+                template: Box::new(with_held_out(of_groups(shared, column)?)),
+                pooled: *pooled,
+                min_rows: *min_rows,
+            },
+        };
+        let first = match &kind {
+            Kind::Named(named) => named[0].1.clone(),
+            Kind::Groups { template, .. } => (**template).clone(),
+        };
+        let out = out(shared.file(), &first);
+        Ok(Self { out, kind, held_out, first })
+    }
+
+    /// Settings of any of the variants, for what they have in common.
+    pub(super) fn first(&self) -> &RunConfig {
+        &self.first
+    }
+
+    /// Run directories that are there from an earlier sitting.
+    pub(super) fn directories(&self) -> impl Iterator<Item = PathBuf> {
+        std::fs::read_dir(&self.out).into_iter().flatten().flatten().map(|entry| entry.path())
+    }
+}
+
+/// The settings of each variant that has a name; what is wrong with several is said once.
+fn named_configs(
+    shared: &Layer,
+    named: &[(String, Layer)],
+) -> Result<Vec<(String, RunConfig)>, InvalidRunFile> {
+    let (mut configs, mut problems): (_, Vec<(&str, Problem)>) = (Vec::new(), Vec::new());
+    for (name, own) in named {
+        match shared.apply(own).init() {
+            Ok(config) => configs.push((name.clone(), config)),
+            Err(invalid) => problems.extend(invalid.problems.into_iter().map(|p| (name.as_str(), p))),
+        }
+    }
+    if problems.is_empty() {
+        return Ok(configs);
+    }
+    let mut said: Vec<Problem> = Vec::new();
+    for (name, problem) in &problems {
+        let is_everywhere = problems.iter().filter(|(_, other)| other == problem).count() == named.len();
+        let place = match &problem.place {
+            None if !is_everywhere => Some(format!("variant `{name}`")),
+            place => place.clone(),
+        };
+        let problem = Problem { place, ..problem.clone() };
+        if !said.contains(&problem) {
+            said.push(problem);
+        }
+    }
+    Err(InvalidRunFile { problems: said })
+}
+
+/// The shared settings with the column of groups.
+fn of_groups(shared: &Layer, column: &str) -> Result<RunConfig, InvalidRunFile> {
+    let mut columns = shared.file().data.columns.clone().unwrap_or_default();
+    columns.retain(|name| name.role != "group");
+    columns.push(ColumnName { role: "group".to_owned(), column: column.to_owned() });
+    let mut own = RunFile::default();
+    own.data.columns = Some(columns);
+    shared.apply(&Layer::of(own)).init()
+}
+
+/// Something is held out always: what it was trained on says little of an adapter.
+fn with_held_out(mut config: RunConfig) -> (RunConfig, HeldOutBy) {
+    if !config.data.eval.is_empty() || config.data.held_out.is_some() {
+        return (config, HeldOutBy::File);
+    }
+    let (share, seed) = HELD_OUT;
+    config.data.held_out = Some(HeldOut::new(share, seed));
+    (config, HeldOutBy::Default)
+}
+
+/// The directory that was named, or `runs/<model>-variants`.
+fn out(shared: &RunFile, config: &RunConfig) -> PathBuf {
+    if let Some(out) = &shared.run.out {
+        return PathBuf::from(out);
+    }
+    let default = config.run.out.to_string_lossy();
+    let model = default.strip_suffix(config.loss.kind().name()).unwrap_or(&default);
+    PathBuf::from(format!("{model}variants"))
+}
