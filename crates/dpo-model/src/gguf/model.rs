@@ -25,8 +25,11 @@ struct Mapped {
     info_idx: usize,
     file_idx: usize,
     /// The parameter it is, `None` for a tensor that the configuration does not call for.
-    parameter: Option<(ParameterInfo, Change)>,
+    parameter: Option<Parameter>,
 }
+
+/// A parameter, and how its values in the file differ from the decoder's.
+type Parameter = (ParameterInfo, Change);
 
 impl GgufModel {
     /// Reads the file's metadata and maps its tensors; no tensor is dequantised but the rotation's factors.
@@ -97,7 +100,7 @@ fn described(tensor: &GgufTensor, info: Option<&ParameterInfo>, config: &HfConfi
 
 impl GgufModel {
     /// The tensor of a name and the parameter it is; an error where its rows cannot be regrouped.
-    fn mapped(&self, name: &str) -> Result<(&GgufTensor, Option<&(ParameterInfo, Change)>), ModelError> {
+    fn mapped(&self, name: &str) -> Result<(&GgufTensor, Option<&Parameter>), ModelError> {
         let not_there = || ModelError::bad_tensor(self.path(), name, "not in this file");
         let mapped = self.by_name.get(name).ok_or_else(not_there)?;
         let tensor = &self.file.tensors()[mapped.file_idx];
