@@ -45,16 +45,16 @@ class Tiny:
     """Whether a GGUF file can say all of its settings."""
 
     in_transformers_gguf: bool = False
-    """Whether transformers reads such a file, and reads it right."""
+    """Whether transformers reads such a file: it knows some families, and of them not all settings."""
 
 
 LLAMA3 = {
     "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 8192, "rope_theta": 500.0,
+    "original_max_position_embeddings": 8192, "rope_theta": 500_000.0,
 }  # fmt: skip
 
 MODELS = {
-    "llama": Tiny("llama", dict(LLAMA, head_dim=14)),
+    "llama": Tiny("llama", dict(LLAMA, head_dim=14), in_transformers_gguf=True),
     "llama biases": Tiny(
         "llama",
         dict(
@@ -63,23 +63,55 @@ MODELS = {
         ),
         torch.bfloat16,
     ),  # fmt: skip
-    "mistral": Tiny("mistral", dict(LLAMA, head_dim=14, sliding_window=None, tie_word_embeddings=False)),
+    "llama yarn": Tiny(
+        "llama",
+        dict(
+            LLAMA, max_position_embeddings=128, rope_parameters={
+                "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32, "rope_theta": 300.0,
+            },
+        ),
+    ),  # fmt: skip
+    "mistral": Tiny(
+        "mistral",
+        dict(LLAMA, head_dim=14, sliding_window=None, tie_word_embeddings=False),
+        in_transformers_gguf=True,
+    ),
     "mistral window": Tiny("mistral", dict(LLAMA, sliding_window=7), torch.float16, in_gguf=False),
-    "qwen2": Tiny("qwen2", dict(LLAMA, num_key_value_heads=1), torch.bfloat16),
+    "qwen2": Tiny("qwen2", dict(LLAMA, num_key_value_heads=1), torch.bfloat16, in_transformers_gguf=True),
     "qwen2 window": Tiny(
         "qwen2",
         dict(LLAMA, use_sliding_window=True, sliding_window=6, max_window_layers=1, tie_word_embeddings=False),
         in_gguf=False,
     ),
-    "qwen3": Tiny("qwen3", dict(LLAMA, head_dim=12), torch.float16),
-    "qwen3 biases": Tiny("qwen3", dict(LLAMA, head_dim=12, attention_bias=True, tie_word_embeddings=False)),
+    "qwen3": Tiny("qwen3", dict(LLAMA, head_dim=128), torch.float16, in_transformers_gguf=True),
+    "qwen3 biases": Tiny("qwen3", dict(LLAMA, head_dim=12, attention_bias=True, tie_word_embeddings=False), in_gguf=False),
     "gemma": Tiny("gemma", GEMMA),
-    "gemma untied": Tiny("gemma", dict(GEMMA, num_key_value_heads=1, tie_word_embeddings=False), torch.bfloat16),
-    "gemma2": Tiny("gemma2", dict(GEMMA, num_hidden_layers=3, sliding_window=6, query_pre_attn_scalar=12)),
+    "gemma untied": Tiny(
+        "gemma", dict(GEMMA, num_key_value_heads=1, tie_word_embeddings=False), torch.bfloat16, in_gguf=False
+    ),
+    "gemma2": Tiny(
+        "gemma2",
+        dict(GEMMA, num_hidden_layers=3, head_dim=256, sliding_window=6, query_pre_attn_scalar=256),
+        in_transformers_gguf=True,
+    ),
     "gemma2 scale": Tiny(
         "gemma2", dict(GEMMA, sliding_window=6, query_pre_attn_scalar=17), torch.bfloat16, in_gguf=False
     ),
-    "gemma3": Tiny("gemma3_text", dict(GEMMA, num_hidden_layers=7, sliding_window=5, query_pre_attn_scalar=12)),
+    "gemma3": Tiny(
+        "gemma3_text",
+        dict(GEMMA, num_hidden_layers=7, head_dim=256, sliding_window=5, query_pre_attn_scalar=256),
+        in_transformers_gguf=True,
+    ),
+    "gemma3 linear": Tiny(
+        "gemma3_text",
+        dict(
+            GEMMA, num_hidden_layers=7, sliding_window=5, query_pre_attn_scalar=12, tie_word_embeddings=False,
+            rope_parameters={
+                "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1_000_000.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 10_000.0},
+            },
+        ),
+    ),  # fmt: skip
     "gemma3 pattern": Tiny(
         "gemma3_text",
         dict(
@@ -93,12 +125,13 @@ MODELS = {
     "phi3 longrope": Tiny(
         "phi3",
         dict(
-            LLAMA, partial_rotary_factor=0.8, original_max_position_embeddings=32, sliding_window=11,
+            LLAMA, partial_rotary_factor=0.8, original_max_position_embeddings=32,
             rope_scaling={"type": "longrope", **LONG_FACTORS},
         ),
         torch.bfloat16,
     ),  # fmt: skip
-    "gpt2": Tiny("gpt2", GPT2),
+    "phi3 window": Tiny("phi3", dict(LLAMA, sliding_window=11), torch.float16, in_gguf=False),
+    "gpt2": Tiny("gpt2", dict(GPT2, n_inner=None, n_positions=1024), in_transformers_gguf=True),
     "gpt2 relu": Tiny(
         "gpt2", dict(GPT2, activation_function="relu", tie_word_embeddings=False), torch.float16, in_gguf=False
     ),
@@ -107,7 +140,7 @@ MODELS = {
         "gpt_neox", dict(NEOX, use_parallel_residual=False, tie_word_embeddings=True), torch.float16
     ),
     "olmo2": Tiny("olmo2", dict(LLAMA, tie_word_embeddings=False)),
-    "olmo2 biases": Tiny("olmo2", dict(LLAMA, attention_bias=True, num_key_value_heads=4), torch.bfloat16),
+    "olmo2 tied": Tiny("olmo2", dict(LLAMA, num_key_value_heads=4), torch.bfloat16),
     "smollm3": Tiny("smollm3", dict(LLAMA, num_hidden_layers=5)),
     "smollm3 biases": Tiny(
         "smollm3",
