@@ -161,6 +161,8 @@ def load(folder):
 def largest_difference(found, wanted):
     """Over all completions; the counts must be equal."""
     largest = 0.0
+    if len(found) != len(wanted):
+        sys.exit(f"{len(found)} pairs are scored, expected {len(wanted)}")
     for number, (ours, theirs) in enumerate(zip(found, wanted, strict=True), start=1):
         counts = [
             [line["prompt_tokens"], *(completion["tokens"] for completion in line["completions"])]

@@ -83,6 +83,11 @@ impl Architecture {
     }
 }
 
+/// The embedding in a file.
+pub(super) const EMBEDDING: &str = "token_embd.weight";
+/// The head in a file.
+pub(super) const HEAD: &str = "output.weight";
+
 /// Parts of the decoder and what llama.cpp calls them.
 const OUTER: [(&str, &str); 4] = [
     ("embedding", "token_embd"),

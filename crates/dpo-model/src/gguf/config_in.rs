@@ -1,6 +1,6 @@
 //! The configuration of a GGUF file, out of its metadata.
 
-use super::architecture::Architecture;
+use super::architecture::{Architecture, EMBEDDING, HEAD};
 use super::{GgmlType, GgufFile, GgufTensor, GgufValue};
 use crate::config::{HfConfig, RopeConfig, RopeVariant};
 use crate::error::ModelError;
@@ -80,7 +80,7 @@ impl Keys<'_> {
     }
 
     fn put_tokens(&self, raw: &mut Map<String, Value>) -> Result<(), ModelError> {
-        let embedding = self.tensor("token_embd.weight");
+        let embedding = self.tensor(EMBEDDING);
         let dtype = embedding.map_or(GgmlType::F32, |tensor| tensor.ggml_type).saved_as();
         let vocab_size = embedding.and_then(|tensor| tensor.shape.first().copied());
         for (key, name) in [("bos_token_id", "bos"), ("eos_token_id", "eos"), ("pad_token_id", "padding")] {
@@ -92,13 +92,13 @@ impl Keys<'_> {
         Ok(())
     }
 
-    /// Without a head of its own, or with a copy of the embedding, which GPT-2's files have.
+    /// Without a head of its own, or with a copy of the embedding where llama.cpp wants one.
     fn is_tied(&self) -> Result<bool, ModelError> {
-        let (Some(embedding), Some(head)) = (self.tensor("token_embd.weight"), self.tensor("output.weight"))
-        else {
+        let (Some(embedding), Some(head)) = (self.tensor(EMBEDDING), self.tensor(HEAD)) else {
             return Ok(true);
         };
-        let may_be_copy = self.architecture == "gpt2" && embedding.ggml_type == head.ggml_type;
+        let wants_head = matches!(self.architecture, "gpt2" | "gptneox" | "olmo2");
+        let may_be_copy = wants_head && embedding.ggml_type == head.ggml_type;
         Ok(may_be_copy && self.file.read_f32(embedding)? == self.file.read_f32(head)?)
     }
 

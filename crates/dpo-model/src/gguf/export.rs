@@ -1,6 +1,6 @@
 //! Writing a decoder or an adapter as a GGUF file that llama.cpp and what is built on it load.
 
-use super::architecture::{Change, gguf_module, gguf_name};
+use super::architecture::{Architecture, Change, EMBEDDING, HEAD, gguf_module, gguf_name};
 use super::config_out::{architecture, model_metadata, rope_tensors};
 use super::{GgmlType, GgufModel, GgufTensorSpec, GgufValue, GgufWriter};
 use crate::adapter::{Adapter, AdapterModule, LoraKind};
@@ -9,6 +9,7 @@ use crate::decoder::Decoder;
 use crate::error::ModelError;
 use crate::weights::WeightSource;
 use burn::tensor::Tensor;
+use serde_json::Value;
 use std::{borrow::Cow, collections::HashMap, path::Path};
 
 /// Writes `model`, which has no adapter, to `path`: matrices as `matrices` where their rows are whole blocks, else in
@@ -24,6 +25,8 @@ pub fn write_model(
     tokenizer: Vec<(String, GgufValue)>,
 ) -> Result<(), ModelError> {
     let config = model.config();
+    let architecture = architecture(config)?;
+    refuse_what_is_not_computed(architecture, config)?;
     let mut writer = GgufWriter::new(path);
     for (key, value) in model_metadata(config, name, matrices)?.into_iter().chain(tokenizer) {
         writer = writer.metadata(&key, value);
@@ -36,10 +39,15 @@ pub fn write_model(
     let mut weights: HashMap<String, (ParameterInfo, Tensor<1>)> = HashMap::new();
     model.for_each_weight(|info, tensor| {
         let Some(name) = gguf_name(&info.path) else { unreachable!("no name for {}", info.path) };
-        specs.push(spec(name.clone(), info.shape.clone(), stored_type(&info, matrices)));
-        weights.insert(name, (info, tensor));
+        let names = match name.as_str() {
+            EMBEDDING if copies_head(architecture, config) => vec![name, HEAD.to_owned()],
+            _ => vec![name],
+        };
+        for name in names {
+            specs.push(spec(name.clone(), info.shape.clone(), stored_type(&info, matrices)));
+            weights.insert(name, (info.clone(), tensor.clone()));
+        }
     });
-    let architecture = architecture(config)?;
     writer.write(&specs, |spec| {
         if let Some((_, values)) = factors.iter().find(|(name, _)| *name == spec.name) {
             return Ok(Cow::Borrowed(values.as_slice()));
@@ -120,24 +128,71 @@ fn fitting(ggml_type: GgmlType, row_len: usize) -> GgmlType {
     if row_len.is_multiple_of(ggml_type.block_len()) { ggml_type } else { GgmlType::F16 }
 }
 
+/// llama.cpp wants a head of these architectures even where it is the embedding.
+fn copies_head(architecture: &Architecture, config: &DecoderConfig) -> bool {
+    config.tie_word_embeddings && matches!(architecture.name, "gptneox" | "olmo2")
+}
+
+/// What a file can say and llama.cpp then does not load, or does not compute.
+fn refuse_what_is_not_computed(
+    architecture: &Architecture,
+    config: &DecoderConfig,
+) -> Result<(), ModelError> {
+    let name = architecture.name;
+    let refuse = |what: &str| Err(ModelError::NotInGguf { what: format!("{what} in the architecture `{name}`") });
+    let has_biases = config.attention.output_bias || config.feed_forward.bias;
+    if has_biases && !matches!(name, "llama" | "granite" | "gpt2" | "gptneox") {
+        return refuse("biases after attention or in the feed-forward part");
+    }
+    if !config.tie_word_embeddings && matches!(name, "gemma" | "gemma2") {
+        return refuse("a head that is not the embedding");
+    }
+    let max_positions = config.max_position_embeddings;
+    let is_windowed = config.layers.iter().any(|layer| layer.window.is_some_and(|len| len < max_positions));
+    if is_windowed && name == "phi3" {
+        return refuse("a sliding window shorter than `max_position_embeddings`");
+    }
+    Ok(())
+}
+
 /// What a reader makes of the file must be the model that was written: llama.cpp takes some numbers for granted.
 fn verify(path: &Path, config: &DecoderConfig) -> Result<(), ModelError> {
     let read = GgufModel::open(path)?;
     read.check(&read.config().decoder)?;
     let fields = |config: &DecoderConfig| serde_json::to_value(config).unwrap_or_default();
-    let (written, found) = (fields(config), fields(&read.config().decoder));
-    let Some(object) = written.as_object() else { return Ok(()) };
-    let by_itself = ["family", "weight_dtype", "bos_token_id", "eos_token_ids", "pad_token_id"];
-    let differs = |key: &&String| {
-        !by_itself.contains(&key.as_str()) && found.get(key.as_str()) != Some(&object[key.as_str()])
-    };
-    let different: Vec<String> = object
-        .keys()
-        .filter(differs)
-        .map(|key| format!("`{key}`: {} would be read as {}", object[key], found[key]))
-        .collect();
-    if different.is_empty() {
+    let (mut written, found) = (fields(config), fields(&read.config().decoder));
+    if let Some(object) = written.as_object_mut() {
+        let by_itself = ["family", "weight_dtype", "bos_token_id", "eos_token_ids", "pad_token_id"];
+        object.retain(|key, _| !by_itself.contains(&key.as_str()));
+    }
+    let mut differences = Vec::new();
+    list_differences("", &written, &found, &mut differences);
+    if differences.is_empty() {
         return Ok(());
     }
-    Err(ModelError::NotInGguf { what: format!("these settings of the model: {}", different.join("; ")) })
+    let more =
+        if differences.len() > 3 { format!("; and {} more", differences.len() - 3) } else { String::new() };
+    differences.truncate(3);
+    let what = format!("these settings of the model: {}{more}", differences.join("; "));
+    Err(ModelError::NotInGguf { what })
+}
+
+/// Every number and word of `written` that `found` has otherwise, with its place.
+fn list_differences(place: &str, written: &Value, found: &Value, differences: &mut Vec<String>) {
+    match (written, found) {
+        (Value::Object(ours), Value::Object(theirs)) => {
+            for (key, value) in ours {
+                let dot = if place.is_empty() { "" } else { "." };
+                let other = theirs.get(key).unwrap_or(&Value::Null);
+                list_differences(&format!("{place}{dot}{key}"), value, other, differences);
+            }
+        }
+        (Value::Array(ours), Value::Array(theirs)) if ours.len() == theirs.len() => {
+            for (idx, (value, other)) in ours.iter().zip(theirs).enumerate() {
+                list_differences(&format!("{place}[{idx}]"), value, other, differences);
+            }
+        }
+        _ if written == found => {}
+        _ => differences.push(format!("`{place}` is {written} and would be read as {found}")),
+    }
 }

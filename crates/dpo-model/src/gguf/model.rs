@@ -1,6 +1,6 @@
 //! A GGUF file as a Hugging Face model: names, layouts, configuration.
 
-use super::architecture::{Architecture, Change, gguf_name};
+use super::architecture::{Architecture, Change, HEAD, gguf_name};
 use super::config_in::{ROPE_TENSORS, read_config};
 use super::{GgmlType, GgufFile, GgufTensor, GgufTokenizer, GgufValue};
 use crate::config::{HfConfig, ParameterInfo};
@@ -90,7 +90,7 @@ fn described(tensor: &GgufTensor, info: Option<&ParameterInfo>, config: &HfConfi
         }
         Some(info) => TensorInfo { name: info.name.clone(), shape: tensor.shape.clone(), dtype },
         // A head where the configuration ties it: compared with the embedding under its own name.
-        None if tensor.name == "output.weight" => {
+        None if tensor.name == HEAD => {
             let name = config.decoder.names().of_path("head.weight");
             TensorInfo { name, shape: tensor.shape.clone(), dtype }
         }
