@@ -139,7 +139,8 @@ fn refuse_what_is_not_computed(
     config: &DecoderConfig,
 ) -> Result<(), ModelError> {
     let name = architecture.name;
-    let refuse = |what: &str| Err(ModelError::NotInGguf { what: format!("{what} in the architecture `{name}`") });
+    let refuse =
+        |what: &str| Err(ModelError::NotInGguf { what: format!("{what} in the architecture `{name}`") });
     let has_biases = config.attention.output_bias || config.feed_forward.bias;
     if has_biases && !matches!(name, "llama" | "granite" | "gpt2" | "gptneox") {
         return refuse("biases after attention or in the feed-forward part");
