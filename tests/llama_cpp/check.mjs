@@ -1,17 +1,16 @@
 // llama.cpp computes from a GGUF file what transformers computes from the folder it was exported from.
 //
-//     npm install --prefix FOLDER node-llama-cpp@3.22.1
-//     NODE_PATH=FOLDER/node_modules node check.mjs CASES.jsonl
+//     npm install --prefix tests/llama_cpp
+//     node tests/llama_cpp/check.mjs CASES.jsonl
 //
 // A line of CASES.jsonl, as `check_exports.py` writes it: {"name", "gguf", "lora"?, "tolerance", "texts": [{"prompt":
 // [id], "greedy": [id], "logps": [nats]}]}. The prompt's tokens and the likeliest continuation are fed as they are; each
-// token's log-prob must be near, and greedy decoding must give the continuation up to the first near tie.
+// token's log-prob must be near, and no other token may be likelier by more than rounding explains.
+//
+// With a KV cache in f16, as llama.cpp has it, log-probs of the tiny models differ by 1e-5 to 3e-3.
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
 
-const library = createRequire(import.meta.url).resolve("node-llama-cpp");
-const { getLlama, LlamaLogLevel } = await import(pathToFileURL(library));
+import { getLlama, LlamaLogLevel } from "node-llama-cpp";
 
 /** Log-probs of `next` after `prompt`, and the likeliest token in front of each. */
 async function evaluated(context, prompt, next) {
@@ -24,7 +23,8 @@ async function evaluated(context, prompt, next) {
     return next.map((token, idx) => {
         const { probabilities } = results[first + idx].next;
         const [best] = probabilities.keys(); // The likeliest comes first.
-        return { best, logp: Math.log(probabilities.get(token) ?? 0) };
+        const logp = Math.log(probabilities.get(token) ?? 0);
+        return { best, logp, lead: Math.log(probabilities.get(best)) - logp };
     });
 }
 
@@ -36,8 +36,9 @@ async function checked(llama, { gguf, lora, texts }) {
     let [largest, nTokens, nSame] = [0, 0, 0];
     for (const { prompt, greedy, logps } of texts) {
         const found = await evaluated(context, prompt, greedy);
-        found.forEach(({ best, logp }, idx) => {
-            largest = Math.max(largest, Math.abs(logp - logps[idx]));
+        found.forEach(({ best, logp, lead }, idx) => {
+            // A tie that goes the other way has both log-probs within the tolerance.
+            largest = Math.max(largest, Math.abs(logp - logps[idx]), lead / 2);
             nTokens += 1;
             nSame += best === greedy[idx];
         });
@@ -50,14 +51,14 @@ async function checked(llama, { gguf, lora, texts }) {
 const llama = await getLlama({ gpu: false, logLevel: LlamaLogLevel.error, build: "never" });
 const cases = readFileSync(process.argv[2], "utf8").trim().split("\n").map((line) => JSON.parse(line));
 const failed = [];
-console.log("GGUF file                 log-prob   greedy tokens that are the same");
+console.log("largest difference, nats       llama.cpp   greedy tokens that are the same");
 for (const one of cases) {
     try {
         const { largest, nTokens, nSame } = await checked(llama, one);
-        console.log(`${one.name.padEnd(24)}${largest.toExponential(1).padStart(10)}   ${nSame} of ${nTokens}`);
+        console.log(`${one.name.padEnd(28)}${largest.toExponential(1).padStart(12)}   ${nSame} of ${nTokens}`);
         if (!(largest <= one.tolerance)) failed.push(one.name);
     } catch (error) {
-        console.log(`${one.name.padEnd(24)}    ${error.message}`);
+        console.log(`${one.name.padEnd(28)}   ${error.message}`);
         failed.push(one.name);
     }
 }

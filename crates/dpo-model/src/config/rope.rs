@@ -90,7 +90,8 @@ pub struct RopeFrequencies {
 }
 
 impl RopeConfig {
-    /// The frequencies in a text of `text_len` tokens; only [`RopeVariant::Long`] looks at that.
+    /// The frequencies in a text of `text_len` tokens; only [`RopeVariant::Long`] looks at that. Completions of one prompt
+    /// share them, by the longest, as they do in a padded batch in transformers.
     pub fn frequencies(&self, text_len: usize) -> RopeFrequencies {
         let plain = self.wavelengths().map(f32::recip);
         let attention_scaling = match &self.variant {

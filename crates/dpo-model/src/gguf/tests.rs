@@ -3,6 +3,7 @@
 
 mod blocks;
 mod damage;
+mod export;
 mod writer;
 
 use super::*;
