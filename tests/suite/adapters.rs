@@ -91,6 +91,15 @@ fn an_adapter_says_the_same_in_every_form() {
         let halves = scores(&sandbox, &base(), &[("--adapter", &half), ("--adapter", &half)]);
         let difference = largest_difference(&halves, &by_folder);
         assert!(difference < 1e-3, "{kind}: two halves differ by {difference}");
+        // A mixture is an adapter of its own, which can be read again.
+        let mixture = sandbox.path(&format!("mixture{kind}"));
+        let mut args = paths([("--model", &base()), ("--out", &mixture)]);
+        args.extend(["--adapter", &half, "--adapter", &half].map(Into::into));
+        sandbox.run("export", &args).success();
+        let read = read_json(mixture.join("adapter_config.json"));
+        assert_eq!((&read["r"], &read["lora_alpha"]), (&json!(8), &json!(8)), "{kind}");
+        let difference = largest_difference(&scores(&sandbox, &mixture, &[]), &by_folder);
+        assert!(difference < 1e-3, "{kind}: the mixture differs by {difference}");
     }
 }
 
@@ -220,6 +229,13 @@ fn mistakes_in_an_adapters_settings_are_named() {
         said("--lora-rank 4 --lora-targets query")
             .contains("`query` names no matrix of this model; there are q_proj")
     );
+    assert!(said("--lora-rank 4 --lora-targets ,").contains("expected `all-linear`, names such as"));
+    let export = sandbox.run("export", &{
+        let mut args = paths([("--model", &base()), ("--out", &sandbox.path("out"))]);
+        args.extend(flags("--quant q8_0"));
+        args
+    });
+    assert_eq!(export.code, Some(2), "a setting of GGUF files without one: {}", export.messages);
     assert!(said("--lora-rank 4 --adapter x").contains("beside `lora.adapter`"));
     let adapter = initial_adapter(&sandbox);
     let export = sandbox.run("export", &paths([("--model", &adapter), ("--out", &adapter)]));

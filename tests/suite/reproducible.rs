@@ -55,6 +55,19 @@ fn wide_model(sandbox: &Sandbox) -> PathBuf {
     to
 }
 
+/// Two equal rows of a few tokens: the reference saw one of them alone.
+#[test]
+fn a_batch_of_a_few_tokens_passes_the_gate() {
+    let sandbox = Sandbox::new();
+    let row = r#"{"prompt":"Q","chosen":"a","rejected":"b"}"#;
+    let data = sandbox.file("two.jsonl", &format!("{row}\n{row}\n"));
+    for more in ["", "--pad-gradient drop", "--lora-rank 2 --lora-dropout 0.1"] {
+        let out = format!("run{}", more.len());
+        let run = sandbox.train_on(&golden("runs/model"), &data, &out, &tiny(&format!("--max-steps 2 {more}")));
+        assert_eq!(run.series("loss")[0], f64::from(2f32.ln()), "{more}");
+    }
+}
+
 #[test]
 fn a_run_is_the_same_again_and_with_any_number_of_threads() {
     let sandbox = Sandbox::new();

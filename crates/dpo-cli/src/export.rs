@@ -40,8 +40,10 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_name = "FILE.gguf")]
     gguf: Option<PathBuf>,
     /// How the matrices of a GGUF file are stored
-    #[arg(long, value_enum, default_value = "f16", requires = "gguf")]
-    quant: Quant,
+    ///
+    /// f16 unless it is given.
+    #[arg(long, value_enum, requires = "gguf")]
+    quant: Option<Quant>,
 }
 
 /// Runs the command.
@@ -55,7 +57,7 @@ pub(crate) fn run(args: &ExportArgs) -> Result<ExitCode> {
     let adapter = adapter.filter(|_| !args.merge);
     if let Some(path) = &args.gguf {
         refuse_what_is_there(path, &args.model, &source)?;
-        gguf::write(path, args.quant, adapter.clone(), &source)?;
+        gguf::write(path, args.quant.unwrap_or(Quant::F16), adapter.clone(), &source)?;
         note(&format!("written    {}", path.display()));
     }
     if let Some(folder) = &args.out {

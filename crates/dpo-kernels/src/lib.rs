@@ -39,3 +39,7 @@ pub use tensor::{
     activate, completion_logps, gated, layer_norm, linear, linear_constant, linear_frozen, rms_norm, rotary,
     tree_attention,
 };
+
+/// Batches of at least this many rows give each row the same bits, whatever the other rows are. Smaller ones are padded by
+/// whoever compares bits.
+pub const EXACT_ROWS: usize = 64;

@@ -1,9 +1,11 @@
 //! A packed batch as the model takes it.
 
+use std::ops::Range;
+
 use burn::tensor::{Device, Tensor};
 use dpo_core::CompletionLogps;
 use dpo_data::{PackedBatch, TreeSpan};
-use dpo_kernels::{TreeLayout, TreeRange};
+use dpo_kernels::{EXACT_ROWS, TreeLayout, TreeRange};
 use dpo_model::{Decoder, PackedInput, ScoredRows};
 
 /// A batch on a device, with what is scored of it.
@@ -19,16 +21,28 @@ pub struct DeviceBatch {
     pub n_tokens: Vec<usize>,
 }
 
+/// A tree of its own that nobody reads, where the matrix products of so few rows would round otherwise than those of more.
+fn padding(n_tokens: usize) -> Option<Range<usize>> {
+    (1..EXACT_ROWS).contains(&n_tokens).then_some(n_tokens..EXACT_ROWS)
+}
+
 impl DeviceBatch {
     /// Puts a packed batch on `device`.
     pub fn new(batch: &PackedBatch, device: &Device) -> Self {
         let tree =
             |span: &TreeSpan| TreeRange { trunk: span.prompt.clone(), branches: span.completions.clone() };
-        let layout = TreeLayout::new(batch.trees.iter().map(tree).collect());
+        let mut trees: Vec<TreeRange> = batch.trees.iter().map(tree).collect();
+        let (mut ids, mut positions) = (batch.ids.clone(), batch.positions.clone());
+        if let Some(padding) = padding(ids.len()) {
+            ids.resize(padding.end, 0);
+            positions.extend(0..padding.len() as u32);
+            trees.push(TreeRange { trunk: padding, branches: Vec::new() });
+        }
+        let layout = TreeLayout::new(trees);
         let scores = batch.score_rows();
         let counts = |numbers: &[u32]| numbers.iter().map(|n| *n as usize).collect();
         Self {
-            input: PackedInput::new(&batch.ids, batch.positions.clone(), layout, device),
+            input: PackedInput::new(&ids, positions, layout, device),
             scored: ScoredRows::new(&scores.rows, &scores.targets, device),
             n_scored: counts(&scores.n_scored),
             n_tokens: counts(&scores.n_tokens),
@@ -38,7 +52,17 @@ impl DeviceBatch {
     /// As torch's `padding_idx`: see [`PackedInput::with_constant_token`].
     #[must_use]
     pub fn with_constant_token(mut self, batch: &PackedBatch, id: u32) -> Self {
-        self.input = self.input.with_constant_token(&batch.ids, id);
+        let mut ids = batch.ids.clone();
+        ids.resize(self.input.n_tokens(), 0);
+        self.input = self.input.with_constant_token(&ids, id);
+        self
+    }
+
+    /// Lets adapters drop what they read, see [`PackedInput::with_dropout`]; one key a tree of the packed batch.
+    #[must_use]
+    pub fn with_dropout(mut self, mut tree_keys: Vec<u64>) -> Self {
+        tree_keys.resize(self.input.n_trees(), 0);
+        self.input = self.input.with_dropout(&tree_keys);
         self
     }
 

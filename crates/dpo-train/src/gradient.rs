@@ -179,7 +179,7 @@ impl LossSpec {
         let mut batch = self.on_device(&packed, model);
         if let Some(seed) = dropout {
             let keys: Vec<u64> = rows.iter().map(|row| seed.of_row(row.tree.row)).collect();
-            batch.input = batch.input.with_dropout(&keys);
+            batch = batch.with_dropout(keys);
         }
         let policy = batch.completion_logps(batch.token_logps(model));
         let weights: Vec<f32> = rows.iter().map(|row| row.tree.weight as f32).collect();

@@ -134,7 +134,7 @@ impl FromStr for Targets {
 
     /// Names stand between commas; what has any character that no name has is a regular expression.
     fn from_str(text: &str) -> Result<Self, String> {
-        if text.trim().is_empty() {
+        if text.split(',').all(|name| name.trim().is_empty()) {
             return Err(
                 "expected `all-linear`, names such as `q_proj,v_proj`, or a regular expression".to_owned()
             );

@@ -1,6 +1,6 @@
 //! Adapters with strengths, alone and together: <https://arxiv.org/abs/2402.02992>.
 
-use super::{Adapter, AdapterModule, LoraConfig, LoraKind, LoraScaling};
+use super::{Adapter, AdapterModule, LoraConfig, LoraKind, LoraScaling, LoraTargets};
 use crate::ModelError;
 
 impl Adapter {
@@ -33,7 +33,27 @@ impl Adapter {
             let scale = adapter.config.scale() * strength;
             adapter.modules.iter().for_each(|module| mix.add(module, scale));
         }
+        mix.settle();
         Ok(mix)
+    }
+
+    /// Gives every matrix the largest rank, and says so in the settings: a PEFT folder has one rank. What is added are
+    /// zeros, and `α` equal to the rank multiplies by 1.
+    fn settle(&mut self) {
+        let rank = self.modules.iter().map(|module| module.rank).max().unwrap_or(1);
+        for module in &mut self.modules {
+            let row = |row: &[f32]| {
+                let mut row = row.to_vec();
+                row.resize(rank, 0.0);
+                row
+            };
+            module.up = module.up.chunks(module.rank).flat_map(row).collect();
+            module.down.resize(rank * module.d_in, 0.0);
+            module.rank = rank;
+        }
+        (self.config.rank, self.config.alpha) = (rank, rank as f64);
+        let names = self.modules.iter().map(|module| module.name.clone()).collect();
+        self.config.targets = LoraTargets::Names(names);
     }
 
     fn add(&mut self, module: &AdapterModule, scale: f64) {

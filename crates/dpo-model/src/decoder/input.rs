@@ -35,6 +35,16 @@ impl PackedInput {
         }
     }
 
+    /// Tokens of all trees.
+    pub fn n_tokens(&self) -> usize {
+        self.positions.len()
+    }
+
+    /// Trees that lie end to end.
+    pub fn n_trees(&self) -> usize {
+        self.layout.trees().len()
+    }
+
     /// No gradient reaches the embedding through tokens `id`, as torch has it for `padding_idx`.
     ///
     /// That is for step-by-step comparison with PyTorch, which drops it even where the pad token is a real one, as

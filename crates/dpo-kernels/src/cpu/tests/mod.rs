@@ -4,6 +4,7 @@
 mod attention;
 mod elementwise;
 mod head;
+mod linear;
 mod optimizer;
 
 use burn::{
