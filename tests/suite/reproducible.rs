@@ -63,7 +63,8 @@ fn a_batch_of_a_few_tokens_passes_the_gate() {
     let data = sandbox.file("two.jsonl", &format!("{row}\n{row}\n"));
     for more in ["", "--pad-gradient drop", "--lora-rank 2 --lora-dropout 0.1"] {
         let out = format!("run{}", more.len());
-        let run = sandbox.train_on(&golden("runs/model"), &data, &out, &tiny(&format!("--max-steps 2 {more}")));
+        let run =
+            sandbox.train_on(&golden("runs/model"), &data, &out, &tiny(&format!("--max-steps 2 {more}")));
         assert_eq!(run.series("loss")[0], f64::from(2f32.ln()), "{more}");
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     hub::Hub,
     model_source::ModelSource,
     run_file::choices::Backend,
+    terminal::WrongUsage,
     train::{note, write_weights},
 };
 
@@ -42,12 +43,16 @@ pub(crate) struct ExportArgs {
     /// How the matrices of a GGUF file are stored
     ///
     /// f16 unless it is given.
-    #[arg(long, value_enum, requires = "gguf")]
+    #[arg(long, value_enum)]
     quant: Option<Quant>,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &ExportArgs) -> Result<ExitCode> {
+    if args.quant.is_some() && args.gguf.is_none() {
+        let problem = "--quant is for GGUF files; give --gguf FILE or remove it";
+        return Err(WrongUsage(problem.to_owned()).into());
+    }
     let hub = Hub::from_env(true)?;
     let source = ModelSource::open(&args.model, &hub, Clock::now())?.with_adapters(args.adapters.read(&hub)?);
     let adapter = source.adapter()?;
