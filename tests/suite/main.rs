@@ -12,6 +12,7 @@ mod decoder_golden;
 mod generating;
 mod layering;
 mod packing;
+mod precision;
 mod prepared_rows;
 mod real_model;
 mod reproducible;

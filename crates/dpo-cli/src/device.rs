@@ -3,10 +3,15 @@
 use anyhow::Result;
 #[cfg(not(all(feature = "cpu", feature = "wgpu", feature = "cuda")))]
 use anyhow::bail;
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
+use dpo_model::Precision;
 use dpo_train::StepZeroGate;
 
-use crate::{run_file::choices::Backend, terminal::WrongUsage};
+use crate::{
+    run_file::choices::{Backend, Dtype},
+    terminal::WrongUsage,
+    train::note,
+};
 
 /// The device of a backend that was built into this program.
 pub(crate) fn open(backend: Backend) -> Result<Device> {
@@ -24,6 +29,19 @@ pub(crate) fn open(backend: Backend) -> Result<Device> {
             name(other)
         ),
     }
+}
+
+/// What `dtype` means on a device; one that does not know the type refuses it.
+pub(crate) fn precision(device: &Device, dtype: Dtype) -> Result<Precision> {
+    if dtype == Dtype::Bf16 {
+        if !device.supports_dtype(DType::BF16) {
+            let problem = "`bf16` is set, but the device has no bfloat16; leave `model.dtype` out, or take the \
+                           backend `cpu`";
+            return Err(WrongUsage(problem.to_owned()).into());
+        }
+        note("bf16: operands are rounded, but this backend multiplies them in f32: it is no faster than f32");
+    }
+    Ok(dtype.precision())
 }
 
 /// No machine has more cores; so many threads alone would fill its memory.

@@ -40,7 +40,8 @@ fn positive(text: &str) -> Result<f64, String> {
 /// Runs the command.
 pub(crate) fn run(args: &EvalArgs) -> Result<ExitCode> {
     let input = args.input.open(Purpose::Pairs)?;
-    let reference = ModelSource::open(&args.reference, &input.hub, Clock::now())?;
+    let reference =
+        ModelSource::open(&args.reference, &input.hub, Clock::now())?.in_precision(input.source.precision());
     same_tokens(&input.source, &reference, &input.trees[0])?;
     let logps = ReferenceLogps::computed(&input.trees, INFERENCE_TOKENS, &reference.load(&input.device)?);
     let model = input.source.load(&input.device)?;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use dpo_data::{Clock, GgufVocabulary, TextEncoder};
 use dpo_model::{
-    Adapter, Decoder, DecoderConfig, GgufModel, GgufTokenizer, HfConfig, HfFolder, WeightSource,
+    Adapter, Decoder, DecoderConfig, GgufModel, GgufTokenizer, HfConfig, HfFolder, Precision, WeightSource,
     gguf::GgmlType,
     weights::{WeightDtype, with_prefix},
 };
@@ -32,6 +32,8 @@ pub(crate) struct ModelSource {
     weights: Rc<dyn WeightSource>,
     /// Adapters that belong to it, with their strengths.
     adapters: Vec<(Adapter, f64)>,
+    /// What it computes in once it is loaded.
+    precision: Precision,
 }
 
 impl ModelSource {
@@ -61,7 +63,8 @@ impl ModelSource {
             (gguf.config().clone(), Box::new(gguf), encoder)
         };
         let (encoder, weights) = (Rc::new(encoder), weights.into());
-        let source = Self { name: name.to_owned(), path, encoder, hf, weights, adapters: Vec::new() };
+        let (adapters, precision) = (Vec::new(), Precision::F32);
+        let source = Self { name: name.to_owned(), path, encoder, hf, weights, adapters, precision };
         source.check_vocabulary()?;
         Ok(source)
     }
@@ -86,6 +89,16 @@ impl ModelSource {
         self
     }
 
+    /// The model with matrix products of such operands.
+    pub(crate) fn in_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// The operands of its matrix products.
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// How many adapters it has.
     pub(crate) fn n_adapters(&self) -> usize {
         self.adapters.len()
@@ -108,12 +121,14 @@ impl ModelSource {
     /// The model on `device` with the matrices of the blocks packed, without adapters.
     pub(crate) fn load_base_packed(&self, device: &Device, ggml_type: GgmlType) -> Result<Decoder> {
         Decoder::load_packed(&self.hf.decoder, self.weights.as_ref(), device, ggml_type)
+            .map(|model| model.with_precision(self.precision))
             .with_context(|| format!("cannot load the model `{}`", self.name))
     }
 
     /// The model on `device`, without adapters.
     pub(crate) fn load_base(&self, device: &Device) -> Result<Decoder> {
         Decoder::load(&self.hf.decoder, self.weights.as_ref(), device)
+            .map(|model| model.with_precision(self.precision))
             .with_context(|| format!("cannot load the model `{}`", self.name))
     }
 

@@ -21,7 +21,7 @@ use crate::{
     hub::Hub,
     model_source::ModelSource,
     run_file::{
-        choices::{Backend, Overlong, SpecialText, Strings},
+        choices::{Backend, Dtype, Overlong, SpecialText, Strings},
         config::{DataConfig, Loss},
     },
     terminal::written,
@@ -64,6 +64,9 @@ pub(crate) struct InputArgs {
     /// What special tokens mean that are written out in a row
     #[arg(long, value_enum, default_value_t = SpecialText::Literal)]
     pub(crate) special_text: SpecialText,
+    /// Operands of matrix products
+    #[arg(long, value_enum, default_value_t = Dtype::F32)]
+    pub(crate) dtype: Dtype,
     /// What computes
     #[arg(long, value_enum, default_value_t = Backend::Cpu)]
     pub(crate) backend: Backend,
@@ -87,8 +90,9 @@ impl InputArgs {
         let device = device::open(self.backend)?;
         device::set_threads(self.threads)?;
         let hub = Hub::from_env(true)?;
-        let source = ModelSource::open(&self.model, &hub, Clock::now())?;
-        let source = source.with_adapters(self.adapters.read(&hub)?);
+        let source = ModelSource::open(&self.model, &hub, Clock::now())?
+            .with_adapters(self.adapters.read(&hub)?)
+            .in_precision(device::precision(&device, self.dtype)?);
         let config = DataConfig {
             train: self.data.clone(),
             eval: Vec::new(),

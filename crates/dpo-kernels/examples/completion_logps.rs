@@ -4,7 +4,7 @@
 //! cargo run --release -p dpo-kernels --example completion_logps
 //! ```
 use burn::tensor::{Device, Distribution, Int, Tensor};
-use dpo_kernels::completion_logps;
+use dpo_kernels::{LogitSpec, completion_logps};
 
 fn main() {
     let (n_tokens, d_model, vocab) = (6, 16, 1000);
@@ -16,7 +16,7 @@ fn main() {
     // The token that each of those rows should predict.
     let targets = Tensor::<1, Int>::from_ints([5, 17, 999, 0, 42, 7], &device);
 
-    let logps = completion_logps(hidden.clone(), head, targets, None);
+    let logps = completion_logps(hidden.clone(), head, targets, LogitSpec::default());
     println!("log-probability of each token, in nats: {}", logps.clone().into_data());
 
     // A completion's log-probability is the sum over its tokens; its gradient has the shape of `hidden`.

@@ -12,7 +12,7 @@ use burn::backend::{
 };
 
 use crate::{
-    Activation, AttentionSpec, Frozen, FusedOps, FusedPrimitives,
+    Activation, AttentionSpec, Frozen, FusedOps, FusedPrimitives, LogitSpec, Precision,
     backend::{AttentionSaved, LayerNormSaved, LogpsSaved, Rotation},
 };
 
@@ -47,15 +47,15 @@ macro_rules! backward {
     };
 }
 
-backward!(LinearBackward, 2, (FloatTensor<B>, FloatTensor<B>), |saved, grad, wanted| {
-    B::linear_backward(saved.0, saved.1, grad, wanted)
+backward!(LinearBackward, 2, (FloatTensor<B>, FloatTensor<B>, Precision), |saved, grad, wanted| {
+    B::linear_backward(saved.0, saved.1, grad, saved.2, wanted)
 });
-backward!(LinearConstantBackward, 1, FloatTensor<B>, |weight, grad, _wanted| {
-    [Some(B::linear_input_backward(weight, grad))]
+backward!(LinearConstantBackward, 1, (FloatTensor<B>, Precision), |saved, grad, _wanted| {
+    [Some(B::linear_input_backward(saved.0, grad, saved.1))]
 });
-backward!(LinearFrozenBackward, 1, Frozen, |weight, grad, _wanted| {
-    let weight = weight.on_device_of::<B>(&grad);
-    [Some(B::linear_input_backward(weight, grad))]
+backward!(LinearFrozenBackward, 1, (Frozen, Precision), |saved, grad, _wanted| {
+    let weight = saved.0.on_device_of::<B>(&grad);
+    [Some(B::linear_input_backward(weight, grad, saved.1))]
 });
 backward!(RmsNormBackward, 2, [FloatTensor<B>; 3], |saved, grad, wanted| {
     B::rms_norm_backward(saved, grad, wanted)
@@ -78,28 +78,32 @@ backward!(AttentionBackward, 3, (AttentionSaved<B>, AttentionSpec), |saved, grad
 backward!(LogpsBackward, 2, LogpsSaved<B>, |saved, grad, wanted| B::logps_backward(saved, grad, wanted));
 
 impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
-    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self> {
         let (x_value, weight_value) = (x.primitive().clone(), weight.primitive().clone());
-        let output = B::linear_forward(x_value.clone(), weight_value.clone());
+        let output = B::linear_forward(x_value.clone(), weight_value.clone(), precision);
         match LinearBackward.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((x_value, weight_value), output),
+            OpsKind::Tracked(prep) => prep.finish((x_value, weight_value, precision), output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }
 
-    fn linear_constant(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn linear_constant(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
         let weight = weight.into_primitive();
-        let output = B::linear_forward(x.primitive().clone(), weight.clone());
+        let output = B::linear_forward(x.primitive().clone(), weight.clone(), precision);
         match LinearConstantBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(weight, output),
+            OpsKind::Tracked(prep) => prep.finish((weight, precision), output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }
 
-    fn linear_frozen(x: FloatTensor<Self>, weight: Frozen) -> FloatTensor<Self> {
-        let output = B::linear_frozen(x.primitive().clone(), weight.clone());
+    fn linear_frozen(x: FloatTensor<Self>, weight: Frozen, precision: Precision) -> FloatTensor<Self> {
+        let output = B::linear_frozen(x.primitive().clone(), weight.clone(), precision);
         match LinearFrozenBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(weight, output),
+            OpsKind::Tracked(prep) => prep.finish((weight, precision), output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }
@@ -184,14 +188,14 @@ impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         hidden: FloatTensor<Self>,
         head: FloatTensor<Self>,
         targets: IntTensor<Self>,
-        softcap: Option<f64>,
+        spec: LogitSpec,
     ) -> FloatTensor<Self> {
         let nodes = [hidden.node(), head.node()];
         let (hidden, head) = (hidden.into_primitive(), head.into_primitive());
-        let (logps, log_sum_exp) = B::logps_forward(hidden.clone(), head.clone(), targets.clone(), softcap);
+        let (logps, log_sum_exp) = B::logps_forward(hidden.clone(), head.clone(), targets.clone(), spec);
         match LogpsBackward.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                prep.finish(LogpsSaved { hidden, head, targets, log_sum_exp, softcap }, logps)
+                prep.finish(LogpsSaved { hidden, head, targets, log_sum_exp, spec }, logps)
             }
             OpsKind::UnTracked(prep) => prep.finish(logps),
         }

@@ -5,15 +5,24 @@ use burn::backend::{
     tensor::{FloatTensor, IntTensor},
 };
 
-use crate::{Activation, AdamWStep, AttentionSpec, Frozen, portable};
+use crate::{Activation, AdamWStep, AttentionSpec, Frozen, LogitSpec, Precision, portable};
 
 /// Forward and backward halves on a plain backend. The defaults run anywhere.
 ///
 /// Shapes are those of the public functions of the same name; `grad` has the shape of the output.
 pub trait FusedPrimitives: Backend {
+    /// The numbers as `precision` has them, in the type they came in.
+    fn rounded(x: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self> {
+        portable::linear::rounded::<Self>(x, precision)
+    }
+
     /// `x · Wᵀ`.
-    fn linear_forward(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
-        portable::linear::forward::<Self>(x, weight)
+    fn linear_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        portable::linear::forward::<Self>(x, weight, precision)
     }
 
     /// Gradients of `linear` for its input and its weight, where wanted.
@@ -21,14 +30,19 @@ pub trait FusedPrimitives: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         grad: FloatTensor<Self>,
+        precision: Precision,
         wanted: [bool; 2],
     ) -> [Option<FloatTensor<Self>>; 2] {
-        portable::linear::backward::<Self>(x, weight, grad, wanted)
+        portable::linear::backward::<Self>(x, weight, grad, precision, wanted)
     }
 
     /// Gradient of `linear` for its input alone: `grad · W`.
-    fn linear_input_backward(weight: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::float_matmul(grad, weight)
+    fn linear_input_backward(
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        portable::linear::input_backward::<Self>(weight, grad, precision)
     }
 
     /// Output and `1/rms` of each row, `[n, 1]`.
@@ -136,9 +150,9 @@ pub trait FusedPrimitives: Backend {
         hidden: FloatTensor<Self>,
         head: FloatTensor<Self>,
         targets: IntTensor<Self>,
-        softcap: Option<f64>,
+        spec: LogitSpec,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        portable::logps::forward::<Self>(hidden, head, targets, softcap)
+        portable::logps::forward::<Self>(hidden, head, targets, spec)
     }
 
     /// Gradients of `completion_logps` for `hidden` and `head`, where wanted.
@@ -208,7 +222,7 @@ pub struct LogpsSaved<B: Backend> {
     pub(crate) head: FloatTensor<B>,
     pub(crate) targets: IntTensor<B>,
     pub(crate) log_sum_exp: FloatTensor<B>,
-    pub(crate) softcap: Option<f64>,
+    pub(crate) spec: LogitSpec,
 }
 
 // The run-time dispatcher only routes `FusedOps`; these bodies are never reached through it.
@@ -225,19 +239,23 @@ impl FusedOps for burn::backend::Flex {}
 #[backend_extension(Autodiff, Flex: cfg(feature = "cpu"), Cube: cfg(any(feature = "wgpu", feature = "cuda")))]
 pub trait FusedOps: FusedPrimitives {
     /// See [`crate::linear`].
-    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::linear_forward(x, weight)
+    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self> {
+        Self::linear_forward(x, weight, precision)
     }
 
     /// See [`crate::linear_constant`].
-    fn linear_constant(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::linear_forward(x, weight)
+    fn linear_constant(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        Self::linear_forward(x, weight, precision)
     }
 
     /// See [`crate::linear_frozen`].
-    fn linear_frozen(x: FloatTensor<Self>, weight: Frozen) -> FloatTensor<Self> {
+    fn linear_frozen(x: FloatTensor<Self>, weight: Frozen, precision: Precision) -> FloatTensor<Self> {
         let weight = weight.on_device_of::<Self>(&x);
-        Self::linear_forward(x, weight)
+        Self::linear_forward(x, weight, precision)
     }
 
     /// See [`crate::rms_norm`].
@@ -290,9 +308,9 @@ pub trait FusedOps: FusedPrimitives {
         hidden: FloatTensor<Self>,
         head: FloatTensor<Self>,
         targets: IntTensor<Self>,
-        softcap: Option<f64>,
+        spec: LogitSpec,
     ) -> FloatTensor<Self> {
-        Self::logps_forward(hidden, head, targets, softcap).0
+        Self::logps_forward(hidden, head, targets, spec).0
     }
 
     /// See [`crate::adamw`].

@@ -3,7 +3,8 @@
 //! Every operation has a portable body on burn's own primitives, so that it runs on any backend, and may have a
 //! faster one per backend (module `cpu`, with the feature of that name). All of them take part in autodiff and keep
 //! only what their backward needs: no `[tokens, vocabulary]` and no `[tokens, tokens]` tensor outlives a chunk. Backward
-//! computes nothing for an input that is not tracked.
+//! computes nothing for an input that is not tracked. Matrix products take their operands in f32 or in bfloat16, see
+//! [`Precision`].
 //!
 //! | operation | kept for backward |
 //! |---|---|
@@ -27,6 +28,7 @@ mod frozen;
 mod layout;
 mod optimizer;
 mod portable;
+mod precision;
 mod tensor;
 
 pub use activation::Activation;
@@ -35,6 +37,7 @@ pub use backend::{FusedOps, FusedPrimitives};
 pub use frozen::{Frozen, FrozenMatrix};
 pub use layout::{AttentionSpec, Segment, TreeLayout, TreeRange};
 pub use optimizer::{AdamWStep, AdamWUpdate, adamw, squared_norm};
+pub use precision::{LogitSpec, Precision};
 pub use tensor::{
     activate, completion_logps, gated, layer_norm, linear, linear_constant, linear_frozen, rms_norm, rotary,
     tree_attention,

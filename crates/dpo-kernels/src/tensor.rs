@@ -5,7 +5,7 @@ use burn::{
     tensor::{Int, Tensor},
 };
 
-use crate::{Activation, AttentionSpec, Frozen, FusedOps};
+use crate::{Activation, AttentionSpec, Frozen, FusedOps, LogitSpec, Precision};
 
 /// `x · Wᵀ`, with the weight laid out as checkpoints have it.
 ///
@@ -13,16 +13,24 @@ use crate::{Activation, AttentionSpec, Frozen, FusedOps};
 /// - `x`: `[n, d_in]`
 /// - `weight`: `[d_out, d_in]`
 /// - output: `[n, d_out]`
-pub fn linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
-    Tensor::from_dispatch(<Dispatch as FusedOps>::linear(x.into_dispatch(), weight.into_dispatch()))
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, precision: Precision) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as FusedOps>::linear(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        precision,
+    ))
 }
 
 /// As [`linear`] with a weight that has no gradient: nothing but the weight is kept for the backward pass.
 ///
 /// # Shapes
 /// Those of [`linear`].
-pub fn linear_constant(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
-    Tensor::from_dispatch(<Dispatch as FusedOps>::linear_constant(x.into_dispatch(), weight.into_dispatch()))
+pub fn linear_constant(x: Tensor<2>, weight: Tensor<2>, precision: Precision) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as FusedOps>::linear_constant(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        precision,
+    ))
 }
 
 /// As [`linear_constant`] with a weight that is unpacked where it is used, forward and backward, and is in memory as
@@ -30,8 +38,8 @@ pub fn linear_constant(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
 ///
 /// # Shapes
 /// Those of [`linear`].
-pub fn linear_frozen(x: Tensor<2>, weight: &Frozen) -> Tensor<2> {
-    Tensor::from_dispatch(<Dispatch as FusedOps>::linear_frozen(x.into_dispatch(), weight.clone()))
+pub fn linear_frozen(x: Tensor<2>, weight: &Frozen, precision: Precision) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as FusedOps>::linear_frozen(x.into_dispatch(), weight.clone(), precision))
 }
 
 /// Root-mean-square norm, `x / √(mean(x²) + ε) · w`: <https://arxiv.org/abs/1910.07467>.
@@ -122,8 +130,7 @@ pub fn tree_attention(query: Tensor<2>, key: Tensor<2>, value: Tensor<2>, spec: 
 
 /// Log-probability of each row's target under `softmax(hidden · headᵀ)`, in nats.
 ///
-/// With `softcap` `c`, logits `l` become `c·tanh(l/c)` before the softmax (Gemma 2: <https://arxiv.org/abs/2408.00118>).
-/// Logits exist for one chunk of rows at a time, forward and backward.
+/// Logits are made as `spec` says. They exist for one chunk of rows at a time, forward and backward.
 ///
 /// # Shapes
 /// - `hidden`: `[n, d_model]`
@@ -134,12 +141,12 @@ pub fn completion_logps(
     hidden: Tensor<2>,
     head: Tensor<2>,
     targets: Tensor<1, Int>,
-    softcap: Option<f64>,
+    spec: LogitSpec,
 ) -> Tensor<1> {
     Tensor::from_dispatch(<Dispatch as FusedOps>::completion_logps(
         hidden.into_dispatch(),
         head.into_dispatch(),
         targets.into_dispatch(),
-        softcap,
+        spec,
     ))
 }

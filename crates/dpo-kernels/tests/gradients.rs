@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use dpo_kernels::{
-    Activation, AttentionSpec, TreeLayout, TreeRange, activate, completion_logps, gated, layer_norm, linear,
-    rms_norm, rotary, tree_attention,
+    Activation, AttentionSpec, LogitSpec, Precision, TreeLayout, TreeRange, activate, completion_logps,
+    gated, layer_norm, linear, rms_norm, rotary, tree_attention,
 };
 
 type Op<'a> = &'a dyn Fn(&[Tensor<2>]) -> Tensor<2>;
@@ -56,7 +56,7 @@ fn check(name: &str, shapes: &[[usize; 2]], op: Op<'_>) {
 
 #[test]
 fn linear_has_its_gradient() {
-    check("linear", &[[3, 5], [4, 5]], &|x| linear(x[0].clone(), x[1].clone()));
+    check("linear", &[[3, 5], [4, 5]], &|x| linear(x[0].clone(), x[1].clone(), Precision::F32));
 }
 
 #[test]
@@ -145,9 +145,10 @@ fn tree_attention_with_a_cap_has_its_gradient() {
 #[test]
 fn completion_logps_have_their_gradient() {
     for softcap in [None, Some(0.7)] {
+        let spec = LogitSpec { softcap, precision: Precision::F32 };
         check("completion_logps", &[[3, 4], [9, 4]], &|x| {
             let targets = Tensor::<1, Int>::from_ints([8, 0, 3], &x[0].device());
-            completion_logps(x[0].clone(), x[1].clone(), targets, softcap).reshape([3, 1])
+            completion_logps(x[0].clone(), x[1].clone(), targets, spec).reshape([3, 1])
         });
     }
 }
@@ -168,7 +169,7 @@ fn a_frozen_weight_changes_no_other_gradient() {
         let normed = rms_norm(x.clone(), scale.clone().reshape([6]), 1e-5);
         let normed = layer_norm(normed, scale.reshape([6]), shift.reshape([6]), 1e-5);
         let grads = gated(normed.clone(), normed, Activation::GeluErf);
-        let grads = linear(grads, projection).sum().backward();
+        let grads = linear(grads, projection, Precision::F32).sum().backward();
         assert!(weights.iter().all(|weight| weight.grad(&grads).is_none() == frozen));
         values_of(x.grad(&grads).unwrap().into_data())
     };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dpo_kernels::{
-    Activation, AttentionSpec, TreeLayout, TreeRange, activate, completion_logps, gated, layer_norm, rotary,
-    tree_attention,
+    Activation, AttentionSpec, LogitSpec, TreeLayout, TreeRange, activate, completion_logps, gated,
+    layer_norm, rotary, tree_attention,
 };
 
 fn matrix<const R: usize, const C: usize>(rows: [[f32; C]; R]) -> Tensor<2> {
@@ -110,7 +110,8 @@ fn a_cap_bounds_scores() {
 #[test]
 fn a_cap_bounds_logits() {
     let targets = Tensor::<1, Int>::from_ints([0, 1], &Device::flex());
-    let logps = completion_logps(matrix([[1.0], [1.0]]), matrix([[50.0], [0.0]]), targets, Some(50.0));
+    let spec = LogitSpec { softcap: Some(50.0), ..LogitSpec::default() };
+    let logps = completion_logps(matrix([[1.0], [1.0]]), matrix([[50.0], [0.0]]), targets, spec);
     assert_values(logps.into_data(), &[0.0, -38.079_71]);
 }
 

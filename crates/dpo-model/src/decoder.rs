@@ -21,7 +21,7 @@ use burn::{
     module::{Module, Param},
     tensor::{Device, Int, Tensor},
 };
-use dpo_kernels::completion_logps;
+use dpo_kernels::{LogitSpec, Precision, completion_logps};
 
 use crate::{
     DecoderConfig, LoraConfig, ModelError, WeightSource, config::ParameterInfo, gguf::GgmlType, quantised,
@@ -49,6 +49,9 @@ pub struct Decoder {
     /// Settings of the adapter that it has, if any.
     #[module(skip)]
     adapter: Option<LoraConfig>,
+    /// Of the operands of its matrix products.
+    #[module(skip)]
+    precision: Precision,
 }
 
 impl Decoder {
@@ -82,6 +85,7 @@ impl Decoder {
             norm: Norm::new("norm", config.d_model, config.norm, &mut init)?,
             config: config.clone(),
             adapter: None,
+            precision: Precision::F32,
         })
     }
 
@@ -116,6 +120,17 @@ impl Decoder {
         })
     }
 
+    /// The same model with matrix products of such operands, forward and backward. Its parameters stay in f32.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// The operands of its matrix products.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// The shape of the model.
     pub fn config(&self) -> &DecoderConfig {
         &self.config
@@ -135,7 +150,7 @@ impl Decoder {
 
     /// Residual stream after the last block, before the final norm: `[n_tokens, d_model]`.
     fn residual(&self, input: &PackedInput) -> Tensor<2> {
-        let pass = Pass::of(&self.config, input);
+        let pass = Pass::of(self, input);
         let mut x = self.embedded(input.ids(), input.positions(), input.constant());
         for layer in &self.layers {
             x = layer.forward(x, &pass, input.layout());
@@ -175,7 +190,8 @@ impl Decoder {
     /// - `hidden`: `[n_scored, d_model]`
     /// - output: `[n_scored]`
     pub fn hidden_logps(&self, hidden: Tensor<2>, scored: &ScoredRows) -> Tensor<1> {
-        completion_logps(self.divided(hidden), self.head(), scored.targets(), self.config.logit_softcap)
+        let spec = LogitSpec { softcap: self.config.logit_softcap, precision: self.precision };
+        completion_logps(self.divided(hidden), self.head(), scored.targets(), spec)
     }
 
     /// `[vocab_size, d_model]`.
@@ -190,7 +206,7 @@ impl Decoder {
     }
 
     fn head_logits(&self, normed: Tensor<2>) -> Tensor<2> {
-        let logits = dpo_kernels::linear(self.divided(normed), self.head());
+        let logits = dpo_kernels::linear(self.divided(normed), self.head(), self.precision);
         match self.config.logit_softcap {
             Some(cap) => (logits / cap).tanh() * cap,
             None => logits,

@@ -19,7 +19,7 @@ impl RunFile {
     #[must_use]
     pub(crate) fn apply(&self, over: &Self) -> Self {
         Self {
-            model: lay!(ModelSection, over.model, self.model; base, reference),
+            model: lay!(ModelSection, over.model, self.model; base, reference, dtype),
             data: self.data.without_alternatives_to(&over.data).apply(&over.data),
             loss: lay!(LossSection, over.loss, self.loss; kind, beta, label_smoothing, ipo_reduction),
             lora: lay!(LoraSection, over.lora, self.lora;

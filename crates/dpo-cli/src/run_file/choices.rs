@@ -1,8 +1,34 @@
 //! The words a run file may use where it offers a choice.
 
 use clap::ValueEnum;
-use dpo_model::gguf::GgmlType;
+use dpo_model::{Precision, gguf::GgmlType};
 use serde::{Deserialize, Serialize};
+
+/// `model.dtype`: the operands of matrix products.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub(crate) enum Dtype {
+    /// Single precision
+    #[default]
+    #[serde(alias = "float32")]
+    #[value(alias = "float32")]
+    F32,
+    /// Rounded to bfloat16 where they are multiplied; sums, norms, softmax, weights and optimizer stay in f32
+    #[serde(alias = "bfloat16")]
+    #[value(alias = "bfloat16")]
+    Bf16,
+}
+
+impl Dtype {
+    /// As the model knows it.
+    pub(crate) fn precision(self) -> Precision {
+        match self {
+            Self::F32 => Precision::F32,
+            Self::Bf16 => Precision::Bf16,
+        }
+    }
+}
 
 /// `loss.kind`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use super::{
     RunFile,
     choices::{
-        Backend, BaseQuant, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule, SpecialText,
-        Strings,
+        Backend, BaseQuant, Dtype, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule,
+        SpecialText, Strings,
     },
     sections::{DataSection, EvalSection, LoraSection, LossSection, ModelSection, RunSection, TrainSection},
     values::{ColumnName, EvalSet, Resume, Targets},
@@ -42,6 +42,8 @@ pub(crate) struct ModelConfig {
     pub(crate) base: String,
     /// Another model as reference; `None` takes `base` itself.
     pub(crate) reference: Option<String>,
+    /// Operands of matrix products.
+    pub(crate) dtype: Dtype,
 }
 
 /// The rows and how they are read.
@@ -273,6 +275,7 @@ impl RunConfig {
             model: ModelSection {
                 base: Some(self.model.base.clone()),
                 reference: self.model.reference.clone(),
+                dtype: Some(self.model.dtype),
             },
             data: DataSection {
                 train: Some(self.data.train.clone()),

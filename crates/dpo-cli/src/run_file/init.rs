@@ -53,7 +53,8 @@ impl RunFile {
         }
         let base = check.text("model.base", self.model.base.as_ref());
         let base = base.unwrap_or_else(|| check.missing("model.base", "a folder, a hub id or a .gguf file"));
-        ModelConfig { base, reference: check.text("model.reference", self.model.reference.as_ref()) }
+        let reference = check.text("model.reference", self.model.reference.as_ref());
+        ModelConfig { base, reference, dtype: self.model.dtype.unwrap_or_default() }
     }
 
     /// `runs/<last part of the model's name>-<loss>`.

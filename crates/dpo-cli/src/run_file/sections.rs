@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     choices::{
-        Backend, BaseQuant, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule, SpecialText,
-        Strings,
+        Backend, BaseQuant, Dtype, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule,
+        SpecialText, Strings,
     },
     values::{self, ColumnName, EvalSet, Resume, Targets},
 };
@@ -28,6 +28,9 @@ pub(crate) struct ModelSection {
     /// Its tokenizer must be the same. Its log-probs are computed once, before training.
     #[arg(long, value_name = "MODEL")]
     pub(crate) reference: Option<String>,
+    /// Operands of matrix products, of the model and of its reference; files keep the types they came in
+    #[arg(long)]
+    pub(crate) dtype: Option<Dtype>,
 }
 
 /// `[data]`

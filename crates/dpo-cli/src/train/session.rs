@@ -91,6 +91,9 @@ impl Session {
         if config.base_quant != workshop.base_quant {
             bail!("`lora.base_quant` is that of the base, which is loaded once; set it for all runs alike");
         }
+        if config.model.dtype.precision() != workshop.base.precision() {
+            bail!("`model.dtype` is that of the base, which is loaded once; set it for all runs alike");
+        }
         let mut source = workshop.base.clone();
         if let Tuning::Adapter(name) = &config.tuning {
             let args = AdapterArgs { adapter: vec![name.clone()], strength: None };
@@ -265,7 +268,10 @@ impl Session {
             });
         }
         let other = match &self.config.model.reference {
-            Some(name) => Some(ModelSource::open(name, &self.workshop.hub, self.workshop.clock)?),
+            Some(name) => {
+                let other = ModelSource::open(name, &self.workshop.hub, self.workshop.clock)?;
+                Some(other.in_precision(self.source.precision()))
+            }
             None => None,
         };
         if let Some(other) = &other {

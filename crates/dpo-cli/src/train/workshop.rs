@@ -44,7 +44,8 @@ impl Workshop {
         let device = device::open(config.run.backend)?;
         device::set_threads(config.run.threads)?;
         let hub = Hub::from_env(true)?;
-        let base = ModelSource::open(&config.model.base, &hub, clock)?;
+        let precision = device::precision(&device, config.model.dtype)?;
+        let base = ModelSource::open(&config.model.base, &hub, clock)?.in_precision(precision);
         let (kept, digest, stop) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
         Ok(Self {
             device,

@@ -10,8 +10,8 @@ use std::{sync::Arc, time::Instant};
 
 use burn::tensor::{Device, Distribution, Int, Tensor};
 use dpo_kernels::{
-    Activation, AdamWStep, AttentionSpec, Segment, TreeLayout, TreeRange, adamw, completion_logps, gated,
-    layer_norm, linear, rms_norm, rotary, squared_norm, tree_attention,
+    Activation, AdamWStep, AttentionSpec, LogitSpec, Precision, Segment, TreeLayout, TreeRange, adamw,
+    completion_logps, gated, layer_norm, linear, rms_norm, rotary, squared_norm, tree_attention,
 };
 
 #[global_allocator]
@@ -44,7 +44,7 @@ fn main() {
         let flop = (2 * N * d_in * d_out) as f64;
         let name = format!("linear {d_in} → {d_out}");
         bench.compare(&name, flop, &[[N, d_in], [d_out, d_in]], &|x| stock::linear(x), &|x| {
-            linear(x[0].clone(), x[1].clone())
+            linear(x[0].clone(), x[1].clone(), Precision::F32)
         });
     }
     elementwise(&bench);
@@ -173,8 +173,9 @@ fn head(bench: &Bench) {
     let inputs = [[n, D_MODEL], [VOCAB, D_MODEL]];
     let flop = (2 * n * D_MODEL * VOCAB) as f64;
     for (name, softcap) in [("completion_logps", None), ("logps, soft cap", Some(30.0))] {
+        let spec = LogitSpec { softcap, precision: Precision::F32 };
         bench.compare(name, flop, &inputs, &|x| stock::completion_logps(x, targets(&x[0]), softcap), &|x| {
-            completion_logps(x[0].clone(), x[1].clone(), targets(&x[0]), softcap).reshape([n, 1])
+            completion_logps(x[0].clone(), x[1].clone(), targets(&x[0]), spec).reshape([n, 1])
         });
     }
 }

@@ -12,9 +12,11 @@ use super::{
     buffer::{transpose_into, with_scratch},
     exp::exp,
     gemm::{Matrix, Target, Write, multiply},
+    round::round_into,
     simd::{Arith, simd},
     tanh::cap,
 };
+use crate::{LogitSpec, Precision};
 
 /// Rows of the batch in a tile, at most.
 pub(super) const ROWS: usize = 256;
@@ -28,7 +30,7 @@ const SMALL: usize = 64;
 /// The operands, as slices.
 #[derive(Clone, Copy)]
 pub(super) struct Head<'a> {
-    /// `[n, d_model]`.
+    /// `[n, d_model]`, rounded already.
     pub(super) hidden: &'a [f32],
     /// `[vocab, d_model]`.
     pub(super) weight: &'a [f32],
@@ -38,6 +40,7 @@ pub(super) struct Head<'a> {
     pub(super) vocab: usize,
     /// Cap of the logits.
     pub(super) softcap: Option<f32>,
+    pub(super) precision: Precision,
 }
 
 impl<'a> Head<'a> {
@@ -45,9 +48,10 @@ impl<'a> Head<'a> {
         [hidden, weight]: [&'a [f32]; 2],
         targets: &'a [usize],
         [vocab, d_model]: [usize; 2],
-        softcap: Option<f64>,
+        LogitSpec { softcap, precision }: LogitSpec,
     ) -> Self {
-        Self { hidden, weight, targets, d_model, vocab, softcap: softcap.map(|softcap| softcap as f32) }
+        let softcap = softcap.map(|softcap| softcap as f32);
+        Self { hidden, weight, targets, d_model, vocab, softcap, precision }
     }
 
     /// Chunks of rows whose tiles are made together.
@@ -77,17 +81,30 @@ impl<'a> Head<'a> {
         transposed
     }
 
-    /// Weight of a range of words, `[words, d_model]`.
-    pub(super) fn weight_of(&self, words: &Range<usize>) -> Matrix<'_> {
+    /// Lends a tile `[words, lanes]` of any values, and the weight of its words, `[words, d_model]`, rounded.
+    pub(super) fn with_tile<R>(
+        &self,
+        words: &Range<usize>,
+        lanes: usize,
+        work: impl FnOnce(&mut [f32], Matrix<'_>) -> R,
+    ) -> R {
         let rows = &self.weight[words.start * self.d_model..words.end * self.d_model];
-        Matrix::new(rows, [words.len(), self.d_model], self.d_model)
+        let (len, size) = (words.len() * lanes, [words.len(), self.d_model]);
+        match self.precision {
+            Precision::F32 => with_scratch(len, |tile| work(tile, Matrix::new(rows, size, self.d_model))),
+            Precision::Bf16 => with_scratch(len + rows.len(), |scratch| {
+                let (tile, rounded) = scratch.split_at_mut(len);
+                round_into(rounded, rows);
+                work(tile, Matrix::new(rounded, size, self.d_model))
+            }),
+        }
     }
 
     /// Logits `[words, lanes]`, under the cap.
-    pub(super) fn logits(&self, tile: &mut [f32], words: &Range<usize>, hidden_lanes: &[f32], lanes: usize) {
+    pub(super) fn logits(&self, tile: &mut [f32], weight: Matrix<'_>, hidden_lanes: &[f32], lanes: usize) {
         multiply(
             Target { data: &mut *tile, stride: lanes, write: Write::Replace },
-            self.weight_of(words),
+            weight,
             Matrix::new(hidden_lanes, [self.d_model, lanes], lanes),
         );
         if let Some(softcap) = self.softcap {
@@ -148,8 +165,8 @@ fn statistics(
     hidden_lanes: &[f32],
     lanes: usize,
 ) -> Statistics {
-    with_scratch(words.len() * lanes, |tile| {
-        head.logits(tile, words, hidden_lanes, lanes);
+    head.with_tile(words, lanes, |tile, weight| {
+        head.logits(tile, weight, hidden_lanes, lanes);
         // The lowest finite number: a column of −∞ then sums to 0 and not to NaN.
         let (mut max, mut sum) = (vec![f32::MIN; lanes], vec![0.0; lanes]);
         column_sums(tile, &mut max, &mut sum);

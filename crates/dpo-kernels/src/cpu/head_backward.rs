@@ -6,13 +6,14 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{
-    buffer::with_scratch,
     exp::exp,
     gemm::{Matrix, Target, Write, multiply},
     head::Head,
+    round::round,
     simd::{Arith, simd},
     tanh::cap_slope,
 };
+use crate::Precision;
 
 /// Groups of word ranges. Each sums its part of the gradient of the hidden rows in memory of its own; the sums are
 /// added in the order of the groups, so their number is fixed. More threads than this find nothing to do.
@@ -110,9 +111,12 @@ fn group_backward(
 ) -> Option<Vec<f32>> {
     let mut dhidden = hidden_wanted.then(|| vec![0.0; chunk.rows.len() * head.d_model]);
     for words in group {
-        with_scratch(words.len() * chunk.lanes, |tile| {
-            head.logits(tile, words, &chunk.hidden_lanes, chunk.lanes);
+        head.with_tile(words, chunk.lanes, |tile, weight| {
+            head.logits(tile, weight, &chunk.hidden_lanes, chunk.lanes);
             turn_into_slopes(head, chunk, words, tile);
+            if head.precision == Precision::Bf16 {
+                round(tile);
+            }
             let slope = Matrix::new(tile, [words.len(), chunk.rows.len()], chunk.lanes);
             if let Some(dweight) = &mut dweight {
                 let place = (words.start - group[0].start) * head.d_model;
@@ -123,7 +127,7 @@ fn group_backward(
             }
             if let Some(dhidden) = &mut dhidden {
                 let target = Target { data: dhidden, stride: head.d_model, write: Write::Add };
-                multiply(target, slope.transposed(), head.weight_of(words));
+                multiply(target, slope.transposed(), weight);
             }
         });
     }

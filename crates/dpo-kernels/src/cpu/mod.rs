@@ -21,6 +21,7 @@ mod layer_norm;
 mod norm;
 mod normal;
 mod rotary;
+mod round;
 mod rows;
 mod simd;
 mod tanh;
@@ -37,12 +38,20 @@ use self::{
     buffer::{all_f32, contiguous, dims2, target_ids, tensor, values, whole},
 };
 use crate::{
-    Activation, AdamWStep, AttentionSpec, FusedPrimitives,
+    Activation, AdamWStep, AttentionSpec, FusedPrimitives, LogitSpec, Precision,
     backend::{AttentionSaved, LayerNormSaved, LogpsSaved, Rotation, RowStatistics},
     portable,
 };
 
 impl FusedPrimitives for Flex {
+    fn rounded(x: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self> {
+        if precision == Precision::F32 || !all_f32([&x]) {
+            return portable::linear::rounded::<Self>(x, precision);
+        }
+        let dims = dims2(&x);
+        tensor(round::rounded(values(&contiguous(x))), dims)
+    }
+
     fn rms_norm_forward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -217,14 +226,14 @@ impl FusedPrimitives for Flex {
         hidden: FloatTensor<Self>,
         head: FloatTensor<Self>,
         targets: IntTensor<Self>,
-        softcap: Option<f64>,
+        spec: LogitSpec,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let ([n, d_model], [vocab, _]) = (dims2(&hidden), dims2(&head));
         let Some(ids) = target_ids(&targets, vocab).filter(|_| all_f32([&hidden, &head])) else {
-            return portable::logps::forward::<Self>(hidden, head, targets, softcap);
+            return portable::logps::forward::<Self>(hidden, head, targets, spec);
         };
-        let (hidden, head) = (contiguous(hidden), contiguous(head));
-        let operands = head::Head::new([values(&hidden), values(&head)], &ids, [vocab, d_model], softcap);
+        let (hidden, head) = (contiguous(Self::rounded(hidden, spec.precision)), contiguous(head));
+        let operands = head::Head::new([values(&hidden), values(&head)], &ids, [vocab, d_model], spec);
         let (logps, log_sum_exp) = head::forward(operands);
         (tensor(logps, [n]), tensor(log_sum_exp, [n]))
     }
@@ -240,9 +249,9 @@ impl FusedPrimitives for Flex {
             return portable::logps::backward::<Self>(saved, grad, wanted);
         };
         let [hidden, head, log_sum_exp, grad] =
-            [saved.hidden, saved.head, saved.log_sum_exp, grad].map(contiguous);
-        let operands =
-            head::Head::new([values(&hidden), values(&head)], &ids, [vocab, d_model], saved.softcap);
+            [Self::rounded(saved.hidden, saved.spec.precision), saved.head, saved.log_sum_exp, grad]
+                .map(contiguous);
+        let operands = head::Head::new([values(&hidden), values(&head)], &ids, [vocab, d_model], saved.spec);
         let [dhidden, dhead] = head_backward::backward(operands, values(&log_sum_exp), values(&grad), wanted);
         [dhidden.map(|grad| tensor(grad, [n, d_model])), dhead.map(|grad| tensor(grad, [vocab, d_model]))]
     }

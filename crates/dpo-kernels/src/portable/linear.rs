@@ -1,18 +1,50 @@
 //! `x · Wᵀ`.
 
-use burn::backend::{Backend, tensor::FloatTensor};
+use burn::{
+    backend::{Backend, TensorMetadata, tensor::FloatTensor},
+    tensor::DType,
+};
 
-pub(crate) fn forward<B: Backend>(x: FloatTensor<B>, weight: FloatTensor<B>) -> FloatTensor<B> {
+use crate::{FusedPrimitives, Precision};
+
+pub(crate) fn rounded<B: Backend>(x: FloatTensor<B>, precision: Precision) -> FloatTensor<B> {
+    match precision {
+        Precision::F32 => x,
+        Precision::Bf16 => {
+            let dtype = x.dtype();
+            // From f64 the cast to bfloat16 takes numbers just past the middle for the middle.
+            let x = if dtype == DType::F64 { B::float_cast(x, DType::F32.into()) } else { x };
+            B::float_cast(B::float_cast(x, DType::BF16.into()), dtype.into())
+        }
+    }
+}
+
+pub(crate) fn forward<B: FusedPrimitives>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    precision: Precision,
+) -> FloatTensor<B> {
+    let [x, weight] = [x, weight].map(|operand| B::rounded(operand, precision));
     B::float_matmul(x, B::float_transpose(weight))
 }
 
-pub(crate) fn backward<B: Backend>(
+pub(crate) fn backward<B: FusedPrimitives>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     grad: FloatTensor<B>,
+    precision: Precision,
     [x_wanted, weight_wanted]: [bool; 2],
 ) -> [Option<FloatTensor<B>>; 2] {
-    let dx = x_wanted.then(|| B::float_matmul(grad.clone(), weight));
-    let dweight = weight_wanted.then(|| B::float_matmul(B::float_transpose(grad), x));
+    let grad = B::rounded(grad, precision);
+    let dx = x_wanted.then(|| B::float_matmul(grad.clone(), B::rounded(weight, precision)));
+    let dweight = weight_wanted.then(|| B::float_matmul(B::float_transpose(grad), B::rounded(x, precision)));
     [dx, dweight]
+}
+
+pub(crate) fn input_backward<B: FusedPrimitives>(
+    weight: FloatTensor<B>,
+    grad: FloatTensor<B>,
+    precision: Precision,
+) -> FloatTensor<B> {
+    B::float_matmul(B::rounded(grad, precision), B::rounded(weight, precision))
 }

@@ -9,7 +9,7 @@ use burn::{
 };
 
 use super::{dims2, reshape, slice, softcap};
-use crate::backend::LogpsSaved;
+use crate::{FusedPrimitives, LogitSpec, backend::LogpsSaved};
 
 /// Rows whose logits exist at a time.
 const CHUNK: usize = 128;
@@ -35,13 +35,14 @@ fn logits<B: Backend>(
     }
 }
 
-pub(crate) fn forward<B: Backend>(
+pub(crate) fn forward<B: FusedPrimitives>(
     hidden: FloatTensor<B>,
     head: FloatTensor<B>,
     targets: IntTensor<B>,
-    softcap: Option<f64>,
+    LogitSpec { softcap, precision }: LogitSpec,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
     let [n, _] = dims2::<B>(&hidden);
+    let [hidden, head] = [hidden, head].map(|operand| B::rounded(operand, precision));
     let head = B::float_transpose(head);
     let (mut logps, mut sums) = (Vec::new(), Vec::new());
     for rows in chunks(n) {
@@ -59,13 +60,14 @@ pub(crate) fn forward<B: Backend>(
 
 /// `d logp / d logits = onehot − softmax`, so a chunk's logits are made again and turned into that in place; the slope
 /// of the cap is a factor on it.
-pub(crate) fn backward<B: Backend>(
+pub(crate) fn backward<B: FusedPrimitives>(
     saved: LogpsSaved<B>,
     grad: FloatTensor<B>,
     [hidden_wanted, head_wanted]: [bool; 2],
 ) -> [Option<FloatTensor<B>>; 2] {
-    let LogpsSaved { hidden, head, targets, log_sum_exp, softcap } = saved;
+    let LogpsSaved { hidden, head, targets, log_sum_exp, spec: LogitSpec { softcap, precision } } = saved;
     let n = hidden.shape()[0];
+    let [hidden, head] = [hidden, head].map(|operand| B::rounded(operand, precision));
     let (mut dhidden, mut dhead) = (Vec::new(), None);
     for rows in chunks(n) {
         let h = B::float_slice(hidden.clone(), &[slice(rows.clone())]);
@@ -82,6 +84,7 @@ pub(crate) fn backward<B: Backend>(
             Some(slope) => B::float_mul(d, slope),
             None => d,
         };
+        let d = B::rounded(d, precision);
         if hidden_wanted {
             dhidden.push(B::float_matmul(d.clone(), head.clone()));
         }

@@ -41,7 +41,7 @@ impl Decoder {
         let end = prompts.iter().map(|prompt| prompt.len()).max().unwrap_or(0);
         let fills = fills(prompts, rows.clone());
         let input = packed(&prompts[rows], self);
-        let pass = Pass::new(&self.config, &input.text_positions(), input.device());
+        let pass = Pass::new(self, &input.text_positions(), input.device());
         let mut x = self.embedded(input.ids(), input.positions(), None);
         let layers = std::mem::take(&mut cache.layers);
         let layers = layers.into_iter().zip(&self.layers).map(|(past, layer)| {
@@ -59,7 +59,7 @@ impl Decoder {
     pub(crate) fn decode_step(&self, ids: &[u32], cache: &mut KvCache) -> Tensor<2> {
         let device = self.device();
         let positions = cache.positions();
-        let pass = Pass::new(&self.config, &positions, &device);
+        let pass = Pass::new(self, &positions, &device);
         let slot = cache.next_slot();
         let bias = cache.bias();
         let positions: Vec<u32> = positions.iter().map(|token| token.position).collect();

@@ -53,12 +53,13 @@ impl Lora {
     /// `y`, `[n, d_out]`, is what the matrix made of `x`, `[n, d_in]`, without a bias.
     pub(super) fn add(&self, y: Tensor<2>, x: Tensor<2>, projection: &Projection, pass: &Pass) -> Tensor<2> {
         let (x, is_dropped) = self.dropped(x, pass);
-        let added = linear(linear(x.clone(), self.down.val()), self.up.val()) * self.scale;
+        let narrow = linear(x.clone(), self.down.val(), pass.precision);
+        let added = linear(narrow, self.up.val(), pass.precision) * self.scale;
         let Some(magnitude) = &self.magnitude else { return y + added };
         let weight = projection.dense(&y.device());
         let lengths = row_lengths(self.whole(weight.clone()));
         let ratio = (magnitude.val() / lengths).unsqueeze::<2>();
-        let whole = if is_dropped { linear_constant(x, weight) } else { y.clone() };
+        let whole = if is_dropped { linear_constant(x, weight, pass.precision) } else { y.clone() };
         y + (ratio.clone() - 1.0) * whole + ratio * added
     }
 

@@ -4,7 +4,7 @@ use burn::{
     module::{Module, Param},
     tensor::{Device, Int, Tensor, TensorData},
 };
-use dpo_kernels::{Frozen, layer_norm, linear, linear_constant, linear_frozen, rms_norm};
+use dpo_kernels::{Frozen, Precision, layer_norm, linear, linear_constant, linear_frozen, rms_norm};
 
 use super::{lora::Lora, pass::Pass};
 use crate::config::{NormConfig, NormKind, ParameterInfo, TensorNames};
@@ -132,17 +132,17 @@ impl Projection {
         (self.weight, self.packed, self.is_frozen) = (Some(Param::from_tensor(weight)), None, false);
     }
 
-    fn product(&self, x: Tensor<2>) -> Tensor<2> {
+    fn product(&self, x: Tensor<2>, precision: Precision) -> Tensor<2> {
         match (&self.weight, &self.packed) {
-            (Some(weight), _) if self.is_frozen => linear_constant(x, weight.val()),
-            (Some(weight), _) => linear(x, weight.val()),
-            (None, Some(packed)) => linear_frozen(x, packed),
+            (Some(weight), _) if self.is_frozen => linear_constant(x, weight.val(), precision),
+            (Some(weight), _) => linear(x, weight.val(), precision),
+            (None, Some(packed)) => linear_frozen(x, packed, precision),
             (None, None) => unreachable!("a projection has a matrix"),
         }
     }
 
     pub(super) fn forward(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
-        let y = self.product(x.clone());
+        let y = self.product(x.clone(), pass.precision);
         let y = match &self.adapter {
             Some(adapter) => adapter.add(y, x, self, pass),
             None => y,

@@ -1,32 +1,34 @@
 //! What a forward pass gives to every block beside its input.
 
 use burn::tensor::Device;
+use dpo_kernels::Precision;
 
 use super::{
-    PackedInput,
+    Decoder, PackedInput,
     input::{DropoutKeys, TextPosition},
     rotary::RotaryAngles,
 };
-use crate::DecoderConfig;
 
-/// Rotations of the batch's positions, and what drives the adapters' dropout.
+/// Rotations of the batch's positions, the operands of matrix products, and what drives the adapters' dropout.
 #[derive(Debug)]
 pub(super) struct Pass {
     /// As [`DecoderConfig::ropes`].
     pub(super) rotations: Vec<RotaryAngles>,
+    pub(super) precision: Precision,
     /// `None` drops nothing.
     pub(super) dropout: Option<DropoutKeys>,
 }
 
 impl Pass {
     /// Of a packed batch.
-    pub(super) fn of(config: &DecoderConfig, input: &PackedInput) -> Self {
-        let pass = Self::new(config, &input.text_positions(), input.device());
+    pub(super) fn of(model: &Decoder, input: &PackedInput) -> Self {
+        let pass = Self::new(model, &input.text_positions(), input.device());
         Self { dropout: input.dropout(), ..pass }
     }
 
     /// Of tokens at these positions, without dropout.
-    pub(super) fn new(config: &DecoderConfig, positions: &[TextPosition], device: &Device) -> Self {
-        Self { rotations: RotaryAngles::all(config, positions, device), dropout: None }
+    pub(super) fn new(model: &Decoder, positions: &[TextPosition], device: &Device) -> Self {
+        let rotations = RotaryAngles::all(&model.config, positions, device);
+        Self { rotations, precision: model.precision, dropout: None }
     }
 }

@@ -1,7 +1,7 @@
 use burn::backend::Flex;
 
 use super::*;
-use crate::FusedPrimitives;
+use crate::{FusedPrimitives, Precision, portable};
 
 /// From so many rows on, a row's product is the same bits whatever the others are: below, the matrix product takes
 /// another path.
@@ -9,12 +9,28 @@ use crate::FusedPrimitives;
 fn a_row_does_not_depend_on_how_many_there_are() {
     for [d_in, d_out] in [[64, 64], [64, 32], [112, 64], [64, 112], [576, 192], [1536, 576], [33, 7]] {
         let (x, weight) = (random([400, d_in], 1), random([d_out, d_in], 2));
-        let all = Flex::linear_forward(x.clone(), weight.clone());
+        let all = Flex::linear_forward(x.clone(), weight.clone(), Precision::F32);
         let differs = |n: &usize| {
-            let part = Flex::linear_forward(rows(&x, 0..*n), weight.clone());
+            let part = Flex::linear_forward(rows(&x, 0..*n), weight.clone(), Precision::F32);
             bits(&part) != bits(&rows(&all, 0..*n))
         };
         let different: Vec<usize> = (crate::EXACT_ROWS..=200).step_by(3).filter(differs).collect();
         assert_eq!(different, [0; 0], "of {d_in} numbers to {d_out}");
     }
+}
+
+/// Products of rounded operands, forward and backward, are those of the portable body, to the bit.
+#[test]
+fn operands_are_rounded_before_they_are_multiplied() {
+    let [x, weight, grad] = [random([70, 33], 1), random([20, 33], 2), random([70, 20], 3)];
+    let rounded = |x: &FlexTensor| portable::linear::rounded::<Flex>(x.clone(), Precision::Bf16);
+    let run = |[x, weight, grad]: [FlexTensor; 3], precision| {
+        let output = Flex::linear_forward(x.clone(), weight.clone(), precision);
+        let into_x = Flex::linear_input_backward(weight.clone(), grad.clone(), precision);
+        let grads = Flex::linear_backward(x, weight, grad, precision, [true, true]).map(Option::unwrap);
+        [output, into_x].into_iter().chain(grads).map(|tensor| bits(&tensor)).collect::<Vec<_>>()
+    };
+    let found = run([x.clone(), weight.clone(), grad.clone()], Precision::Bf16);
+    assert_eq!(found, run([&x, &weight, &grad].map(rounded), Precision::F32));
+    assert_ne!(found, run([x, weight, grad], Precision::F32));
 }

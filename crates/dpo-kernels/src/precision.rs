@@ -1,0 +1,23 @@
+//! In which number format matrix products take their operands.
+
+/// Number format of the operands of a matrix product; they are added up in f32 whichever it is.
+///
+/// Everything that is no matrix product of a layer or of the head (norms, activations, attention, softmax) is in f32, and so
+/// is what an optimizer sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// As they are.
+    #[default]
+    F32,
+    /// Each rounded to bfloat16, the upper half of f32, to nearest even: forward and backward.
+    Bf16,
+}
+
+/// What becomes logits, and log-probabilities in the end.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LogitSpec {
+    /// Logits `l` become `c·tanh(l/c)` (Gemma 2: <https://arxiv.org/abs/2408.00118>).
+    pub softcap: Option<f64>,
+    /// Operands of the products with the head.
+    pub precision: Precision,
+}
