@@ -7,6 +7,7 @@ mod preview;
 mod progress;
 mod reference;
 mod resume;
+mod rows;
 mod running;
 mod samples;
 mod session;

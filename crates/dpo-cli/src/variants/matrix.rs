@@ -31,8 +31,6 @@ pub(super) struct Matrix {
     pub(super) rows: Vec<Row>,
     pub(super) left_out: Vec<LeftOut>,
     pub(super) rows_without_group: usize,
-    /// What answers were drawn from.
-    pub(super) seed: u64,
 }
 
 /// Held-out pairs that were measured.
@@ -47,6 +45,8 @@ pub(super) struct Row {
     pub(super) name: String,
     /// β of its margins.
     pub(super) beta: f64,
+    /// What its answers were drawn from.
+    seed: u64,
     pub(super) cells: Vec<Cell>,
 }
 
@@ -103,7 +103,6 @@ pub(super) fn measure(plan: &Plan, kl_samples: usize, workshop: &Workshop) -> Re
         rows,
         left_out: plan.left_out.clone(),
         rows_without_group: plan.rows_without_group,
-        seed: config.train.seed,
     }))
 }
 
@@ -124,21 +123,25 @@ fn row(
         }
     };
     note(&format!("measuring  {name}"));
-    let mut cells = Vec::new();
-    for Ready { set, prompts, .. } in ready {
+    let mut cells: Vec<Cell> = Vec::new();
+    for (idx, Ready { set, prompts, .. }) in ready.iter().enumerate() {
         if workshop.stop()?.is_set() {
             return Ok(None);
         }
         let metrics = measured(&model, set, beta);
-        let divergence = if variant.is_some() {
-            let answers = Answers::of(&model, prompts, workshop.base.stop_ids(), seed)?;
-            Divergence::of(&answers.logps(&model), &answers.logps(base))
-        } else {
-            Divergence { kl: 0.0, kl_standard_error: 0.0, kl_samples: prompts.len() }
+        // Several people may have judged answers to the same prompts.
+        let same = ready[..idx].iter().position(|other| other.prompts == *prompts);
+        let divergence = match (variant, same) {
+            (None, _) => Divergence { kl: 0.0, kl_standard_error: 0.0, kl_samples: prompts.len() },
+            (_, Some(same)) => cells[same].divergence,
+            (_, None) => {
+                let answers = Answers::of(&model, prompts, workshop.base.stop_ids(), seed)?;
+                Divergence::of(&answers.logps(&model), &answers.logps(base))
+            }
         };
         cells.push(Cell { metrics, divergence });
     }
-    Ok(Some(Row { name, beta, cells }))
+    Ok(Some(Row { name, beta, seed, cells }))
 }
 
 /// As `dpo eval` measures: the sigmoid loss, whatever the model was trained with.
@@ -162,11 +165,10 @@ impl Matrix {
         let column = |measured: &Measured| json!({ "name": measured.column.name, "group": measured.column.group, "n_pairs": measured.n_pairs });
         let row = |row: &Row| {
             let cells = self.columns.iter().zip(&row.cells).map(|(measured, cell)| cell.json(measured));
-            json!({ "variant": row.name, "beta": row.beta, "cells": cells.collect::<Vec<_>>() })
+            json!({ "variant": row.name, "beta": row.beta, "seed": row.seed, "cells": cells.collect::<Vec<_>>() })
         };
         json!({
             "base": self.base,
-            "seed": self.seed,
             "columns": self.columns.iter().map(column).collect::<Vec<_>>(),
             "left_out": self.left_out,
             "rows_without_group": self.rows_without_group,

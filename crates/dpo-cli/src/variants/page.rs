@@ -28,11 +28,9 @@ fn notes(matrix: &Matrix) -> String {
         "Accuracy, margin and loss are those of <code>dpo eval</code> with the base as reference and each variant's \
          β. The base is its own reference: its margins are 0, and it has no preference."
             .to_owned(),
-        format!(
-            "KL is the mean of log π(y|x) − log π_base(y|x) over answers y that the model samples (at most 64 tokens, \
-             seed {}); beside it is its standard error.",
-            matrix.seed
-        ),
+        "KL is the mean of log π(y|x) − log π_base(y|x) over answers y that the model samples with its \
+         <code>train.seed</code>, at most 64 tokens each; beside it is its standard error."
+            .to_owned(),
     ];
     items.extend(matrix.left_out.iter().map(|left| {
         format!(
