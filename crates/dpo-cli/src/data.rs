@@ -16,6 +16,7 @@ use dpo_model::DecoderConfig;
 
 use crate::{
     hub::Hub,
+    model_source::ModelSource,
     run_file::{
         choices,
         config::{DataConfig, Loss},
@@ -75,10 +76,10 @@ pub(crate) struct DataReader<'a> {
 }
 
 impl<'a> DataReader<'a> {
-    /// As a run file says it; what is read stays in `cache`.
+    /// As a run file says it, for `model`: no text is longer than it can compute. What is read stays in `cache`.
     pub(crate) fn new(
         hub: &'a Hub,
-        encoder: &'a TextEncoder,
+        model: &'a ModelSource,
         config: &DataConfig,
         loss: &Loss,
         cache: RowCache,
@@ -88,24 +89,12 @@ impl<'a> DataReader<'a> {
             _ => Purpose::Pairs,
         };
         let encode = EncodeConfig {
-            max_length: config.max_length,
+            max_length: max_length(config, model.config()),
             overlong: overlong(config.overlong),
             special_text: special_text(config.special_text),
         };
         let source = SourceConfig { purpose, ..source_config(config) };
-        Self { hub, encoder, source, encode, held_out: config.held_out, cache }
-    }
-
-    /// No longer texts than the model can compute at all: positions that are learnt end somewhere.
-    #[must_use]
-    pub(crate) fn within(mut self, model: &DecoderConfig) -> Self {
-        if let Some(longest) = model.longest_text()
-            && (self.encode.max_length == 0 || self.encode.max_length > longest)
-        {
-            note(&format!("max_length {longest}: this model has learnt positions for so many tokens"));
-            self.encode.max_length = longest;
-        }
-        self
+        Self { hub, encoder: &model.encoder, source, encode, held_out: config.held_out, cache }
     }
 
     /// Reads and tokenises a set; `split` is the one to take of a hub data set. A set without rows is an error.
@@ -176,6 +165,22 @@ impl Selection {
             Part::HeldOut if !is_held_out => Some(Cause::NotHeldOut),
             _ => None,
         }
+    }
+}
+
+/// Says so where it is the model that limits the length of texts.
+pub(crate) fn note_max_length(config: &DataConfig, model: &DecoderConfig) {
+    let max_length = max_length(config, model);
+    if max_length != config.max_length {
+        note(&format!("max_length {max_length}: this model has learnt positions for so many tokens"));
+    }
+}
+
+/// Tokens of the longest text, 0 for no limit: positions that are learnt end somewhere.
+fn max_length(config: &DataConfig, model: &DecoderConfig) -> usize {
+    match model.longest_text() {
+        Some(longest) if config.max_length == 0 || config.max_length > longest => longest,
+        _ => config.max_length,
     }
 }
 

@@ -106,8 +106,7 @@ fn held_out(lineage: &Lineage, source: &ModelSource, hub: &Hub) -> Result<Vec<Pa
             continue;
         }
         let names: Vec<String> = files.iter().map(|file| file.path.to_string_lossy().into_owned()).collect();
-        let reader =
-            DataReader::new(hub, &source.encoder, &settings.data, &settings.loss, RowCache::default());
+        let reader = DataReader::new(hub, source, &settings.data, &settings.loss, RowCache::default());
         let selection = Selection { group: settings.data.only_group.clone(), part };
         let trees = reader.load(&names, "test", &selection)?.trees;
         all.push(Pairs { round: idx + 1, set: EvalSet { name: String::new(), trees, reference: None } });

@@ -25,8 +25,7 @@ pub(super) struct HeldOutRows {
 pub(super) fn load(config: &RunConfig, workshop: &Workshop) -> Result<(LoadedData, Vec<HeldOutRows>)> {
     let Workshop { hub, base, rows, .. } = workshop;
     let data = &config.data;
-    let reader =
-        DataReader::new(hub, &base.encoder, data, &config.loss, Rc::clone(rows)).within(base.config());
+    let reader = DataReader::new(hub, base, data, &config.loss, Rc::clone(rows));
     let of = |part| Selection { group: data.only_group.clone(), part };
     let Some(share) = data.held_out else {
         let train = reader.load(&data.train, "train", &of(Part::Whole))?;

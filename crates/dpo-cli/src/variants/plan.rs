@@ -189,7 +189,7 @@ fn sizes(trees: &[TokenTree]) -> Sizes {
 
 fn reader<'a>(config: &RunConfig, workshop: &'a Workshop) -> DataReader<'a> {
     let rows = Rc::clone(&workshop.rows);
-    DataReader::new(&workshop.hub, &workshop.base.encoder, &config.data, &config.loss, rows)
+    DataReader::new(&workshop.hub, &workshop.base, &config.data, &config.loss, rows)
 }
 
 impl Column {
