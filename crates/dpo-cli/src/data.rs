@@ -7,7 +7,7 @@ use std::{
     rc::Rc,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
 use dpo_data::{
     Cause, ColumnNames, DataReport, EncodeConfig, HeldOut, Overlong, Purpose, RowId, SourceConfig,
     SpecialText, Strings, TextEncoder, TokenTree, encode_all, read_examples,
@@ -38,12 +38,12 @@ pub(crate) struct LoadedData {
 pub(crate) struct Selection {
     /// Those of this group alone.
     pub(crate) group: Option<String>,
-    pub(crate) part: Part,
+    part: Part,
 }
 
 /// The side of a [`HeldOut`] share.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Part {
+enum Part {
     /// All rows: no share is held out of these files.
     #[default]
     Whole,
@@ -107,7 +107,13 @@ impl<'a> DataReader<'a> {
         }
         if loaded.trees.is_empty() {
             let report = loaded.report.lines().join("\n  ");
-            bail!("{}: no row is left to use:\n  {report}", names.join(", "));
+            let error = anyhow!("{}: no row is left to use:\n  {report}", names.join(", "));
+            return Err(match selection.part {
+                Part::HeldOut => error.context(
+                    "no prompt was drawn to be held out; raise `data.heldout`, or name files in `data.eval`",
+                ),
+                Part::Whole | Part::Training => error,
+            });
         }
         Ok(loaded)
     }
@@ -138,7 +144,9 @@ impl LoadedData {
         let file = self.report.files.len() as u32;
         let mut report = rows.report.clone();
         for tree in &rows.trees {
-            if let Some(cause) = selection.refusal(tree, rows.held_out.contains(&tree.row.row)) {
+            if let Some(cause) =
+                selection.refusal(tree.group.as_deref(), rows.held_out.contains(&tree.row.row))
+            {
                 report.count(cause, tree.row);
             } else {
                 let row = RowId { file, ..tree.row };
@@ -153,9 +161,31 @@ impl LoadedData {
 }
 
 impl Selection {
-    /// Why a row is not taken.
-    fn refusal(&self, tree: &TokenTree, is_held_out: bool) -> Option<Cause> {
-        match (&self.group, &tree.group) {
+    /// The rows to train on.
+    pub(crate) fn training(config: &DataConfig) -> Self {
+        Self::of(config, Part::Training)
+    }
+
+    /// The rows to measure on: of sets of their own, or of the training rows' files.
+    pub(crate) fn held_out(config: &DataConfig) -> Self {
+        Self::of(config, Part::HeldOut)
+    }
+
+    /// The same of all groups.
+    #[must_use]
+    pub(crate) fn of_all_groups(self) -> Self {
+        Self { group: None, ..self }
+    }
+
+    /// `part` of a share, if there is one.
+    fn of(config: &DataConfig, part: Part) -> Self {
+        let part = if config.held_out.is_some() { part } else { Part::Whole };
+        Self { group: config.only_group.clone(), part }
+    }
+
+    /// Why a row of this group is not taken.
+    pub(crate) fn refusal(&self, group: Option<&str>, is_held_out: bool) -> Option<Cause> {
+        match (self.group.as_deref(), group) {
             (Some(_), None) => return Some(Cause::NoGroup),
             (Some(wanted), Some(found)) if wanted != found => return Some(Cause::OtherGroup),
             _ => {}

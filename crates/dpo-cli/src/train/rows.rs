@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::workshop::Workshop;
 use crate::{
-    data::{DataReader, LoadedData, Part, Selection},
+    data::{DataReader, LoadedData, Selection},
     run_file::RunConfig,
 };
 
@@ -26,28 +26,25 @@ pub(super) fn load(config: &RunConfig, workshop: &Workshop) -> Result<(LoadedDat
     let Workshop { hub, base, rows, .. } = workshop;
     let data = &config.data;
     let reader = DataReader::new(hub, base, data, &config.loss, Rc::clone(rows));
-    let of = |part| Selection { group: data.only_group.clone(), part };
+    let train = reader.load(&data.train, "train", &Selection::training(data))?;
+    let selection = Selection::held_out(data);
     let Some(share) = data.held_out else {
-        let train = reader.load(&data.train, "train", &of(Part::Whole))?;
         let is_single = data.eval.len() == 1;
         let held_out = data.eval.iter().map(|set| {
             Ok(HeldOutRows {
                 name: if is_single { String::new() } else { set.name_or_stem().to_owned() },
                 label: set.name_or_stem().to_owned(),
                 origin: set.source.clone(),
-                data: reader.load(std::slice::from_ref(&set.source), "test", &of(Part::Whole))?,
+                data: reader.load(std::slice::from_ref(&set.source), "test", &selection)?,
             })
         });
         return Ok((train, held_out.collect::<Result<_>>()?));
     };
-    let train = reader.load(&data.train, "train", &of(Part::Training))?;
     let held_out = HeldOutRows {
         name: String::new(),
         label: "heldout".to_owned(),
         origin: format!("{} of the prompts, drawn with seed {}", share.share(), share.seed()),
-        data: reader.load(&data.train, "train", &of(Part::HeldOut)).context(
-            "no prompt was drawn to be held out; raise `data.heldout`, or name files in `data.eval`",
-        )?,
+        data: reader.load(&data.train, "train", &selection)?,
     };
     Ok((train, vec![held_out]))
 }

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use dpo_core::{Objective, PairwiseLoss};
 use dpo_model::{Adapter, Decoder};
-use dpo_train::{EvalMetrics, EvalSet, INFERENCE_TOKENS, LossSpec, evaluate, write_atomically};
+use dpo_train::{EvalMetrics, EvalSet, write_atomically};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -15,6 +14,7 @@ use super::{
 use crate::{
     device,
     divergence::{Answers, Divergence, prompts},
+    eval::{measured, numbers},
     train::{Reference, Workshop, note},
 };
 
@@ -128,7 +128,7 @@ fn row(
         if workshop.stop()?.is_set() {
             return Ok(None);
         }
-        let metrics = measured(&model, set, beta);
+        let metrics = measured(&model, set, beta).metrics;
         // Several people may have judged answers to the same prompts.
         let same = ready[..idx].iter().position(|other| other.prompts == *prompts);
         let divergence = match (variant, same) {
@@ -142,13 +142,6 @@ fn row(
         cells.push(Cell { metrics, divergence });
     }
     Ok(Some(Row { name, beta, seed, cells }))
-}
-
-/// As `dpo eval` measures: the sigmoid loss, whatever the model was trained with.
-fn measured(model: &Decoder, set: &EvalSet, beta: f64) -> EvalMetrics {
-    let objective = Objective::Pairwise(PairwiseLoss::Sigmoid { beta, label_smoothing: 0.0 });
-    let loss = LossSpec { objective, constant_token: None };
-    evaluate(model, set, &loss, 0, INFERENCE_TOKENS).metrics
 }
 
 impl Matrix {
@@ -182,7 +175,7 @@ impl Cell {
         let mut cell = Map::new();
         cell.insert("column".to_owned(), json!(measured.column.name));
         cell.insert("n_pairs".to_owned(), json!(measured.n_pairs));
-        cell.extend(self.metrics.named().into_iter().map(|(name, number)| (name, json!(number))));
+        cell.extend(numbers(&self.metrics));
         if let Ok(Value::Object(divergence)) = serde_json::to_value(self.divergence) {
             cell.extend(divergence);
         }
