@@ -63,14 +63,15 @@ pub(super) fn measure(
     let of_round = |round: &Round| open(&round.run.join("model").to_string_lossy());
     let (source, beta, seed) = (of_round(last)?, config.loss.beta().unwrap_or(0.1), config.train.seed);
     let mut pairs = held_out(lineage, &source, hub)?;
-    let trees: Vec<_> = pairs.iter().rev().flat_map(|pairs| pairs.set.trees.clone()).collect();
+    let prompts = prompts(pairs.iter().rev().flat_map(|pairs| &pairs.set.trees), kl_samples);
 
     let model = source.load(&device)?;
-    let answers = Answers::of(&model, &prompts(&trees, kl_samples), source.stop_ids(), seed)?;
+    let answers = Answers::of(&model, &prompts, source.stop_ids(), seed)?;
     let own = answers.logps(&model);
-    let base = open(&lineage.base().name)?.load(&device)?;
+    let base_source = open(&lineage.base().name)?;
+    let base = base_source.load(&device)?;
     let to_base = Divergence::of(&own, &answers.logps(&base));
-    let digest = crate::train::digest(&base, &open(&lineage.base().name)?)?;
+    let digest = crate::train::digest(&base, &base_source)?;
     let reference = Reference::of(base, &digest, device::name(config.run.backend))?;
     for Pairs { round, set } in &mut pairs {
         let what = format!("the held-out pairs of round {round}");
