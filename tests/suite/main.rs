@@ -11,6 +11,7 @@ mod damage;
 mod decoder_golden;
 mod generating;
 mod layering;
+mod long_rows;
 mod packing;
 mod precision;
 mod prepared_rows;

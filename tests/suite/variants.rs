@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     program::{Ended, Run, Sandbox, flags, paths},
-    support::{golden, json as read_json},
+    support::{golden, json as read_json, json_lines},
 };
 
 /// Who said which answer is better: two by name, one by number.
@@ -363,4 +363,29 @@ fn mistakes_are_said_before_anything_is_trained() {
         "{}",
         ended.messages
     );
+}
+
+/// Its group is that of the new rows, too, and of those that are replayed.
+#[test]
+fn a_variant_goes_on_as_a_round() {
+    let sandbox = Sandbox::new();
+    let file = by_annotator(&sandbox, "v.toml", "group = \"annotator\"\nkl_samples = 1\n");
+    variants(&sandbox, &file, "all", "").success();
+    let new = write(&sandbox, "new.json", &rows("runs/eval_conv.json"));
+    let eval = sandbox.path("eval.json");
+    let (from, out) = (sandbox.path("all/bo"), sandbox.path("bo-2"));
+    let mut args = paths([("--from", &from), ("--data", &new), ("--eval-data", &eval), ("--out", &out)]);
+    args.extend(flags("--replay 0.5 --kl-samples 1 --max-steps 2"));
+    let said = sandbox.run("round", &args).success().messages;
+    let old = rows_of("runs/train_conv.json", "bo");
+    assert!(
+        said.contains(&format!("replayed   {} of {} pairs of round 1", old.len().div_ceil(2), old.len())),
+        "{said}"
+    );
+    let report = read_json(out.join("data_report.json"));
+    assert_eq!(report["train"]["causes"]["other_group"]["count"], 8);
+    assert_eq!(report["train"]["rows_kept"], 4 + old.len().div_ceil(2));
+    for row in json_lines(&Run::at(out).read("replay.jsonl")) {
+        assert!(old.contains(&row), "{row}");
+    }
 }

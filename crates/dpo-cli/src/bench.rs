@@ -11,17 +11,17 @@ use std::{
 use anyhow::{Context, Result, bail};
 use burn::module::Module;
 use clap::Args;
-use dpo_core::{Objective, PairwiseLoss};
 use dpo_data::{Purpose, TokenTree, pack};
 use dpo_model::Decoder;
 use dpo_train::{
-    AdamW, AdamWConfig, DeviceBatch, INFERENCE_TOKENS, LossSpec, MicroBatching, ReferenceLogps, Row,
-    clip_factor, gradient_norm, rows_of,
+    AdamW, AdamWConfig, DeviceBatch, INFERENCE_TOKENS, MicroBatching, ReferenceLogps, Row, clip_factor,
+    gradient_norm, rows_of,
 };
 use serde_json::{Value, json};
 
 use crate::{
     device,
+    eval::sigmoid,
     score::{Input, InputArgs},
     train::{note, peak_memory_bytes},
 };
@@ -92,10 +92,7 @@ fn steps(
     trees: &[TokenTree],
     reference: &ReferenceLogps,
 ) -> Result<Vec<StepCost>> {
-    let loss = LossSpec {
-        objective: Objective::Pairwise(PairwiseLoss::Sigmoid { beta: 0.1, label_smoothing: 0.0 }),
-        constant_token: None,
-    };
+    let loss = sigmoid(0.1);
     let rows = rows_of(trees, Some(reference));
     let mut policy = policy.train();
     let mut optimizer = AdamW::new(AdamWConfig::default());

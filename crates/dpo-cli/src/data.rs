@@ -7,7 +7,7 @@ use std::{
     rc::Rc,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
 use dpo_data::{
     Cause, ColumnNames, DataReport, EncodeConfig, HeldOut, Overlong, Purpose, RowId, SourceConfig,
     SpecialText, Strings, TextEncoder, TokenTree, encode_all, read_examples,
@@ -16,6 +16,7 @@ use dpo_model::DecoderConfig;
 
 use crate::{
     hub::Hub,
+    model_source::ModelSource,
     run_file::{
         choices,
         config::{DataConfig, Loss},
@@ -37,12 +38,12 @@ pub(crate) struct LoadedData {
 pub(crate) struct Selection {
     /// Those of this group alone.
     pub(crate) group: Option<String>,
-    pub(crate) part: Part,
+    part: Part,
 }
 
 /// The side of a [`HeldOut`] share.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Part {
+enum Part {
     /// All rows: no share is held out of these files.
     #[default]
     Whole,
@@ -75,10 +76,10 @@ pub(crate) struct DataReader<'a> {
 }
 
 impl<'a> DataReader<'a> {
-    /// As a run file says it; what is read stays in `cache`.
+    /// As a run file says it, for `model`: no text is longer than it can compute. What is read stays in `cache`.
     pub(crate) fn new(
         hub: &'a Hub,
-        encoder: &'a TextEncoder,
+        model: &'a ModelSource,
         config: &DataConfig,
         loss: &Loss,
         cache: RowCache,
@@ -88,24 +89,12 @@ impl<'a> DataReader<'a> {
             _ => Purpose::Pairs,
         };
         let encode = EncodeConfig {
-            max_length: config.max_length,
+            max_length: max_length(config, model.config()),
             overlong: overlong(config.overlong),
             special_text: special_text(config.special_text),
         };
         let source = SourceConfig { purpose, ..source_config(config) };
-        Self { hub, encoder, source, encode, held_out: config.held_out, cache }
-    }
-
-    /// No longer texts than the model can compute at all: positions that are learnt end somewhere.
-    #[must_use]
-    pub(crate) fn within(mut self, model: &DecoderConfig) -> Self {
-        if let Some(longest) = model.longest_text()
-            && (self.encode.max_length == 0 || self.encode.max_length > longest)
-        {
-            note(&format!("max_length {longest}: this model has learnt positions for so many tokens"));
-            self.encode.max_length = longest;
-        }
-        self
+        Self { hub, encoder: &model.encoder, source, encode, held_out: config.held_out, cache }
     }
 
     /// Reads and tokenises a set; `split` is the one to take of a hub data set. A set without rows is an error.
@@ -118,7 +107,13 @@ impl<'a> DataReader<'a> {
         }
         if loaded.trees.is_empty() {
             let report = loaded.report.lines().join("\n  ");
-            bail!("{}: no row is left to use:\n  {report}", names.join(", "));
+            let error = anyhow!("{}: no row is left to use:\n  {report}", names.join(", "));
+            return Err(match selection.part {
+                Part::HeldOut => error.context(
+                    "no prompt was drawn to be held out; raise `data.heldout`, or name files in `data.eval`",
+                ),
+                Part::Whole | Part::Training => error,
+            });
         }
         Ok(loaded)
     }
@@ -149,7 +144,9 @@ impl LoadedData {
         let file = self.report.files.len() as u32;
         let mut report = rows.report.clone();
         for tree in &rows.trees {
-            if let Some(cause) = selection.refusal(tree, rows.held_out.contains(&tree.row.row)) {
+            if let Some(cause) =
+                selection.refusal(tree.group.as_deref(), rows.held_out.contains(&tree.row.row))
+            {
                 report.count(cause, tree.row);
             } else {
                 let row = RowId { file, ..tree.row };
@@ -164,9 +161,31 @@ impl LoadedData {
 }
 
 impl Selection {
-    /// Why a row is not taken.
-    fn refusal(&self, tree: &TokenTree, is_held_out: bool) -> Option<Cause> {
-        match (&self.group, &tree.group) {
+    /// The rows to train on.
+    pub(crate) fn training(config: &DataConfig) -> Self {
+        Self::of(config, Part::Training)
+    }
+
+    /// The rows to measure on: of sets of their own, or of the training rows' files.
+    pub(crate) fn held_out(config: &DataConfig) -> Self {
+        Self::of(config, Part::HeldOut)
+    }
+
+    /// The same of all groups.
+    #[must_use]
+    pub(crate) fn of_all_groups(self) -> Self {
+        Self { group: None, ..self }
+    }
+
+    /// `part` of a share, if there is one.
+    fn of(config: &DataConfig, part: Part) -> Self {
+        let part = if config.held_out.is_some() { part } else { Part::Whole };
+        Self { group: config.only_group.clone(), part }
+    }
+
+    /// Why a row of this group is not taken.
+    pub(crate) fn refusal(&self, group: Option<&str>, is_held_out: bool) -> Option<Cause> {
+        match (self.group.as_deref(), group) {
             (Some(_), None) => return Some(Cause::NoGroup),
             (Some(wanted), Some(found)) if wanted != found => return Some(Cause::OtherGroup),
             _ => {}
@@ -176,6 +195,22 @@ impl Selection {
             Part::HeldOut if !is_held_out => Some(Cause::NotHeldOut),
             _ => None,
         }
+    }
+}
+
+/// Says so where it is the model that limits the length of texts.
+pub(crate) fn note_max_length(config: &DataConfig, model: &DecoderConfig) {
+    let max_length = max_length(config, model);
+    if max_length != config.max_length {
+        note(&format!("max_length {max_length}: this model has learnt positions for so many tokens"));
+    }
+}
+
+/// Tokens of the longest text, 0 for no limit: positions that are learnt end somewhere.
+fn max_length(config: &DataConfig, model: &DecoderConfig) -> usize {
+    match model.longest_text() {
+        Some(longest) if config.max_length == 0 || config.max_length > longest => longest,
+        _ => config.max_length,
     }
 }
 

@@ -82,9 +82,9 @@ pub(crate) fn answer_logps(model: &Decoder, trees: &[&TokenTree]) -> Vec<f64> {
 }
 
 /// The first `n` prompts of `trees`, each once; rows without a prompt have none.
-pub(crate) fn prompts(trees: &[TokenTree], n: usize) -> Vec<Vec<u32>> {
+pub(crate) fn prompts<'a>(trees: impl IntoIterator<Item = &'a TokenTree>, n: usize) -> Vec<Vec<u32>> {
     let mut prompts: Vec<Vec<u32>> = Vec::new();
-    for tree in trees.iter().filter(|tree| !tree.prompt.is_empty()) {
+    for tree in trees.into_iter().filter(|tree| !tree.prompt.is_empty()) {
         if prompts.len() == n {
             break;
         }

@@ -6,14 +6,15 @@ use anyhow::Result;
 use clap::Args;
 use dpo_core::{Objective, PairwiseLoss};
 use dpo_data::{Clock, Purpose};
-use dpo_train::{EvalSet, Evaluation, INFERENCE_TOKENS, LossSpec, ReferenceLogps, evaluate};
-use serde_json::json;
+use dpo_model::Decoder;
+use dpo_train::{EvalMetrics, EvalSet, Evaluation, INFERENCE_TOKENS, LossSpec, ReferenceLogps, evaluate};
+use serde_json::{Map, Value, json};
 
 use crate::{
     model_source::ModelSource,
     score::{InputArgs, not_finite},
     terminal::print,
-    train::same_tokens,
+    train::check_reference,
 };
 
 /// Arguments of `dpo eval`.
@@ -42,28 +43,39 @@ pub(crate) fn run(args: &EvalArgs) -> Result<ExitCode> {
     let input = args.input.open(Purpose::Pairs)?;
     let reference =
         ModelSource::open(&args.reference, &input.hub, Clock::now())?.in_precision(input.source.precision());
-    same_tokens(&input.source, &reference, &input.trees[0])?;
+    check_reference(&reference, &input.source, &input.trees)?;
     let logps = ReferenceLogps::computed(&input.trees, INFERENCE_TOKENS, &reference.load(&input.device)?);
     let model = input.source.load(&input.device)?;
-    let loss = LossSpec {
-        objective: Objective::Pairwise(PairwiseLoss::Sigmoid { beta: args.beta, label_smoothing: 0.0 }),
-        constant_token: None,
-    };
     let set = EvalSet { name: String::new(), trees: input.trees, reference: Some(logps) };
-    let Evaluation { metrics, scores } = evaluate(&model, &set, &loss, 0, INFERENCE_TOKENS);
+    let Evaluation { metrics, scores } = measured(&model, &set, args.beta);
     if let Some(row_idx) = scores.row_losses.iter().position(|loss| !loss.is_finite()) {
         return Err(not_finite(&input.files, set.trees[row_idx].row, "the model or its reference"));
     }
-    let numbers = metrics.named();
     if args.json {
-        let mut object = serde_json::Map::new();
+        let mut object = Map::new();
         object.insert("n_pairs".to_owned(), json!(set.trees.len()));
-        object.extend(numbers.into_iter().map(|(name, number)| (name, json!(number))));
-        print(&format!("{}\n", serde_json::Value::Object(object)))?;
+        object.extend(numbers(&metrics));
+        print(&format!("{}\n", Value::Object(object)))?;
     } else {
         let mut text = format!("{:26} {}\n", "pairs", set.trees.len());
-        numbers.iter().for_each(|(name, number)| text += &format!("{name:26} {number:.6}\n"));
+        metrics.named().iter().for_each(|(name, number)| text += &format!("{name:26} {number:.6}\n"));
         print(&text)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A model on pairs: the numbers of the sigmoid loss at strength `beta`, whatever the model was trained with.
+pub(crate) fn measured(model: &Decoder, set: &EvalSet, beta: f64) -> Evaluation {
+    evaluate(model, set, &sigmoid(beta), 0, INFERENCE_TOKENS)
+}
+
+/// DPO's own loss at strength `beta`.
+pub(crate) fn sigmoid(beta: f64) -> LossSpec {
+    let objective = Objective::Pairwise(PairwiseLoss::Sigmoid { beta, label_smoothing: 0.0 });
+    LossSpec { objective, constant_token: None }
+}
+
+/// The numbers by the names that they have in JSON.
+pub(crate) fn numbers(metrics: &EvalMetrics) -> Map<String, Value> {
+    metrics.named().into_iter().map(|(name, number)| (name, json!(number))).collect()
 }

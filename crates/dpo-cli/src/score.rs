@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::{
     adapters::AdapterArgs,
-    data::{DataReader, RowCache, Selection},
+    data::{DataReader, RowCache, Selection, note_max_length},
     device,
     hub::Hub,
     model_source::ModelSource,
@@ -104,8 +104,8 @@ impl InputArgs {
             strings: self.strings,
             special_text: self.special_text,
         };
-        let mut reader = DataReader::new(&hub, &source.encoder, &config, &Loss::Sft, RowCache::default())
-            .within(source.config());
+        note_max_length(&config, source.config());
+        let mut reader = DataReader::new(&hub, &source, &config, &Loss::Sft, RowCache::default());
         reader.source.purpose = purpose;
         let data = reader.load(&self.data, "test", &Selection::default())?;
         data.report.lines().iter().for_each(|line| note(line));

@@ -3,17 +3,17 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use dpo_core::{Objective, PairwiseLoss};
 use dpo_data::Clock;
 use dpo_model::Decoder;
-use dpo_train::{EvalMetrics, EvalSet, INFERENCE_TOKENS, LossSpec, evaluate, write_atomically};
-use serde_json::{Map, Value, json};
+use dpo_train::{EvalMetrics, EvalSet, write_atomically};
+use serde_json::{Value, json};
 
 use super::lineage::{Lineage, Round};
 use crate::{
-    data::{DataReader, Part, RowCache, Selection},
+    data::{DataReader, RowCache, Selection},
     device,
     divergence::{Answers, Divergence, prompts},
+    eval::{measured, numbers},
     hub::Hub,
     model_source::ModelSource,
     run_file::RunConfig,
@@ -63,14 +63,15 @@ pub(super) fn measure(
     let of_round = |round: &Round| open(&round.run.join("model").to_string_lossy());
     let (source, beta, seed) = (of_round(last)?, config.loss.beta().unwrap_or(0.1), config.train.seed);
     let mut pairs = held_out(lineage, &source, hub)?;
-    let trees: Vec<_> = pairs.iter().rev().flat_map(|pairs| pairs.set.trees.clone()).collect();
+    let prompts = prompts(pairs.iter().rev().flat_map(|pairs| &pairs.set.trees), kl_samples);
 
     let model = source.load(&device)?;
-    let answers = Answers::of(&model, &prompts(&trees, kl_samples), source.stop_ids(), seed)?;
+    let answers = Answers::of(&model, &prompts, source.stop_ids(), seed)?;
     let own = answers.logps(&model);
-    let base = open(&lineage.base().name)?.load(&device)?;
+    let base_source = open(&lineage.base().name)?;
+    let base = base_source.load(&device)?;
     let to_base = Divergence::of(&own, &answers.logps(&base));
-    let digest = crate::train::digest(&base, &open(&lineage.base().name)?)?;
+    let digest = crate::train::digest(&base, &base_source)?;
     let reference = Reference::of(base, &digest, device::name(config.run.backend))?;
     for Pairs { round, set } in &mut pairs {
         let what = format!("the held-out pairs of round {round}");
@@ -97,19 +98,14 @@ fn held_out(lineage: &Lineage, source: &ModelSource, hub: &Hub) -> Result<Vec<Pa
     let mut all = Vec::new();
     for (idx, round) in lineage.rounds.iter().enumerate() {
         let settings = round.settings()?;
-        let (files, part) = match settings.data.held_out {
-            Some(_) => (&round.data, Part::HeldOut),
-            None => (&round.held_out, Part::Whole),
-        };
+        let files = if settings.data.held_out.is_some() { &round.data } else { &round.held_out };
         if files.is_empty() || !round.has_pairs()? {
             note(&format!("round {} has no held-out pairs: what is forgotten of it cannot be seen", idx + 1));
             continue;
         }
         let names: Vec<String> = files.iter().map(|file| file.path.to_string_lossy().into_owned()).collect();
-        let reader =
-            DataReader::new(hub, &source.encoder, &settings.data, &settings.loss, RowCache::default());
-        let selection = Selection { group: settings.data.only_group.clone(), part };
-        let trees = reader.load(&names, "test", &selection)?.trees;
+        let reader = DataReader::new(hub, source, &settings.data, &settings.loss, RowCache::default());
+        let trees = reader.load(&names, "test", &Selection::held_out(&settings.data))?.trees;
         all.push(Pairs { round: idx + 1, set: EvalSet { name: String::new(), trees, reference: None } });
     }
     Ok(all)
@@ -117,12 +113,8 @@ fn held_out(lineage: &Lineage, source: &ModelSource, hub: &Hub) -> Result<Vec<Pa
 
 /// As `dpo eval` measures, unless somebody wants to stop.
 fn all(model: &Decoder, pairs: &[Pairs], beta: f64, stop: &StopFlag) -> Option<Vec<EvalMetrics>> {
-    let objective = Objective::Pairwise(PairwiseLoss::Sigmoid { beta, label_smoothing: 0.0 });
-    let loss = LossSpec { objective, constant_token: None };
-    let measured = |pairs: &Pairs| {
-        (!stop.is_set()).then(|| evaluate(model, &pairs.set, &loss, 0, INFERENCE_TOKENS).metrics)
-    };
-    pairs.iter().map(measured).collect()
+    let of = |pairs: &Pairs| (!stop.is_set()).then(|| measured(model, &pairs.set, beta).metrics);
+    pairs.iter().map(of).collect()
 }
 
 impl Drift {
@@ -133,10 +125,6 @@ impl Drift {
     }
 
     fn json(&self) -> Value {
-        let numbers = |metrics: &EvalMetrics| {
-            let numbers = metrics.named().into_iter().map(|(name, number)| (name, json!(number)));
-            Value::Object(numbers.collect::<Map<_, _>>())
-        };
         let memory = |memory: &Memory| {
             json!({
                 "round": memory.round,

@@ -80,20 +80,17 @@ impl Lineage {
     /// The rounds up to the one in `run`; a run that is not of a round is the first.
     pub(super) fn open(run: &Path, hub: &Hub) -> Result<Self> {
         let path = run.join(FILE);
-        let mut lineage = if path.exists() {
-            let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            serde_json::from_slice(&text).with_context(|| format!("{} is no lineage", path.display()))?
-        } else {
-            Self { rounds: vec![first(run, hub)?] }
-        };
+        if !path.exists() {
+            return Ok(Self { rounds: vec![first(run, hub)?] });
+        }
+        let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut lineage: Self =
+            serde_json::from_slice(&text).with_context(|| format!("{} is no lineage", path.display()))?;
+        let last = lineage.rounds.last_mut().with_context(|| format!("{} has no rounds", path.display()))?;
         // The directory may have been moved since.
-        lineage.last_mut(&path)?.run = std::path::absolute(run)?;
+        last.run = std::path::absolute(run)?;
         lineage.verify_models(run, hub)?;
         Ok(lineage)
-    }
-
-    fn last_mut(&mut self, path: &Path) -> Result<&mut Round> {
-        self.rounds.last_mut().with_context(|| format!("{} has no rounds", path.display()))
     }
 
     /// What the first round started from.
@@ -141,15 +138,13 @@ impl Lineage {
         run: &Path,
         reference: ReferenceChoice,
         replay: &Replay,
-        hub: &Hub,
     ) -> Result<Self> {
         let parent = &self.rounds[self.rounds.len() - 1];
         let parent = Model {
             name: std::path::absolute(from)?.to_string_lossy().into_owned(),
             blake3: parent.model.blake3.clone(),
         };
-        let mut round = first(run, hub)?;
-        round.base = self.base().clone();
+        let mut round = Round::of(run, &finished(run)?, self.base().clone())?;
         round.parent = Some(parent);
         reference.name().clone_into(&mut round.reference);
         let replayed = std::path::absolute(run)?.join(replay::FILE);
@@ -161,8 +156,14 @@ impl Lineage {
     }
 }
 
-/// What a finished run says of itself, as if it were the first round.
+/// A finished run as the first round.
 fn first(run: &Path, hub: &Hub) -> Result<Round> {
+    let record = finished(run)?;
+    Round::of(run, &record, started_from(run, hub)?)
+}
+
+/// `run.json` of a run that is finished.
+fn finished(run: &Path) -> Result<Value> {
     let record = json(&run.join("run.json"))?;
     let status = record["status"].as_str().unwrap_or("nothing");
     if status != "complete" || !run.join("model").is_dir() {
@@ -171,28 +172,22 @@ fn first(run: &Path, hub: &Hub) -> Result<Round> {
             run.display()
         );
     }
+    Ok(record)
+}
+
+/// What a run started from, as it is now.
+fn started_from(run: &Path, hub: &Hub) -> Result<Model> {
     let config = old_config(run)?;
-    let base = match &config.tuning {
-        Tuning::Adapter(folder) => folder.clone(),
-        Tuning::Weights | Tuning::NewAdapter(_) => config.model.base.clone(),
+    let base = match config.tuning {
+        Tuning::Adapter(folder) => folder,
+        Tuning::Weights | Tuning::NewAdapter(_) => config.model.base,
     };
     let path = hub.model(&base)?;
-    let base_digest = digest::of_model(&path).with_context(|| format!("cannot read the base `{base}`"))?;
+    let blake3 = digest::of_model(&path).with_context(|| format!("cannot read the base `{base}`"))?;
     // A path holds from wherever the next round is started; an id does anyway.
     let name =
         if Path::new(&base).exists() { std::path::absolute(&base)?.to_string_lossy().into() } else { base };
-    Ok(Round {
-        run: std::path::absolute(run)?,
-        created: record["clock"].as_i64().unwrap_or(0),
-        base: Model { name, blake3: base_digest },
-        parent: None,
-        reference: "previous".to_owned(),
-        config: Digest { blake3: digest::of_file(&run.join("config.toml"))? },
-        model: Digest { blake3: digest::of_model(&run.join("model"))? },
-        data: files(&record["data"])?,
-        held_out: held_out(run, &config)?,
-        replayed: Vec::new(),
-    })
+    Ok(Model { name, blake3 })
 }
 
 /// Files that were named as held out; a share of the training files is none.
@@ -220,6 +215,22 @@ fn json(path: &Path) -> Result<Value> {
 }
 
 impl Round {
+    /// What a finished run and its `run.json` say of it, as if it were the first round.
+    fn of(run: &Path, record: &Value, base: Model) -> Result<Self> {
+        Ok(Self {
+            run: std::path::absolute(run)?,
+            created: record["clock"].as_i64().unwrap_or(0),
+            base,
+            parent: None,
+            reference: "previous".to_owned(),
+            config: Digest { blake3: digest::of_file(&run.join("config.toml"))? },
+            model: Digest { blake3: digest::of_model(&run.join("model"))? },
+            data: files(&record["data"])?,
+            held_out: held_out(run, &old_config(run)?)?,
+            replayed: Vec::new(),
+        })
+    }
+
     /// Its settings.
     pub(super) fn settings(&self) -> Result<RunConfig> {
         old_config(&self.run)

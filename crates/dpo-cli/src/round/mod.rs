@@ -69,7 +69,7 @@ pub(crate) fn run(args: &RoundArgs) -> Result<ExitCode> {
     if !train(config.clone())? {
         return Ok(ExitCode::from(130));
     }
-    let lineage = lineage.followed_by(&args.from, &out, args.flags.reference(), &replay, &hub)?;
+    let lineage = lineage.followed_by(&args.from, &out, args.flags.reference(), &replay)?;
     let Some(drift) = drift::measure(&lineage, &config, args.kl_samples as usize, &hub)? else {
         note("stopped; the same command with `--resume auto` measures the drift");
         return Ok(ExitCode::from(130));

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::lineage::{Lineage, Round};
 use crate::{
-    data::source_config,
+    data::{Selection, source_config},
     run_file::{RunConfig, config::DataConfig},
 };
 
@@ -57,9 +57,10 @@ fn training_pairs(round: &Round) -> Result<Vec<PreferenceExample>> {
     let data = round.settings()?.data;
     let paths: Vec<PathBuf> = round.data.iter().map(|file| file.path.clone()).collect();
     let mut pairs = read_examples(&paths, &source_config(&data), &mut DataReport::default())?;
+    let selection = Selection::training(&data);
     pairs.retain(|pair| {
-        let is_of_group = data.only_group.is_none() || data.only_group == pair.group;
-        is_of_group && !data.held_out.is_some_and(|held_out| held_out.takes(pair))
+        let is_held_out = data.held_out.is_some_and(|held_out| held_out.takes(pair));
+        selection.refusal(pair.group.as_deref(), is_held_out).is_none()
     });
     Ok(pairs)
 }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use dpo_data::HeldOut;
 
 use super::{
     flags::{ReferenceChoice, RoundFlags},
@@ -12,7 +11,7 @@ use super::{
 use crate::{
     adapters::is_adapter,
     run_file::{
-        RunConfig, RunFile,
+        HeldOutBy, RunConfig, RunFile,
         config::Loss,
         sections::{LoraSection, LossSection},
     },
@@ -33,11 +32,10 @@ pub(super) fn config(from: &Path, lineage: &Lineage, flags: &RoundFlags) -> Resu
             "a round goes on with preference pairs, and its loss is `sft`; give another with --loss";
         return Err(WrongUsage(problem.to_owned()).into());
     }
-    if config.data.eval.is_empty() && config.data.held_out.is_none() {
+    if config.data.hold_out() == HeldOutBy::Default {
         note(
             "held out   a tenth of the prompts, because no held-out pairs are named (--eval-data, --heldout)",
         );
-        config.data.held_out = Some(HeldOut::new(0.1, 42));
     }
     Ok(config)
 }

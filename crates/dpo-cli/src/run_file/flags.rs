@@ -8,6 +8,7 @@ use super::{
     InvalidRunFile, RunConfig, RunFile,
     keys::{defaults, in_toml, keys},
     parse::{self, Parsed},
+    problem::locate,
 };
 
 /// Flags of `dpo train`. A flag wins over the run file, the run file over the defaults.
@@ -47,9 +48,7 @@ impl TrainArgs {
         }
         let merged = beneath.apply(&file).apply(&self.settings.0);
         merged.init().map_err(|mut invalid| {
-            for problem in &mut invalid.problems {
-                problem.place = problem.key.as_ref().and_then(|key| places.get(key).cloned());
-            }
+            locate(&mut invalid.problems, &places);
             invalid
         })
     }

@@ -27,6 +27,7 @@ pub(crate) use docs::reference_page;
 pub(crate) use docs::template;
 pub(crate) use flags::TrainArgs;
 pub(crate) use problem::InvalidRunFile;
+pub(crate) use rows::HeldOutBy;
 
 /// A run file as it was written. A missing key is `None`, an unknown one is an error.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, Args)]

@@ -1,6 +1,6 @@
 //! What is wrong with a run file or with the flags, all of it at once.
 
-use std::{fmt, ops::Range};
+use std::{collections::BTreeMap, fmt, ops::Range};
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +59,13 @@ impl fmt::Display for InvalidRunFile {
 /// `Ok` while `problems` is empty.
 pub(super) fn verdict<T>(value: T, problems: Vec<Problem>) -> Result<T, InvalidRunFile> {
     if problems.is_empty() { Ok(value) } else { Err(InvalidRunFile { problems }) }
+}
+
+/// Adds where the key of each problem was set; `places` has that by `section.key`.
+pub(super) fn locate(problems: &mut [Problem], places: &BTreeMap<String, String>) {
+    for problem in problems {
+        problem.place = problem.key.as_ref().and_then(|key| places.get(key).cloned());
+    }
 }
 
 /// `name:line:column` of a byte in `text`, both counted from 1, the column in characters.

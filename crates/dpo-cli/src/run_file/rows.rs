@@ -13,6 +13,37 @@ use super::{
     values::{COLUMN_ROLES, ColumnName, EvalSet, is_name},
 };
 
+/// Share of the prompts that is held out where measuring needs pairs and none are named.
+const SHARE: f64 = 0.1;
+/// What it is drawn with.
+const SEED: u32 = 42;
+
+/// Who decided what is held out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeldOutBy {
+    File,
+    Default,
+}
+
+impl DataConfig {
+    /// Holds something out in any case: what a model was trained on says little of it.
+    pub(crate) fn hold_out(&mut self) -> HeldOutBy {
+        if !self.eval.is_empty() || self.held_out.is_some() {
+            return HeldOutBy::File;
+        }
+        self.held_out = Some(HeldOut::new(SHARE, u64::from(SEED)));
+        HeldOutBy::Default
+    }
+
+    /// The files of the held-out rows, and the split that they are of a hub data set.
+    pub(crate) fn held_out_sources(&self) -> (Vec<String>, &'static str) {
+        match self.held_out {
+            Some(_) => (self.train.clone(), "train"),
+            None => (self.eval.iter().map(|set| set.source.clone()).collect(), "test"),
+        }
+    }
+}
+
 /// Fills in the defaults and checks everything.
 pub(super) fn data(section: &DataSection, check: &mut Check) -> DataConfig {
     let train = section.train.clone().unwrap_or_default();
@@ -55,7 +86,7 @@ fn held_out(section: &DataSection, check: &mut Check) -> Option<HeldOut> {
     let is_share = |share| 0.0 < share && share < 1.0;
     let share = section.heldout?;
     let share = check.number("data.heldout", Some(share), share, "a share above 0 and below 1", is_share);
-    Some(HeldOut::new(share, u64::from(section.heldout_seed.unwrap_or(42))))
+    Some(HeldOut::new(share, u64::from(section.heldout_seed.unwrap_or(SEED))))
 }
 
 /// A sequence of one token predicts nothing.

@@ -24,13 +24,15 @@ pub(crate) struct EvalSet {
 impl EvalSet {
     /// The given name, else the file's name up to its first dot.
     pub(crate) fn name_or_stem(&self) -> &str {
-        let file = || Path::new(&self.source).file_name().and_then(|f| f.to_str());
-        let stem = |f: &'_ str| f.find('.').filter(|&at| at > 0).unwrap_or(f.len());
-        match &self.name {
-            Some(name) => name,
-            None => file().map_or(self.source.as_str(), |f| &f[..stem(f)]),
-        }
+        self.name.as_deref().unwrap_or_else(|| stem(&self.source))
     }
+}
+
+/// The name of the file `source`, up to its first dot.
+pub(crate) fn stem(source: &str) -> &str {
+    let Some(file) = Path::new(source).file_name().and_then(|file| file.to_str()) else { return source };
+    let end = file.find('.').filter(|at| *at > 0).unwrap_or(file.len());
+    &file[..end]
 }
 
 impl FromStr for EvalSet {

@@ -14,7 +14,7 @@ use super::{
     choices::VariantOrder,
     keys::nearest,
     parse::{Parsed, Reader, one_line, read_text, short, syntax},
-    problem::{Problem, verdict},
+    problem::{Problem, locate, verdict},
     values::is_name,
 };
 
@@ -92,15 +92,11 @@ impl VariantsFile {
             (Some(written), Some(values)) => named(&mut reader, written, values, (name, text)),
             _ => Vec::new(),
         };
-        let place = |key: &str| reader.places.get(&format!("variants.{key}")).cloned();
         let mut check = Check::default();
         let origin = origin(&section, named, &mut check);
         let kl_samples = check.count("variants.kl_samples", section.kl_samples, 16, 1);
-        for mut problem in check.problems {
-            problem.place =
-                problem.key.as_deref().and_then(|key| key.split_once('.')).and_then(|k| place(k.1));
-            reader.problems.push(problem);
-        }
+        locate(&mut check.problems, &reader.places);
+        reader.problems.append(&mut check.problems);
         let shared = Layer(reader.finish()?);
         Ok(Self { shared, origin, order: section.order.unwrap_or(VariantOrder::InTurn), kl_samples })
     }
@@ -256,9 +252,7 @@ impl Layer {
             Err(invalid) => (None, invalid.problems),
         };
         problems.extend(not_for_variants(file));
-        for problem in &mut problems {
-            problem.place = problem.key.as_ref().and_then(|key| places.get(key).cloned());
-        }
+        locate(&mut problems, places);
         match config {
             Some(config) => verdict(config, problems),
             None => Err(InvalidRunFile { problems }),

@@ -1,14 +1,16 @@
 //! `--dry-run`: one row as the model sees it.
 
-use std::io::IsTerminal;
-
 use anyhow::Result;
 use dpo_data::{Piece, TextEncoder, TokenTree};
 
+use crate::columns::{Style, style};
+
 /// The first row, its completions coloured by what is trained on (in brackets where there is no colour).
 pub(crate) fn rendered(encoder: &TextEncoder, tree: &TokenTree) -> Result<String> {
-    let is_colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let (on, off) = if is_colour { ("\x1b[32m", "\x1b[0m") } else { ("⟦", "⟧") };
+    let (on, off, mark) = match style() {
+        Style::Colour => ("\x1b[32m", "\x1b[0m", "green"),
+        Style::Plain => ("⟦", "⟧", "in ⟦brackets⟧"),
+    };
     let mut text = format!("row {} of file {}:\n", tree.row.row, tree.row.file + 1);
     for (idx, completion) in tree.completions.iter().enumerate() {
         let name = match (idx, tree.completions.len()) {
@@ -17,10 +19,9 @@ pub(crate) fn rendered(encoder: &TextEncoder, tree: &TokenTree) -> Result<String
             _ => "completion",
         };
         text += &format!(
-            "--- {name}: {} prompt tokens, {} trained on ({})\n",
+            "--- {name}: {} prompt tokens, {} trained on ({mark})\n",
             tree.prompt.len(),
             completion.len(),
-            if is_colour { "green" } else { "in ⟦brackets⟧" }
         );
         for piece in encoder.pieces(tree, idx)? {
             match piece {

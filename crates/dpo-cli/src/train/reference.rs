@@ -96,8 +96,29 @@ pub(crate) fn cache_root() -> Result<PathBuf> {
     base.context("no place for the cache; set DPO_CACHE_DIR")
 }
 
-/// A reference reads the policy's token ids: it must have the policy's tokenizer.
-pub(crate) fn same_tokens(policy: &ModelSource, reference: &ModelSource, sample: &TokenTree) -> Result<()> {
+/// A reference reads the policy's rows: it must have the policy's tokenizer, and positions for the longest of them.
+pub(crate) fn check_reference<'a>(
+    reference: &ModelSource,
+    policy: &ModelSource,
+    rows: impl IntoIterator<Item = &'a TokenTree>,
+) -> Result<()> {
+    let mut rows = rows.into_iter().peekable();
+    if let Some(sample) = rows.peek() {
+        same_tokens(reference, policy, sample)?;
+    }
+    let Some(limit) = reference.config().longest_text() else { return Ok(()) };
+    if let Some(row) = rows.find(|row| row.max_length() > limit) {
+        bail!(
+            "row {} has {} tokens; the reference `{}` has learnt positions for {limit}: set `max_length` to that",
+            row.row.row,
+            row.max_length(),
+            reference.name
+        );
+    }
+    Ok(())
+}
+
+fn same_tokens(reference: &ModelSource, policy: &ModelSource, sample: &TokenTree) -> Result<()> {
     let text = |source: &ModelSource| {
         let decode = |ids: &[u32]| source.encoder.decode_with_special_tokens(ids);
         Ok::<_, anyhow::Error>((decode(&sample.prompt)?, decode(&sample.completions[0])?))

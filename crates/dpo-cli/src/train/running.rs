@@ -98,7 +98,7 @@ impl Running {
         }
         record.write(&dir.run_json())?;
         let page = report::write_report(dir.path())?;
-        conclude(dir, &page, ending);
+        conclude(dir, &page, &observer.label, ending);
         Ok(())
     }
 }
@@ -123,12 +123,14 @@ pub(super) fn recorded<T>(dir: &RunDir, record: &mut RunRecord, result: Result<T
     result
 }
 
-fn conclude(dir: &RunDir, page: &Path, ending: Ending) {
+/// How to go on with one of several runs, whoever started them says.
+fn conclude(dir: &RunDir, page: &Path, label: &str, ending: Ending) {
     match ending {
         Ending::Complete => {
             note(&format!("model      {}", dir.model().display()));
             note(&format!("report     {}", page.display()));
         }
+        Ending::Stopped if !label.is_empty() => note(&format!("{label}stopped and saved")),
         Ending::Stopped => note(&format!(
             "stopped and saved; go on with the same command and `--resume {}`",
             dir.path().display()

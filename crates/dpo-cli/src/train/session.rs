@@ -20,15 +20,16 @@ use super::{
     plan,
     preview::rendered,
     progress::{StopFlag, TerminalObserver, note},
-    reference::{Reference, same_tokens},
-    resume,
+    reference::{Reference, check_reference},
+    resume, rows,
+    rows::HeldOutRows,
     running::{self, Finished, Running, recorded},
     samples, tuning,
     workshop::Workshop,
 };
 use crate::{
     adapters::AdapterArgs,
-    data::{DataReader, LoadedData, Part, Selection},
+    data::LoadedData,
     device,
     model_source::ModelSource,
     run_file::{RunConfig, config::Tuning, values::Resume},
@@ -47,17 +48,6 @@ pub(crate) struct Session {
     train: LoadedData,
     held_out: Vec<HeldOutRows>,
     trainer: TrainerConfig,
-}
-
-/// Held-out rows.
-struct HeldOutRows {
-    /// Their name in metrics; empty for the only set.
-    name: String,
-    /// Their name in `data_report.json`.
-    label: String,
-    /// Where they come from, for people.
-    origin: String,
-    data: LoadedData,
 }
 
 /// What comes before the first step.
@@ -100,7 +90,7 @@ impl Session {
             source = source.with_adapters(args.read(&workshop.hub)?);
         }
         tuning::check(&config.tuning, &source)?;
-        let (train, held_out) = load_rows(&config, &workshop)?;
+        let (train, held_out) = rows::load(&config, &workshop)?;
         let loss = plan::loss_spec(&config, source.config().pad_token_id);
         let mut trainer = plan::trainer_config(&config, loss, train.trees.len())?;
         if source.adapter()?.is_some_and(|adapter| adapter.config.dropout > 0.0) {
@@ -275,7 +265,8 @@ impl Session {
             None => None,
         };
         if let Some(other) = &other {
-            same_tokens(&self.source, other, &self.train.trees[0])?;
+            let rows = self.train.trees.iter().chain(self.held_out.iter().flat_map(|set| &set.data.trees));
+            check_reference(other, &self.source, rows)?;
         }
         let backend = device::name(self.config.run.backend);
         let reference = match &other {
@@ -293,36 +284,4 @@ impl Session {
         }
         Ok(TrainData { trees: self.train.trees.clone(), reference: Some(train), eval_sets })
     }
-}
-
-/// The rows to train on, and those to measure on.
-fn load_rows(config: &RunConfig, workshop: &Workshop) -> Result<(LoadedData, Vec<HeldOutRows>)> {
-    let Workshop { hub, base, rows, .. } = workshop;
-    let data = &config.data;
-    let reader =
-        DataReader::new(hub, &base.encoder, data, &config.loss, Rc::clone(rows)).within(base.config());
-    let of = |part| Selection { group: data.only_group.clone(), part };
-    let Some(share) = data.held_out else {
-        let train = reader.load(&data.train, "train", &of(Part::Whole))?;
-        let is_single = data.eval.len() == 1;
-        let held_out = data.eval.iter().map(|set| {
-            Ok(HeldOutRows {
-                name: if is_single { String::new() } else { set.name_or_stem().to_owned() },
-                label: set.name_or_stem().to_owned(),
-                origin: set.source.clone(),
-                data: reader.load(std::slice::from_ref(&set.source), "test", &of(Part::Whole))?,
-            })
-        });
-        return Ok((train, held_out.collect::<Result<_>>()?));
-    };
-    let train = reader.load(&data.train, "train", &of(Part::Training))?;
-    let held_out = HeldOutRows {
-        name: String::new(),
-        label: "heldout".to_owned(),
-        origin: format!("{} of the prompts, drawn with seed {}", share.share(), share.seed()),
-        data: reader.load(&data.train, "train", &of(Part::HeldOut)).context(
-            "no prompt was drawn to be held out; raise `data.heldout`, or name files in `data.eval`",
-        )?,
-    };
-    Ok((train, vec![held_out]))
 }

@@ -10,7 +10,7 @@ use indicatif::MultiProgress;
 
 use super::{progress::StopFlag, reference};
 use crate::{
-    data::RowCache,
+    data::{RowCache, note_max_length},
     device,
     hub::Hub,
     model_source::ModelSource,
@@ -39,13 +39,14 @@ pub(crate) struct Workshop {
 }
 
 impl Workshop {
-    /// Opens the device and the model of `config`; no weight is read yet.
+    /// Opens the device and the model of `config`, and says how long its texts can be; no weight is read yet.
     pub(crate) fn open(config: &RunConfig, clock: Clock) -> Result<Self> {
         let device = device::open(config.run.backend)?;
         device::set_threads(config.run.threads)?;
         let hub = Hub::from_env(true)?;
         let precision = device::precision(&device, config.model.dtype)?;
         let base = ModelSource::open(&config.model.base, &hub, clock)?.in_precision(precision);
+        note_max_length(&config.data, base.config());
         let (kept, digest, stop) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
         Ok(Self {
             device,

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use dpo_core::{Objective, PairwiseLoss};
 use dpo_model::{Adapter, Decoder};
-use dpo_train::{EvalMetrics, EvalSet, INFERENCE_TOKENS, LossSpec, evaluate, write_atomically};
+use dpo_train::{EvalMetrics, EvalSet, write_atomically};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -15,6 +14,7 @@ use super::{
 use crate::{
     device,
     divergence::{Answers, Divergence, prompts},
+    eval::{measured, numbers},
     train::{Reference, Workshop, note},
 };
 
@@ -31,8 +31,6 @@ pub(super) struct Matrix {
     pub(super) rows: Vec<Row>,
     pub(super) left_out: Vec<LeftOut>,
     pub(super) rows_without_group: usize,
-    /// What answers were drawn from.
-    pub(super) seed: u64,
 }
 
 /// Held-out pairs that were measured.
@@ -47,6 +45,8 @@ pub(super) struct Row {
     pub(super) name: String,
     /// β of its margins.
     pub(super) beta: f64,
+    /// What its answers were drawn from.
+    seed: u64,
     pub(super) cells: Vec<Cell>,
 }
 
@@ -103,7 +103,6 @@ pub(super) fn measure(plan: &Plan, kl_samples: usize, workshop: &Workshop) -> Re
         rows,
         left_out: plan.left_out.clone(),
         rows_without_group: plan.rows_without_group,
-        seed: config.train.seed,
     }))
 }
 
@@ -124,28 +123,25 @@ fn row(
         }
     };
     note(&format!("measuring  {name}"));
-    let mut cells = Vec::new();
-    for Ready { set, prompts, .. } in ready {
+    let mut cells: Vec<Cell> = Vec::new();
+    for (idx, Ready { set, prompts, .. }) in ready.iter().enumerate() {
         if workshop.stop()?.is_set() {
             return Ok(None);
         }
-        let metrics = measured(&model, set, beta);
-        let divergence = if variant.is_some() {
-            let answers = Answers::of(&model, prompts, workshop.base.stop_ids(), seed)?;
-            Divergence::of(&answers.logps(&model), &answers.logps(base))
-        } else {
-            Divergence { kl: 0.0, kl_standard_error: 0.0, kl_samples: prompts.len() }
+        let metrics = measured(&model, set, beta).metrics;
+        // Several people may have judged answers to the same prompts.
+        let same = ready[..idx].iter().position(|other| other.prompts == *prompts);
+        let divergence = match (variant, same) {
+            (None, _) => Divergence { kl: 0.0, kl_standard_error: 0.0, kl_samples: prompts.len() },
+            (_, Some(same)) => cells[same].divergence,
+            (_, None) => {
+                let answers = Answers::of(&model, prompts, workshop.base.stop_ids(), seed)?;
+                Divergence::of(&answers.logps(&model), &answers.logps(base))
+            }
         };
         cells.push(Cell { metrics, divergence });
     }
-    Ok(Some(Row { name, beta, cells }))
-}
-
-/// As `dpo eval` measures: the sigmoid loss, whatever the model was trained with.
-fn measured(model: &Decoder, set: &EvalSet, beta: f64) -> EvalMetrics {
-    let objective = Objective::Pairwise(PairwiseLoss::Sigmoid { beta, label_smoothing: 0.0 });
-    let loss = LossSpec { objective, constant_token: None };
-    evaluate(model, set, &loss, 0, INFERENCE_TOKENS).metrics
+    Ok(Some(Row { name, beta, seed, cells }))
 }
 
 impl Matrix {
@@ -162,11 +158,10 @@ impl Matrix {
         let column = |measured: &Measured| json!({ "name": measured.column.name, "group": measured.column.group, "n_pairs": measured.n_pairs });
         let row = |row: &Row| {
             let cells = self.columns.iter().zip(&row.cells).map(|(measured, cell)| cell.json(measured));
-            json!({ "variant": row.name, "beta": row.beta, "cells": cells.collect::<Vec<_>>() })
+            json!({ "variant": row.name, "beta": row.beta, "seed": row.seed, "cells": cells.collect::<Vec<_>>() })
         };
         json!({
             "base": self.base,
-            "seed": self.seed,
             "columns": self.columns.iter().map(column).collect::<Vec<_>>(),
             "left_out": self.left_out,
             "rows_without_group": self.rows_without_group,
@@ -180,7 +175,7 @@ impl Cell {
         let mut cell = Map::new();
         cell.insert("column".to_owned(), json!(measured.column.name));
         cell.insert("n_pairs".to_owned(), json!(measured.n_pairs));
-        cell.extend(self.metrics.named().into_iter().map(|(name, number)| (name, json!(number))));
+        cell.extend(numbers(&self.metrics));
         if let Ok(Value::Object(divergence)) = serde_json::to_value(self.divergence) {
             cell.extend(divergence);
         }

@@ -1,26 +1,21 @@
 //! `variants.html`: the picture, and what it was made of, on one page that loads nothing.
 
 use super::matrix::Matrix;
-use crate::report::html::escape;
-
-const STYLE: &str = include_str!("../report/style.css");
+use crate::report::html::{self, escape};
 
 /// The page.
 pub(super) fn html(matrix: &Matrix, picture: &str) -> String {
     let name = matrix.base.trim_end_matches('/').rsplit('/').next().unwrap_or(&matrix.base);
     let title = format!("Variants of {name}");
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\
-         <meta name=\"color-scheme\" content=\"light dark\"><title>{0}</title>\n<style>{STYLE}</style></head>\n\
-         <body><main>\n<header><p class=\"kicker\">{1} adapters on one base</p><h1>{0}</h1>\
+    let body = format!(
+        "<header><p class=\"kicker\">{} adapters on one base</p><h1>{}</h1>\
          <p class=\"lead\">Each row is a model, each column the held-out pairs of one group; a model's own pairs are \
-         outlined.</p></header>\n<figure>{picture}</figure>\n{2}</main></body></html>\n",
-        escape(&title),
+         outlined.</p></header>\n<figure>{picture}</figure>\n{}",
         matrix.rows.len().saturating_sub(1),
+        escape(&title),
         notes(matrix),
-    )
+    );
+    html::page(&title, "", &body)
 }
 
 fn notes(matrix: &Matrix) -> String {
@@ -28,11 +23,9 @@ fn notes(matrix: &Matrix) -> String {
         "Accuracy, margin and loss are those of <code>dpo eval</code> with the base as reference and each variant's \
          β. The base is its own reference: its margins are 0, and it has no preference."
             .to_owned(),
-        format!(
-            "KL is the mean of log π(y|x) − log π_base(y|x) over answers y that the model samples (at most 64 tokens, \
-             seed {}); beside it is its standard error.",
-            matrix.seed
-        ),
+        "KL is the mean of log π(y|x) − log π_base(y|x) over answers y that the model samples with its \
+         <code>train.seed</code>, at most 64 tokens each; beside it is its standard error."
+            .to_owned(),
     ];
     items.extend(matrix.left_out.iter().map(|left| {
         format!(

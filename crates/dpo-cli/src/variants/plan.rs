@@ -1,19 +1,15 @@
 //! Everything that is decided before the first step: which variants there are, and what they are measured on.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    rc::Rc,
-};
+use std::{collections::BTreeMap, path::PathBuf, rc::Rc};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use dpo_data::TokenTree;
 use serde::Serialize;
 
-use super::settings::{HeldOutBy, Kind, Settings};
+use super::settings::{Kind, Settings};
 use crate::{
-    data::{DataReader, LoadedData, Part, Selection},
-    run_file::{RunConfig, variants::Pooled},
+    data::{DataReader, LoadedData, Selection},
+    run_file::{HeldOutBy, RunConfig, values::stem, variants::Pooled},
     train::{Session, Workshop, note, printable},
 };
 
@@ -163,18 +159,10 @@ type Sizes = BTreeMap<Option<String>, usize>;
 
 fn groups(template: &RunConfig, workshop: &Workshop) -> Result<(Sizes, Sizes)> {
     let reader = reader(template, workshop);
-    let whole = |part| Selection { group: None, part };
     let data = &template.data;
-    let (train, held_out) = if data.held_out.is_some() {
-        let held_out = reader.load(&data.train, "train", &whole(Part::HeldOut)).context(
-            "no prompt was drawn to be held out; raise `data.heldout`, or name files in `data.eval`",
-        )?;
-        (reader.load(&data.train, "train", &whole(Part::Training))?, held_out)
-    } else {
-        let sources: Vec<String> = data.eval.iter().map(|set| set.source.clone()).collect();
-        let train = reader.load(&data.train, "train", &whole(Part::Whole))?;
-        (train, reader.load(&sources, "test", &whole(Part::Whole))?)
-    };
+    let train = reader.load(&data.train, "train", &Selection::training(data).of_all_groups())?;
+    let (sources, split) = data.held_out_sources();
+    let held_out = reader.load(&sources, split, &Selection::held_out(data).of_all_groups())?;
     train.report.lines().iter().for_each(|line| note(&format!("data       {line}")));
     Ok((sizes(&train.trees), sizes(&held_out.trees)))
 }
@@ -189,7 +177,7 @@ fn sizes(trees: &[TokenTree]) -> Sizes {
 
 fn reader<'a>(config: &RunConfig, workshop: &'a Workshop) -> DataReader<'a> {
     let rows = Rc::clone(&workshop.rows);
-    DataReader::new(&workshop.hub, &workshop.base.encoder, &config.data, &config.loss, rows)
+    DataReader::new(&workshop.hub, &workshop.base, &config.data, &config.loss, rows)
 }
 
 impl Column {
@@ -210,26 +198,17 @@ fn columns(variants: &[Variant]) -> Vec<Column> {
     let mut columns: Vec<Column> = Vec::new();
     for variant in variants.iter().filter(|variant| !has_groups || variant.group.is_some()) {
         let data = &variant.config.data;
-        let (sources, split, part) = match data.held_out {
-            Some(_) => (data.train.clone(), "train", Part::HeldOut),
-            None => (data.eval.iter().map(|set| set.source.clone()).collect(), "test", Part::Whole),
-        };
-        let selection = Selection { group: data.only_group.clone(), part };
+        let (sources, split) = data.held_out_sources();
+        let selection = Selection::held_out(data);
         let (name, group) = (variant.name.clone(), data.only_group.clone());
         let column = Column { name, group, sources, split, selection };
         let is_same = |other: &&mut Column| Column { name: other.name.clone(), ..column.clone() } == **other;
         match columns.iter_mut().find(is_same) {
-            Some(shared) => shared.name = stem(&shared.sources),
+            Some(shared) => shared.name = shared.sources.first().map_or("", |source| stem(source)).to_owned(),
             None => columns.push(column),
         }
     }
     columns
-}
-
-/// The name of the first file, up to its first dot.
-fn stem(sources: &[String]) -> String {
-    let name = sources.first().map(Path::new).and_then(Path::file_name).unwrap_or_default();
-    name.to_string_lossy().split('.').next().unwrap_or_default().to_owned()
 }
 
 /// Numbers in their order, before all texts.

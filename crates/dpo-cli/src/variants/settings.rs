@@ -3,17 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use dpo_data::HeldOut;
 
 use crate::run_file::{
-    InvalidRunFile, RunConfig, RunFile,
+    HeldOutBy, InvalidRunFile, RunConfig, RunFile,
     problem::Problem,
     values::ColumnName,
     variants::{Layer, Origin, Pooled, VariantsFile},
 };
-
-/// What is held out where nobody says it.
-const HELD_OUT: (f64, u64) = (0.1, 42);
 
 /// Checked settings.
 pub(super) struct Settings {
@@ -24,13 +20,6 @@ pub(super) struct Settings {
     /// Whether the share that is held out was chosen here.
     pub(super) held_out: HeldOutBy,
     first: RunConfig,
-}
-
-/// Who decided what is held out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum HeldOutBy {
-    File,
-    Default,
 }
 
 /// Variants that were written down, or one for each group.
@@ -50,10 +39,9 @@ impl Settings {
     /// `shared` are the file's settings with flags over them.
     pub(super) fn new(file: &VariantsFile, shared: &Layer) -> Result<Self, InvalidRunFile> {
         let mut held_out = HeldOutBy::File;
-        let mut with_held_out = |config: RunConfig| {
-            let (config, by) = with_held_out(config);
-            if by == HeldOutBy::Default {
-                held_out = by;
+        let mut with_held_out = |mut config: RunConfig| {
+            if config.data.hold_out() == HeldOutBy::Default {
+                held_out = HeldOutBy::Default;
             }
             config
         };
@@ -126,16 +114,6 @@ fn of_groups(shared: &Layer, column: &str) -> Result<RunConfig, InvalidRunFile> 
     let mut own = RunFile::default();
     own.data.columns = Some(columns);
     shared.apply(&Layer::of(own)).init()
-}
-
-/// Something is held out always: what it was trained on says little of an adapter.
-fn with_held_out(mut config: RunConfig) -> (RunConfig, HeldOutBy) {
-    if !config.data.eval.is_empty() || config.data.held_out.is_some() {
-        return (config, HeldOutBy::File);
-    }
-    let (share, seed) = HELD_OUT;
-    config.data.held_out = Some(HeldOut::new(share, seed));
-    (config, HeldOutBy::Default)
 }
 
 /// The directory that was named, or `runs/<model>-variants`.
