@@ -11,7 +11,9 @@ use dpo_model::{
 };
 use dpo_train::write_atomically;
 
-use crate::{device, model_source::ModelSource, run_file::choices::Backend, train::note};
+use crate::{
+    device, export::make_parent, model_source::ModelSource, run_file::choices::Backend, train::note,
+};
 
 /// How the matrices of a GGUF file are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -44,8 +46,7 @@ impl Quant {
 
 /// Writes the adapter alone where there is one that is not merged, else the model.
 pub(crate) fn write(path: &Path, quant: Quant, adapter: Option<Adapter>, source: &ModelSource) -> Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    let parent = make_parent(path)?;
     let temporary =
         tempfile::Builder::new().prefix(".export-").suffix(".gguf").tempfile_in(parent)?.into_temp_path();
     if let Some(adapter) = adapter {
@@ -94,8 +95,8 @@ fn tokenizer(vocabulary: GgufVocabulary) -> GgufTokenizer {
     }
 }
 
-/// `Modelfile` beside the file, or `NAME.Modelfile` where another is there.
-pub(crate) fn modelfile(path: &Path) -> PathBuf {
+/// `NAME.Modelfile` beside `NAME.gguf`.
+fn modelfile(path: &Path) -> PathBuf {
     path.with_extension("Modelfile")
 }
 
