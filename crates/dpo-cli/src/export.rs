@@ -37,6 +37,8 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_name = "FOLDER", required_unless_present = "gguf", conflicts_with = "gguf")]
     out: Option<PathBuf>,
     /// File to write instead, for llama.cpp and Ollama: the model, or the adapter where it is not merged
+    ///
+    /// Beside a model goes NAME.Modelfile, for Ollama; another one that is there is not written over.
     #[arg(long, value_name = "FILE.gguf")]
     gguf: Option<PathBuf>,
     /// How the matrices of a GGUF file are stored

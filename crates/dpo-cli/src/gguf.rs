@@ -1,8 +1,11 @@
 //! `dpo export --gguf`: a file for llama.cpp and what is built on it, with a Modelfile for Ollama beside it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use dpo_data::GgufVocabulary;
 use dpo_model::{
@@ -52,10 +55,12 @@ pub(crate) fn write(path: &Path, quant: Quant, adapter: Option<Adapter>, source:
     if let Some(adapter) = adapter {
         write_adapter(&temporary, &adapter, source.config(), quant.ggml_type())?;
     } else {
+        let (modelfile, text) = (modelfile(path), modelfile_text(path, source)?);
+        refuse_another(&modelfile, &text)?;
         let tokenizer = tokenizer_metadata(source)?;
         let model = source.load(&device::open(Backend::Cpu)?)?.merged();
         write_model(&temporary, &model, &model_name(source), quant.ggml_type(), tokenizer)?;
-        write_atomically(&modelfile(path), modelfile_text(path, source)?.as_bytes())?;
+        write_atomically(&modelfile, text.as_bytes())?;
     }
     crate::train::make_readable(&temporary)?;
     temporary.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -98,6 +103,19 @@ fn tokenizer(vocabulary: GgufVocabulary) -> GgufTokenizer {
 /// `NAME.Modelfile` beside `NAME.gguf`.
 fn modelfile(path: &Path) -> PathBuf {
     path.with_extension("Modelfile")
+}
+
+/// A Modelfile that says something else is not written over: it belongs to another file, or somebody changed it.
+fn refuse_another(modelfile: &Path, text: &str) -> Result<()> {
+    match std::fs::read(modelfile) {
+        Ok(found) if found == text.as_bytes() => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        _ => bail!(
+            "{} is there already and is not the Modelfile of this export; choose another name for the GGUF file, or \
+             remove it",
+            modelfile.display()
+        ),
+    }
 }
 
 /// What Ollama needs beside the file: it finds the chat template in it.
