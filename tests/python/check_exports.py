@@ -8,18 +8,15 @@ transformers, where its own reader of GGUF files knows the architecture. A LoRA 
     check_exports.py --dpo target/release/dpo --work FOLDER [MODEL...]
 """
 
-import argparse
 import json
-import pathlib
 import subprocess
 import sys
 
 import torch
 from check_saved_model import dpo, largest_difference, load, score
 from peft import PeftModel
-from tiny_families import MODELS, make
+from tiny_families import MODELS, make, set_up
 from transformers import AutoModelForCausalLM
-from transformers.utils.logging import disable_progress_bar
 
 TOLERANCE = 1e-3
 """Largest difference of a completion's summed log-prob, in nats."""
@@ -107,18 +104,12 @@ def check(args, name, work, cases):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dpo", default="target/release/dpo", help="the program")
-    parser.add_argument("--work", type=pathlib.Path, required=True, help="an empty folder to write to")
-    parser.add_argument("models", nargs="*", metavar="MODEL", help="names in tiny_families.py, all of them without")
-    args = parser.parse_args()
-    disable_progress_bar()
-    torch.set_num_threads(1)
+    args = set_up(__doc__)
     args.work.mkdir(parents=True)
     largest = 0.0
     print("{:<24}{:>10}{:>14}{:>10}".format("largest difference, nats", *COLUMNS))
     with open(args.work / "llama_cpp.jsonl", "w", encoding="utf-8") as cases:
-        for name in args.models or MODELS:
+        for name in args.models:
             found = check(args, name, args.work / name.replace(" ", "-"), cases)
             if not found:
                 continue

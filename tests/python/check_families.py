@@ -8,16 +8,13 @@ what is saved must have the names, shapes and types of what was there.
     check_families.py --dpo target/release/dpo --work FOLDER [MODEL...]
 """
 
-import argparse
-import pathlib
 import sys
 
 import torch
 from check_saved_model import TOLERANCE, dpo, largest_difference, load, score, shared_prefix, token_ids
 from peft import PeftModel
 from safetensors import safe_open
-from tiny_families import MODELS, make
-from transformers.utils.logging import disable_progress_bar
+from tiny_families import MODELS, make, set_up
 
 LEAST_CHANGE = 1e-3
 """Training must have moved some completion by more."""
@@ -92,16 +89,10 @@ def check(args, name, work):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dpo", default="target/release/dpo", help="the program")
-    parser.add_argument("--work", type=pathlib.Path, required=True, help="an empty folder to write to")
-    parser.add_argument("models", nargs="*", metavar="MODEL", help="names in tiny_families.py, all of them without")
-    args = parser.parse_args()
-    disable_progress_bar()
-    torch.set_num_threads(1)
+    args = set_up(__doc__)
     print(f"{'largest difference, nats':<24}" + "".join(f"{column:>10}" for column in COLUMNS))
     largest = 0.0
-    for name in args.models or MODELS:
+    for name in args.models:
         errors = check(args, name, args.work / name.replace(" ", "-"))
         cells = (f"{errors[column]:>10.1e}" if column in errors else f"{'':>10}" for column in COLUMNS)
         print(f"{name:<24}" + "".join(cells), flush=True)

@@ -3,13 +3,16 @@
 The tokenizer is a byte-level BPE of 301 tokens as GPT-2 has it, so that llama.cpp's format can hold it too.
 """
 
+import argparse
 import dataclasses
 import json
+import pathlib
 import random
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.utils.logging import disable_progress_bar
 
 VOCAB = 301
 SIZES = dict(vocab_size=VOCAB, bos_token_id=0, eos_token_id=1, pad_token_id=2, initializer_range=0.12)
@@ -223,3 +226,16 @@ def make(name, folder):
     model.to(tiny.dtype).save_pretrained(folder)
     write_tokenizer(folder, starts_texts=seed % 2 == 0)
     return write_rows(folder / "rows.jsonl", seed)
+
+
+def set_up(description):
+    """The arguments of a check of these models; it runs on one thread and shows no progress bars."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dpo", default="target/release/dpo", help="the program")
+    parser.add_argument("--work", type=pathlib.Path, required=True, help="an empty folder to write to")
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="names in tiny_families.py, all of them without")
+    args = parser.parse_args()
+    args.models = args.models or list(MODELS)
+    disable_progress_bar()
+    torch.set_num_threads(1)
+    return args

@@ -9,6 +9,7 @@ mod adapters;
 mod bad_input;
 mod damage;
 mod decoder_golden;
+mod exports;
 mod generating;
 mod layering;
 mod long_rows;

@@ -9,8 +9,7 @@ use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use clap::Args;
 use dpo_data::Clock;
-use dpo_model::{Adapter, weights::copy_companions};
-use dpo_train::write_atomically;
+use dpo_model::Adapter;
 
 use crate::{
     adapters::AdapterArgs,
@@ -38,6 +37,8 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_name = "FOLDER", required_unless_present = "gguf", conflicts_with = "gguf")]
     out: Option<PathBuf>,
     /// File to write instead, for llama.cpp and Ollama: the model, or the adapter where it is not merged
+    ///
+    /// Beside a model goes NAME.Modelfile, for Ollama; another one that is there is not written over.
     #[arg(long, value_name = "FILE.gguf")]
     gguf: Option<PathBuf>,
     /// How the matrices of a GGUF file are stored
@@ -74,18 +75,24 @@ pub(crate) fn run(args: &ExportArgs) -> Result<ExitCode> {
 }
 
 fn write_folder(folder: &Path, adapter: Option<Adapter>, source: &ModelSource) -> Result<()> {
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    let parent = make_parent(folder)?;
     let temporary = tempfile::Builder::new().prefix(".export-").tempdir_in(parent)?;
     match adapter {
         Some(adapter) => write_adapter(temporary.path(), adapter, source)?,
         None => write_model(temporary.path(), source, &device::open(Backend::Cpu)?)?,
     }
-    write_companions(temporary.path(), source)?;
+    source.write_companions(temporary.path())?;
     crate::train::give_name(temporary.path(), folder)
         .with_context(|| format!("cannot write {}", folder.display()))?;
     let _ = temporary.keep();
     Ok(())
+}
+
+/// The folder that `path` lies in, made where it is not there.
+pub(crate) fn make_parent(path: &Path) -> Result<&Path> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    Ok(parent)
 }
 
 /// Nothing is written over: neither what is exported nor anything else.
@@ -111,19 +118,4 @@ fn write_adapter(folder: &Path, adapter: Adapter, source: &ModelSource) -> Resul
 
 fn write_model(folder: &Path, source: &ModelSource, device: &Device) -> Result<()> {
     write_weights(folder, &source.load(device)?.merged(), source)
-}
-
-/// Tokenizer, template and what else belongs to the model.
-fn write_companions(folder: &Path, source: &ModelSource) -> Result<()> {
-    match source.folder() {
-        Some(base) => {
-            copy_companions(base, folder)?;
-        }
-        None => {
-            for file in source.encoder.files() {
-                write_atomically(&folder.join(&file.name), &file.bytes)?;
-            }
-        }
-    }
-    Ok(())
 }

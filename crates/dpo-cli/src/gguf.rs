@@ -1,8 +1,11 @@
 //! `dpo export --gguf`: a file for llama.cpp and what is built on it, with a Modelfile for Ollama beside it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use dpo_data::GgufVocabulary;
 use dpo_model::{
@@ -11,7 +14,9 @@ use dpo_model::{
 };
 use dpo_train::write_atomically;
 
-use crate::{device, model_source::ModelSource, run_file::choices::Backend, train::note};
+use crate::{
+    device, export::make_parent, model_source::ModelSource, run_file::choices::Backend, train::note,
+};
 
 /// How the matrices of a GGUF file are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -44,17 +49,18 @@ impl Quant {
 
 /// Writes the adapter alone where there is one that is not merged, else the model.
 pub(crate) fn write(path: &Path, quant: Quant, adapter: Option<Adapter>, source: &ModelSource) -> Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    let parent = make_parent(path)?;
     let temporary =
         tempfile::Builder::new().prefix(".export-").suffix(".gguf").tempfile_in(parent)?.into_temp_path();
     if let Some(adapter) = adapter {
         write_adapter(&temporary, &adapter, source.config(), quant.ggml_type())?;
     } else {
+        let (modelfile, text) = (modelfile(path), modelfile_text(path, source)?);
+        refuse_another(&modelfile, &text)?;
         let tokenizer = tokenizer_metadata(source)?;
         let model = source.load(&device::open(Backend::Cpu)?)?.merged();
         write_model(&temporary, &model, &model_name(source), quant.ggml_type(), tokenizer)?;
-        write_atomically(&modelfile(path), modelfile_text(path, source)?.as_bytes())?;
+        write_atomically(&modelfile, text.as_bytes())?;
     }
     crate::train::make_readable(&temporary)?;
     temporary.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -94,9 +100,22 @@ fn tokenizer(vocabulary: GgufVocabulary) -> GgufTokenizer {
     }
 }
 
-/// `Modelfile` beside the file, or `NAME.Modelfile` where another is there.
-pub(crate) fn modelfile(path: &Path) -> PathBuf {
+/// `NAME.Modelfile` beside `NAME.gguf`.
+fn modelfile(path: &Path) -> PathBuf {
     path.with_extension("Modelfile")
+}
+
+/// A Modelfile that says something else is not written over: it belongs to another file, or somebody changed it.
+fn refuse_another(modelfile: &Path, text: &str) -> Result<()> {
+    match std::fs::read(modelfile) {
+        Ok(found) if found == text.as_bytes() => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        _ => bail!(
+            "{} is there already and is not the Modelfile of this export; choose another name for the GGUF file, or \
+             remove it",
+            modelfile.display()
+        ),
+    }
 }
 
 /// What Ollama needs beside the file: it finds the chat template in it.

@@ -13,8 +13,9 @@ use dpo_data::{Clock, GgufVocabulary, TextEncoder};
 use dpo_model::{
     Adapter, Decoder, DecoderConfig, GgufModel, GgufTokenizer, HfConfig, HfFolder, Precision, WeightSource,
     gguf::GgmlType,
-    weights::{WeightDtype, with_prefix},
+    weights::{WeightDtype, copy_companions, with_prefix},
 };
+use dpo_train::write_atomically;
 use serde_json::{Map, Value};
 
 use crate::{adapters, hub::Hub};
@@ -149,6 +150,18 @@ impl ModelSource {
     /// The folder whose companion files belong to the model; a GGUF has none.
     pub(crate) fn folder(&self) -> Option<&Path> {
         self.path.is_dir().then_some(self.path.as_path())
+    }
+
+    /// Writes what belongs to the model beside its weights: the tokenizer, the chat template and the like.
+    pub(crate) fn write_companions(&self, folder: &Path) -> Result<()> {
+        if let Some(base) = self.folder() {
+            copy_companions(base, folder)?;
+        } else {
+            for file in self.encoder.files() {
+                write_atomically(&folder.join(&file.name), &file.bytes)?;
+            }
+        }
+        Ok(())
     }
 
     /// Tokens that end an answer: the tokenizer's and the model's.

@@ -42,8 +42,7 @@ pub struct AdapterModule {
 impl Adapter {
     /// A new adapter, which adds nothing yet: `A` is uniform in `±1/√d_in`, as PEFT draws it, and `B` is 0.
     pub fn new(config: LoraConfig, base: &DecoderConfig, seed: u64) -> Result<Self, ModelError> {
-        config.check()?;
-        let targets = config.targets.select(&base.linear_modules())?;
+        let targets = config.modules_of(base)?;
         let module = |(idx, target): (usize, crate::config::LinearModule)| {
             let bound = (target.d_in as f64).powf(-0.5);
             let mut random = crate::generate::SplitMix64::of_sequence(seed, idx);

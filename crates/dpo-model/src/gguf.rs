@@ -95,6 +95,16 @@ impl GgufFile {
         self.metadata.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
+    /// The error that `key` is not as `expected`; it shows what the file has there.
+    fn wrong(&self, key: &str, expected: &str) -> ModelError {
+        ModelError::Config {
+            path: self.path.clone(),
+            key: key.to_owned(),
+            found: self.get(key).map_or("absent".to_owned(), ToString::to_string),
+            expected: expected.to_owned(),
+        }
+    }
+
     /// All tensors, in the file's order.
     pub fn tensors(&self) -> &[GgufTensor] {
         &self.tensors

@@ -4,10 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use dpo_data::{Clock, FileReport};
-use dpo_model::{
-    Adapter, Decoder,
-    weights::{WeightDtype, copy_companions},
-};
+use dpo_model::{Adapter, Decoder, weights::WeightDtype};
 use dpo_train::{Ending, Progress, RunDir, StepTimes, Warning, save_decoder, write_atomically};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -108,13 +105,7 @@ pub(crate) fn save_model(
         }
         None => write_weights(folder, policy, source)?,
     }
-    if let Some(base) = source.folder() {
-        copy_companions(base, folder)?;
-    } else {
-        for file in source.encoder.files() {
-            write_atomically(&folder.join(&file.name), &file.bytes)?;
-        }
-    }
+    source.write_companions(folder)?;
     write_atomically(&folder.join("README.md"), card(source, record, policy.adapter().is_some()).as_bytes())?;
     give_name(folder, &dir.model()).context("cannot put the model in its place")?;
     let _ = temporary.keep();

@@ -17,17 +17,19 @@ pub(super) fn check(tuning: &Tuning, source: &ModelSource) -> Result<()> {
                        `dpo export --merge`";
         return Err(WrongUsage(problem.to_owned()).into());
     }
-    Adapter::new(config.clone(), source.config(), 0)?;
+    config.n_parameters(source.config())?;
     Ok(())
 }
 
 /// Numbers that are trained; `None` where all are.
 pub(super) fn n_trained(tuning: &Tuning, source: &ModelSource) -> Option<u64> {
-    let adapter = match tuning {
-        Tuning::NewAdapter(config) => Adapter::new(config.clone(), source.config(), 0).ok(),
-        Tuning::Weights | Tuning::Adapter(_) => source.adapter().ok().flatten(),
+    let n_parameters = match tuning {
+        Tuning::NewAdapter(config) => config.n_parameters(source.config()).ok(),
+        Tuning::Weights | Tuning::Adapter(_) => {
+            source.adapter().ok().flatten().map(|adapter| adapter.n_parameters())
+        }
     };
-    adapter.map(|adapter| adapter.n_parameters() as u64)
+    n_parameters.map(|n| n as u64)
 }
 
 /// The policy with what is trained; one that was loaded with its adapter has it already.

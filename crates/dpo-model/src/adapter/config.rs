@@ -1,6 +1,6 @@
 //! Settings of an adapter, and the matrices that they mean.
 
-use crate::{ModelError, config::LinearModule};
+use crate::{DecoderConfig, ModelError, config::LinearModule};
 use regex::Regex;
 
 /// Settings of an adapter.
@@ -58,6 +58,18 @@ impl LoraConfig {
         }
     }
 
+    /// Numbers of a new adapter on `base`, counted without drawing one: those of `A` and `B`.
+    pub fn n_parameters(&self, base: &DecoderConfig) -> Result<usize, ModelError> {
+        let beside = |module: &LinearModule| self.rank * (module.d_in + module.d_out);
+        Ok(self.modules_of(base)?.iter().map(beside).sum())
+    }
+
+    /// The matrices of `base` that a new adapter is put beside; an error where a setting is wrong.
+    pub(super) fn modules_of(&self, base: &DecoderConfig) -> Result<Vec<LinearModule>, ModelError> {
+        self.check()?;
+        self.targets.select(&base.linear_modules())
+    }
+
     pub(super) fn check(&self) -> Result<(), ModelError> {
         let bad = |setting, found: String, expected| Err(ModelError::BadSetting { setting, found, expected });
         if self.rank == 0 || self.rank > 1 << 16 {
@@ -76,8 +88,8 @@ impl LoraConfig {
 impl LoraTargets {
     /// Those of `modules` that are meant, in their order; an error when a name or the pattern means none.
     pub(super) fn select(&self, modules: &[LinearModule]) -> Result<Vec<LinearModule>, ModelError> {
-        let nothing =
-            |target: &str| ModelError::NoSuchTarget { target: target.to_owned(), known: leaves(modules) };
+        let known = || leaves(modules.iter().map(|module| module.name.as_str())).join(", ");
+        let nothing = |target: &str| ModelError::NoSuchTarget { target: target.to_owned(), known: known() };
         let chosen = |is_meant: &dyn Fn(&str) -> bool| {
             modules.iter().filter(|module| is_meant(&module.name)).cloned().collect::<Vec<_>>()
         };
@@ -102,22 +114,25 @@ impl LoraTargets {
     }
 }
 
-/// The last parts of the names, each once: `q_proj, k_proj, …`.
-pub(super) fn leaves(modules: &[LinearModule]) -> String {
-    let mut leaves: Vec<&str> = Vec::new();
-    for module in modules {
-        let leaf = module.name.rsplit('.').next().unwrap_or(&module.name);
+/// The last parts of the names, each once, as they come: `q_proj`, `k_proj`, ….
+pub(super) fn leaves<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut leaves = Vec::new();
+    for name in names {
+        let leaf = name.rsplit('.').next().unwrap_or(name);
         if !leaves.contains(&leaf) {
             leaves.push(leaf);
         }
     }
-    leaves.join(", ")
+    leaves
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::{Adapter, HfConfig};
+    use serde_json::{Value, json};
+    use std::path::Path;
 
     fn modules() -> Vec<LinearModule> {
         let module = |name: &str| LinearModule { path: String::new(), name: name.into(), d_out: 1, d_in: 1 };
@@ -146,17 +161,36 @@ mod tests {
         }
     }
 
-    #[test]
-    fn scales_are_those_of_the_papers() {
-        let config = |scaling| LoraConfig {
+    fn of_rank_16(scaling: LoraScaling) -> LoraConfig {
+        LoraConfig {
             rank: 16,
             alpha: 8.0,
             scaling,
             targets: LoraTargets::AllLinear,
             dropout: 0.0,
             kind: LoraKind::Lora,
+        }
+    }
+
+    #[test]
+    fn scales_are_those_of_the_papers() {
+        assert_eq!(of_rank_16(LoraScaling::ByRank).scale(), 0.5);
+        assert_eq!(of_rank_16(LoraScaling::ByRootOfRank).scale(), 2.0);
+    }
+
+    /// `[d_out, d_in]` of a block are `[32, 32]` twice, `[16, 32]` twice, `[48, 32]` twice and `[32, 48]`:
+    /// 2 blocks · 16 · (2·64 + 2·48 + 3·80).
+    #[test]
+    fn a_new_adapter_has_as_many_numbers_as_were_counted() {
+        let Value::Object(raw) = json!({
+            "model_type": "llama", "vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 2,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 48, "rms_norm_eps": 1e-5,
+        }) else {
+            panic!("an object")
         };
-        assert_eq!(config(LoraScaling::ByRank).scale(), 0.5);
-        assert_eq!(config(LoraScaling::ByRootOfRank).scale(), 2.0);
+        let base = HfConfig::from_json(raw, Path::new("config.json")).unwrap().decoder;
+        let config = of_rank_16(LoraScaling::ByRank);
+        assert_eq!(config.n_parameters(&base).unwrap(), 14_848);
+        assert_eq!(Adapter::new(config, &base, 0).unwrap().n_parameters(), 14_848);
     }
 }

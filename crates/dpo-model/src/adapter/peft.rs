@@ -1,6 +1,6 @@
 //! PEFT's folders: `adapter_config.json` and `adapter_model.safetensors`.
 
-use super::{Adapter, AdapterModule, LoraConfig, LoraKind, LoraScaling, LoraTargets};
+use super::{Adapter, AdapterModule, LoraConfig, LoraKind, LoraScaling, LoraTargets, config::leaves};
 use crate::ModelError;
 use crate::config::{DecoderConfig, StoredAs};
 use crate::weights::{
@@ -108,11 +108,18 @@ impl Adapter {
         write_file(&path, text.as_bytes())
     }
 
+    /// The last parts of its matrices' names, sorted.
+    fn leaves(&self) -> Vec<&str> {
+        let mut leaves = leaves(self.modules.iter().map(|module| module.name.as_str()));
+        leaves.sort_unstable();
+        leaves
+    }
+
     /// Only keys that every PEFT since 0.9 knows.
     fn settings(&self, base: &DecoderConfig) -> Value {
         let LoraConfig { rank, alpha, scaling, targets, dropout, kind } = &self.config;
         let targets = match targets {
-            LoraTargets::AllLinear => json!(leaves(&self.modules)),
+            LoraTargets::AllLinear => json!(self.leaves()),
             LoraTargets::Names(names) => json!(names),
             LoraTargets::Pattern(pattern) => json!(pattern),
         };
@@ -208,7 +215,7 @@ fn modules(file: &SafetensorsFile, config: &LoraConfig) -> Result<Vec<AdapterMod
         let module = module.ok_or_else(|| {
             bad(name, "is no part of a LoRA adapter; expected `base_model.model.<matrix>.lora_A.weight` and `lora_B`")
         })?;
-        if names.last().is_none_or(|last| last != module) && !names.iter().any(|known| known == module) {
+        if !names.iter().any(|known| known == module) {
             names.push(module.to_owned());
         }
     }
@@ -251,13 +258,4 @@ fn modules(file: &SafetensorsFile, config: &LoraConfig) -> Result<Vec<AdapterMod
         return Err(ModelError::bad_file(file.path(), "has no tensors"));
     }
     names.into_iter().map(module).collect()
-}
-
-/// The last parts of the names, each once.
-fn leaves(modules: &[AdapterModule]) -> Vec<&str> {
-    let mut leaves: Vec<&str> =
-        modules.iter().map(|module| module.name.rsplit('.').next().unwrap_or(&module.name)).collect();
-    leaves.sort_unstable();
-    leaves.dedup();
-    leaves
 }

@@ -1,8 +1,10 @@
 //! The configuration of a GGUF file, out of its metadata.
 
+mod rope;
+
 use super::architecture::{Architecture, EMBEDDING, HEAD};
 use super::{GgmlType, GgufFile, GgufTensor, GgufValue};
-use crate::config::{HfConfig, RopeConfig, RopeVariant};
+use crate::config::HfConfig;
 use crate::error::ModelError;
 use serde_json::{Map, Value, json};
 
@@ -28,7 +30,7 @@ pub(super) fn read_config(
     keys.put_particulars(&mut raw)?;
     let config = HfConfig::from_json(raw, file.path())?;
     match keys.tensor(ROPE_TENSORS[0]) {
-        Some(factors) => with_llama3_rope(config, file, factors),
+        Some(factors) => rope::with_llama3(config, file, factors),
         None => Ok(config),
     }
 }
@@ -49,15 +51,6 @@ impl Keys<'_> {
         format!("{}.{key}", self.architecture)
     }
 
-    fn wrong(&self, key: &str, expected: &str) -> ModelError {
-        ModelError::Config {
-            path: self.file.path().to_path_buf(),
-            key: key.to_owned(),
-            found: self.file.get(key).map_or("absent".to_owned(), ToString::to_string),
-            expected: expected.to_owned(),
-        }
-    }
-
     /// `null` where the key is absent.
     fn global(&self, key: &str) -> Result<Value, ModelError> {
         let Some(value) = self.file.get(key) else { return Ok(Value::Null) };
@@ -65,7 +58,7 @@ impl Keys<'_> {
             Some(whole) => Some(json!(whole)),
             None => value.as_f64().map(|number| json!(number)),
         };
-        number.ok_or_else(|| self.wrong(key, "a number"))
+        number.ok_or_else(|| self.file.wrong(key, "a number"))
     }
 
     fn number(&self, key: &str) -> Result<Value, ModelError> {
@@ -74,7 +67,7 @@ impl Keys<'_> {
 
     fn required(&self, key: &str) -> Result<Value, ModelError> {
         match self.number(key)? {
-            Value::Null => Err(self.wrong(&self.of(key), "a number")),
+            Value::Null => Err(self.file.wrong(&self.of(key), "a number")),
             number => Ok(number),
         }
     }
@@ -179,7 +172,7 @@ impl Keys<'_> {
             rope.insert("partial_rotary_factor".to_owned(), json!(share));
         } else if rotated != Value::Null && rotated != width {
             let expected = format!("{width}: the whole head is rotated");
-            return Err(self.wrong(&self.of("rope.dimension_count"), &expected));
+            return Err(self.file.wrong(&self.of("rope.dimension_count"), &expected));
         }
         if width != Value::Null {
             raw.insert("head_dim".to_owned(), width);
@@ -196,67 +189,6 @@ impl Keys<'_> {
             _ => {
                 raw.insert("rope_parameters".to_owned(), Value::Object(rope));
             }
-        }
-        Ok(())
-    }
-
-    fn rope_parameters(&self) -> Result<Map<String, Value>, ModelError> {
-        let mut rope = Map::new();
-        let default = if self.architecture == "gemma3" { 1e6 } else { 10_000.0 };
-        let theta = match self.number("rope.freq_base")? {
-            Value::Null => json!(default),
-            theta => theta,
-        };
-        rope.insert("rope_theta".to_owned(), theta);
-        self.refuse_other_scaling()?;
-        let kind = self.of("rope.scaling.type");
-        let (name, keys): (_, &[(&str, &str)]) = match self.file.get(&kind).map(GgufValue::as_str) {
-            None | Some(Some("none")) if self.tensor(ROPE_TENSORS[1]).is_some() => {
-                self.put_long_factors(&mut rope)?;
-                ("longrope", &[])
-            }
-            None | Some(Some("none")) => ("default", &[]),
-            Some(Some("linear")) => ("linear", &[("factor", "rope.scaling.factor")]),
-            Some(Some("longrope")) => {
-                self.put_long_factors(&mut rope)?;
-                ("longrope", &[])
-            }
-            Some(Some("yarn")) => (
-                "yarn",
-                &[
-                    ("factor", "rope.scaling.factor"),
-                    ("original_max_position_embeddings", "rope.scaling.original_context_length"),
-                ],
-            ),
-            Some(_) => return Err(self.wrong(&kind, "`none`, `linear`, `yarn` or `longrope`")),
-        };
-        rope.insert("rope_type".to_owned(), json!(name));
-        for (key, from) in keys {
-            rope.insert((*key).to_owned(), self.required(from)?);
-        }
-        Ok(rope)
-    }
-
-    fn refuse_other_scaling(&self) -> Result<(), ModelError> {
-        let known = ["type", "factor", "original_context_length", "finetuned", "attn_factor"];
-        let prefix = self.of("rope.scaling.");
-        for (key, _) in self.file.metadata() {
-            if key.strip_prefix(&prefix).is_some_and(|name| !known.contains(&name)) {
-                return Err(self.wrong(key, "none: this kind of stretching is not known"));
-            }
-        }
-        Ok(())
-    }
-
-    fn put_long_factors(&self, rope: &mut Map<String, Value>) -> Result<(), ModelError> {
-        for (key, name) in [("long_factor", ROPE_TENSORS[1]), ("short_factor", ROPE_TENSORS[2])] {
-            let tensor = self.tensor(name).ok_or_else(|| {
-                ModelError::bad_tensor(self.file.path(), name, "is absent, and LongRoPE needs it")
-            })?;
-            // The shortest decimals: 1.1 and not 1.100000023841858.
-            let decimals = |x: f32| x.to_string().parse::<f64>().unwrap_or(f64::from(x));
-            let factors: Vec<f64> = self.file.read_f32(tensor)?.into_iter().map(decimals).collect();
-            rope.insert(key.to_owned(), json!(factors));
         }
         Ok(())
     }
@@ -311,36 +243,8 @@ impl Keys<'_> {
         let head_dim = raw.get("head_dim").and_then(Value::as_u64);
         let per_head = raw["hidden_size"].as_u64().zip(raw["num_attention_heads"].as_u64());
         let scalar = if is_27b { per_head.map(|(width, n_heads)| width / n_heads.max(1)) } else { head_dim };
-        let scalar = scalar.ok_or_else(|| self.wrong(&self.of("attention.key_length"), "a number"))?;
+        let scalar = scalar.ok_or_else(|| self.file.wrong(&self.of("attention.key_length"), "a number"))?;
         raw.insert("query_pre_attn_scalar".to_owned(), json!(scalar));
         Ok(())
     }
-}
-
-/// llama.cpp stores Llama 3's stretching as one divisor a frequency; its settings are found again and verified.
-fn with_llama3_rope(config: HfConfig, file: &GgufFile, factors: &GgufTensor) -> Result<HfConfig, ModelError> {
-    let HfConfig { decoder, mut raw } = config;
-    let stored = file.read_f32(factors)?;
-    let factor = stored.iter().copied().fold(1.0, f32::max);
-    let Some(plain) = decoder.ropes.first() else { return Ok(HfConfig { decoder, raw }) };
-    let rope = json!({
-        "factor": factor,
-        "high_freq_factor": 4.0,
-        "low_freq_factor": 1.0,
-        "original_max_position_embeddings": 8192,
-        "rope_theta": plain.theta,
-        "rope_type": "llama3",
-    });
-    raw.insert("rope_parameters".to_owned(), rope);
-    let stretched = HfConfig::from_json(raw, file.path())?;
-    let plain = RopeConfig { variant: RopeVariant::Default, ..plain.clone() }.frequencies(0);
-    let frequencies = stretched.decoder.ropes[0].frequencies(0);
-    let computed =
-        plain.inv_freq.iter().zip(&frequencies.inv_freq).map(|(plain, stretched)| plain / stretched);
-    let same = |(computed, stored): (f32, &f32)| (computed - stored).abs() <= 1e-3 * stored;
-    if stored.len() == plain.inv_freq.len() && computed.zip(&stored).all(same) {
-        return Ok(stretched);
-    }
-    let problem = "does not hold Llama 3's factors; convert from the original folder instead";
-    Err(ModelError::bad_tensor(file.path(), &factors.name, problem))
 }

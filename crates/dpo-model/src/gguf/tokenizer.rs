@@ -43,7 +43,7 @@ impl GgufTokenizer {
     pub fn from_file(file: &GgufFile) -> Result<Self, ModelError> {
         let keys = Keys { file };
         let Some(tokens) = keys.strings("tokens")? else {
-            return Err(keys.wrong("tokenizer.ggml.tokens", "a list of strings; the file has no tokenizer"));
+            return Err(file.wrong("tokenizer.ggml.tokens", "a list of strings; the file has no tokenizer"));
         };
         let tokenizer = Self {
             model: keys.text("tokenizer.ggml.model")?.unwrap_or_default(),
@@ -96,37 +96,28 @@ impl GgufTokenizer {
     }
 }
 
-/// Reads keys of a file and says which one was wrong.
+/// Reads the tokenizer's keys.
 struct Keys<'a> {
     file: &'a GgufFile,
 }
 
 impl Keys<'_> {
-    fn wrong(&self, key: &str, expected: &str) -> ModelError {
-        ModelError::Config {
-            path: self.file.path().to_path_buf(),
-            key: key.to_owned(),
-            found: self.file.get(key).map_or("absent".to_owned(), ToString::to_string),
-            expected: expected.to_owned(),
-        }
-    }
-
     fn text(&self, key: &str) -> Result<Option<String>, ModelError> {
         let Some(value) = self.file.get(key) else { return Ok(None) };
-        value.as_str().map(|text| Some(text.to_owned())).ok_or_else(|| self.wrong(key, "a string"))
+        value.as_str().map(|text| Some(text.to_owned())).ok_or_else(|| self.file.wrong(key, "a string"))
     }
 
     fn flag(&self, name: &str) -> Result<Option<bool>, ModelError> {
         let key = format!("tokenizer.ggml.{name}");
         let Some(value) = self.file.get(&key) else { return Ok(None) };
-        value.as_bool().map(Some).ok_or_else(|| self.wrong(&key, "true or false"))
+        value.as_bool().map(Some).ok_or_else(|| self.file.wrong(&key, "true or false"))
     }
 
     fn id(&self, name: &str, n_tokens: usize) -> Result<Option<u32>, ModelError> {
         let key = format!("tokenizer.ggml.{name}_token_id");
         let Some(value) = self.file.get(&key) else { return Ok(None) };
         let id = value.as_u64().filter(|id| *id < n_tokens as u64).and_then(|id| u32::try_from(id).ok());
-        id.map(Some).ok_or_else(|| self.wrong(&key, &format!("a token id below {n_tokens}")))
+        id.map(Some).ok_or_else(|| self.file.wrong(&key, &format!("a token id below {n_tokens}")))
     }
 
     fn strings(&self, name: &str) -> Result<Option<Vec<String>>, ModelError> {
@@ -134,7 +125,7 @@ impl Keys<'_> {
         match self.file.get(&key) {
             None => Ok(None),
             Some(GgufValue::Array(GgufArray::String(list))) => Ok(Some(list.clone())),
-            Some(_) => Err(self.wrong(&key, "a list of strings")),
+            Some(_) => Err(self.file.wrong(&key, "a list of strings")),
         }
     }
 
@@ -145,7 +136,7 @@ impl Keys<'_> {
             Some(GgufValue::Array(GgufArray::Float32(list))) if list.len() == n_tokens => {
                 Ok(Some(list.clone()))
             }
-            Some(_) => Err(self.wrong(key, &format!("a list of {n_tokens} float32, one a token"))),
+            Some(_) => Err(self.file.wrong(key, &format!("a list of {n_tokens} float32, one a token"))),
         }
     }
 
@@ -159,7 +150,7 @@ impl Keys<'_> {
             Some(GgufValue::Array(GgufArray::Uint32(list))) if list.len() == n_tokens => {
                 Ok(Some(list.iter().map(|&kind| kind as i32).collect()))
             }
-            Some(_) => Err(self.wrong(key, &format!("a list of {n_tokens} int32, one a token"))),
+            Some(_) => Err(self.file.wrong(key, &format!("a list of {n_tokens} int32, one a token"))),
         }
     }
 }
