@@ -40,7 +40,7 @@ pub(crate) struct BenchArgs {
     /// Pairs a step
     #[arg(long, default_value_t = 4)]
     batch_size: usize,
-    /// Also write the figures to this file
+    /// Also write the figures to this file, over what is there
     #[arg(long, value_name = "F.json")]
     out: Option<PathBuf>,
 }

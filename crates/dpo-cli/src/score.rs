@@ -33,7 +33,7 @@ use crate::{
 pub(crate) struct ScoreArgs {
     #[command(flatten)]
     pub(crate) input: InputArgs,
-    /// Where the lines go; without it, to the terminal
+    /// File for the lines, written over if it is there; without it, they go to the terminal
     #[arg(long, value_name = "F.jsonl")]
     out: Option<PathBuf>,
     /// Rows are demonstrations (prompt and completion, or messages) instead of pairs

@@ -58,9 +58,10 @@ impl LoraConfig {
         }
     }
 
-    /// Numbers of a new adapter on `base`, counted without drawing one: those of `A` and `B`.
+    /// Numbers of a new adapter on `base`, counted without drawing one: those of `A`, `B` and DoRA's lengths.
     pub fn n_parameters(&self, base: &DecoderConfig) -> Result<usize, ModelError> {
-        let beside = |module: &LinearModule| self.rank * (module.d_in + module.d_out);
+        let lengths = |module: &LinearModule| if self.kind == LoraKind::Dora { module.d_out } else { 0 };
+        let beside = |module: &LinearModule| self.rank * (module.d_in + module.d_out) + lengths(module);
         Ok(self.modules_of(base)?.iter().map(beside).sum())
     }
 
@@ -179,7 +180,7 @@ mod tests {
     }
 
     /// `[d_out, d_in]` of a block are `[32, 32]` twice, `[16, 32]` twice, `[48, 32]` twice and `[32, 48]`:
-    /// 2 blocks · 16 · (2·64 + 2·48 + 3·80).
+    /// 2 blocks · 16 · (2·64 + 2·48 + 3·80). DoRA has the lengths of 224 rows a block more.
     #[test]
     fn a_new_adapter_has_as_many_numbers_as_were_counted() {
         let Value::Object(raw) = json!({
@@ -191,6 +192,8 @@ mod tests {
         let base = HfConfig::from_json(raw, Path::new("config.json")).unwrap().decoder;
         let config = of_rank_16(LoraScaling::ByRank);
         assert_eq!(config.n_parameters(&base).unwrap(), 14_848);
+        let dora = LoraConfig { kind: LoraKind::Dora, ..config.clone() };
+        assert_eq!(dora.n_parameters(&base).unwrap(), 14_848 + 2 * 224);
         assert_eq!(Adapter::new(config, &base, 0).unwrap().n_parameters(), 14_848);
     }
 }
