@@ -73,6 +73,6 @@ mod tests {
     /// 1 + 2⁻⁸ lies in the middle of 1 and 1 + 2⁻⁷, and 1 is even; 1 + 3·2⁻⁸ is next to 1 + 2⁻⁶, which is even.
     #[test]
     fn ties_go_to_the_even_neighbour() {
-        assert_eq!(rounded(&[1.003_906_25, 1.011_718_75]), [1.0, 1.015_625]);
+        assert_eq!(rounded(&[1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0]), [1.0, 1.0 + 1.0 / 64.0]);
     }
 }
