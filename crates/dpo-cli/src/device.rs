@@ -39,7 +39,11 @@ pub(crate) fn precision(device: &Device, dtype: Dtype) -> Result<Precision> {
                            backend `cpu`";
             return Err(WrongUsage(problem.to_owned()).into());
         }
-        note("bf16: operands are rounded, but this backend multiplies them in f32: it is no faster than f32");
+        if !dpo_kernels::has_bf16_unit() {
+            note(
+                "bf16: no matrix unit for bfloat16 is used here: rounded operands are multiplied in f32, no faster than f32",
+            );
+        }
     }
     Ok(dtype.precision())
 }

@@ -32,7 +32,7 @@ mod precision;
 mod tensor;
 
 pub use activation::Activation;
-pub use arithmetic::arithmetic;
+pub use arithmetic::{arithmetic, has_bf16_unit};
 pub use backend::{FusedOps, FusedPrimitives};
 pub use frozen::{Frozen, FrozenMatrix};
 pub use layout::{AttentionSpec, Segment, TreeLayout, TreeRange};

@@ -29,6 +29,31 @@ impl<'a> Matrix<'a> {
         }
     }
 
+    /// Rows and columns.
+    pub(crate) fn dims(&self) -> [usize; 2] {
+        [self.rows, self.cols]
+    }
+
+    /// Whether the elements of a row are neighbours in memory; else those of a column are.
+    pub(crate) fn has_contiguous_rows(&self) -> bool {
+        self.col_stride == 1
+    }
+
+    /// `N` elements of a row, which lie side by side in memory, from column `col` on; zeros where the matrix has none.
+    #[inline(always)]
+    pub(crate) fn row_part<const N: usize>(&self, row: usize, col: usize) -> [f32; N] {
+        let mut part = [0.0; N];
+        if row < self.rows && col < self.cols {
+            let (start, len) = (row * self.row_stride + col, N.min(self.cols - col));
+            let source = &self.data[start..start + len];
+            match source.first_chunk() {
+                Some(whole) => part = *whole,
+                None => part[..len].copy_from_slice(source),
+            }
+        }
+        part
+    }
+
     fn last(&self) -> usize {
         (self.rows - 1) * self.row_stride + (self.cols - 1) * self.col_stride
     }

@@ -9,9 +9,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{
+    bf16,
     buffer::{transpose_into, with_scratch},
     exp::exp,
-    gemm::{Matrix, Target, Write, multiply},
+    gemm::{self, Matrix, Target, Write},
     round::round_into,
     simd::{Arith, simd},
     tanh::cap,
@@ -100,9 +101,17 @@ impl<'a> Head<'a> {
         }
     }
 
+    /// `lhs · rhs` on the calling thread; in bfloat16 they are rounded already.
+    pub(super) fn multiply(&self, target: Target<'_>, lhs: Matrix<'_>, rhs: Matrix<'_>) {
+        match self.precision {
+            Precision::F32 => gemm::multiply(target, lhs, rhs),
+            Precision::Bf16 => bf16::multiply(target, lhs, rhs),
+        }
+    }
+
     /// Logits `[words, lanes]`, under the cap.
     pub(super) fn logits(&self, tile: &mut [f32], weight: Matrix<'_>, hidden_lanes: &[f32], lanes: usize) {
-        multiply(
+        self.multiply(
             Target { data: &mut *tile, stride: lanes, write: Write::Replace },
             weight,
             Matrix::new(hidden_lanes, [self.d_model, lanes], lanes),

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::{
     exp::exp,
-    gemm::{Matrix, Target, Write, multiply},
+    gemm::{Matrix, Target, Write},
     head::Head,
     round::round,
     simd::{Arith, simd},
@@ -123,11 +123,11 @@ fn group_backward(
                 // The first chunk finds zeros that nothing has touched yet: reading them would cost a page fault twice.
                 let write = if chunk.rows.start == 0 { Write::Replace } else { Write::Add };
                 let target = Target { data: &mut dweight[place..], stride: head.d_model, write };
-                multiply(target, slope, chunk.hidden);
+                head.multiply(target, slope, chunk.hidden);
             }
             if let Some(dhidden) = &mut dhidden {
                 let target = Target { data: dhidden, stride: head.d_model, write: Write::Add };
-                multiply(target, slope.transposed(), weight);
+                head.multiply(target, slope.transposed(), weight);
             }
         });
     }

@@ -11,6 +11,7 @@ mod adamw;
 mod attention;
 mod attention_backward;
 mod attention_block;
+pub(crate) mod bf16;
 mod buffer;
 mod curves;
 mod exp;
@@ -36,6 +37,7 @@ use burn::backend::{
 use self::{
     attention_block::{Heads, Inputs},
     buffer::{all_f32, contiguous, dims2, target_ids, tensor, values, whole},
+    gemm::Matrix,
 };
 use crate::{
     Activation, AdamWStep, AttentionSpec, FusedPrimitives, LogitSpec, Precision,
@@ -50,6 +52,47 @@ impl FusedPrimitives for Flex {
         }
         let dims = dims2(&x);
         tensor(round::rounded(values(&contiguous(x))), dims)
+    }
+
+    fn linear_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        if !on_tiles(precision, [&x, &weight]) {
+            return portable::linear::forward::<Self>(x, weight, precision);
+        }
+        let (x, weight) = (contiguous(x), contiguous(weight));
+        tile_product(matrix(&x), matrix(&weight).transposed())
+    }
+
+    fn linear_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        precision: Precision,
+        [x_wanted, weight_wanted]: [bool; 2],
+    ) -> [Option<FloatTensor<Self>>; 2] {
+        if !on_tiles(precision, [&x, &weight, &grad]) {
+            let wanted = [x_wanted, weight_wanted];
+            return portable::linear::backward::<Self>(x, weight, grad, precision, wanted);
+        }
+        let [x, weight, grad] = [x, weight, grad].map(contiguous);
+        let dx = x_wanted.then(|| tile_product(matrix(&grad), matrix(&weight)));
+        let dweight = weight_wanted.then(|| tile_product(matrix(&grad).transposed(), matrix(&x)));
+        [dx, dweight]
+    }
+
+    fn linear_input_backward(
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        if !on_tiles(precision, [&weight, &grad]) {
+            return portable::linear::input_backward::<Self>(weight, grad, precision);
+        }
+        let (weight, grad) = (contiguous(weight), contiguous(grad));
+        tile_product(matrix(&grad), matrix(&weight))
     }
 
     fn rms_norm_forward(
@@ -279,4 +322,19 @@ impl FusedPrimitives for Flex {
         }
         tensor(vec![adamw::sum_of_squares(values(&contiguous(x)))], [1])
     }
+}
+
+/// Whether products of these operands go through the matrix unit.
+fn on_tiles<const N: usize>(precision: Precision, operands: [&FloatTensor<Flex>; N]) -> bool {
+    precision == Precision::Bf16 && bf16::is_fast() && all_f32(operands)
+}
+
+fn matrix(tensor: &FloatTensor<Flex>) -> Matrix<'_> {
+    let dims = dims2(tensor);
+    Matrix::new(values(tensor), dims, dims[1])
+}
+
+fn tile_product(lhs: Matrix<'_>, rhs: Matrix<'_>) -> FloatTensor<Flex> {
+    let dims = [lhs.dims()[0], rhs.dims()[1]];
+    tensor(bf16::product(lhs, rhs), dims)
 }

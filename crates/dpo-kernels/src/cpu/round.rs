@@ -41,7 +41,7 @@ fn round_body<A: Arith>(values: &mut [f32]) {
 
 /// Half of the last place is added, less one bit where the last place is even; what is not a number stays so.
 #[inline(always)]
-fn nearest(value: f32) -> f32 {
+pub(super) fn nearest(value: f32) -> f32 {
     let bits = value.to_bits();
     let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) & 0xffff_0000;
     let quiet = (bits | 0x0040_0000) & 0xffff_0000;

@@ -1,0 +1,176 @@
+//! Intel's matrix extensions (AMX): eight tiles of 16 lines of 64 bytes, and an instruction that multiplies two of them.
+//!
+//! Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18.
+
+use std::{arch::asm, marker::PhantomData, sync::OnceLock};
+
+use super::tile::{LINES, Plain, SQUARE, Tile, Unit, square_len};
+
+/// Whether the processor has it, the system lets this program use it, and it computes what it should.
+pub(super) fn is_usable() -> bool {
+    static USABLE: OnceLock<bool> = OnceLock::new();
+    *USABLE.get_or_init(|| is_there() && is_permitted() && is_right())
+}
+
+/// `CPUID.7.0:EDX`, bits 22 (bfloat16) and 24 (tiles).
+fn is_there() -> bool {
+    const BITS: u32 = 1 << 22 | 1 << 24;
+    #[allow(unsafe_code, unused_unsafe)] // SAFETY: every x86-64 processor has the instruction.
+    let leaf = unsafe {
+        if std::arch::x86_64::__cpuid(0).eax < 7 {
+            return false;
+        }
+        std::arch::x86_64::__cpuid_count(7, 0)
+    };
+    leaf.edx & BITS == BITS
+}
+
+/// Asks Linux for the state that tiles need, which it does not give to a program that does not ask; other systems are not
+/// asked.
+fn is_permitted() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        const ARCH_PRCTL: i64 = 158;
+        const ARCH_REQ_XCOMP_PERM: i64 = 0x1023;
+        const TILE_DATA: i64 = 18;
+        let answer: i64;
+        #[allow(unsafe_code)] // SAFETY: a system call that reads and writes no memory of this program.
+        unsafe {
+            asm!(
+                "syscall",
+                inlateout("rax") ARCH_PRCTL => answer,
+                in("rdi") ARCH_REQ_XCOMP_PERM,
+                in("rsi") TILE_DATA,
+                lateout("rcx") _,
+                lateout("r11") _,
+                options(nostack),
+            );
+        }
+        answer == 0
+    }
+    #[cfg(not(target_os = "linux"))]
+    false
+}
+
+/// One square against the one in plain Rust; sums of products of small whole numbers have no rounding to differ in.
+fn is_right() -> bool {
+    let strip = |seed: u32| -> Vec<Tile> {
+        let number = |idx: u32| f32::from((idx * seed % 7) as u8).to_bits() >> 16;
+        let pair = |idx: u32| number(2 * idx) | number(2 * idx + 1) << 16;
+        let tile = |tile: u32| Tile(std::array::from_fn(|idx| pair(256 * tile + idx as u32)));
+        (0..6).map(tile).collect()
+    };
+    let (left, right) = (strip(5), strip(11));
+    let [mut found, mut expected] = [[1.0; SQUARE * SQUARE]; 2];
+    Amx::new().add(&left, &right, &mut found, SQUARE);
+    Plain.add(&left, &right, &mut expected, SQUARE);
+    found == expected
+}
+
+/// What `ldtilecfg` reads: all tiles have 16 lines of 64 bytes.
+#[repr(C, align(64))]
+struct Config {
+    palette: u8,
+    start_row: u8,
+    reserved: [u8; 14],
+    bytes_of_line: [u16; 16],
+    lines: [u8; 16],
+}
+
+/// Tiles that are configured on the thread that holds this.
+pub(super) struct Amx {
+    _of_this_thread: PhantomData<*const ()>,
+}
+
+impl Unit for Amx {
+    fn new() -> Self {
+        let mut config =
+            Config { palette: 1, start_row: 0, reserved: [0; 14], bytes_of_line: [0; 16], lines: [0; 16] };
+        config.bytes_of_line[..8].fill(64);
+        config.lines[..8].fill(LINES as u8);
+        #[allow(unsafe_code)]
+        // SAFETY: made only where the processor has tiles that are permitted; it reads 64 bytes.
+        unsafe {
+            asm!("ldtilecfg [{}]", in(reg) &raw const config, options(nostack, readonly));
+        }
+        Self { _of_this_thread: PhantomData }
+    }
+
+    fn add(&self, left: &[Tile], right: &[Tile], square: &mut [f32], stride: usize) {
+        assert!(left.len() == right.len() && left.len().is_multiple_of(2), "strips of one depth");
+        assert!(square.len() >= square_len(stride), "room for a square");
+        if left.is_empty() {
+            return;
+        }
+        let (top, row_bytes) = (square.as_mut_ptr(), stride * size_of::<f32>());
+        #[allow(unsafe_code)]
+        // SAFETY: tiles are configured while `self` lives on this thread. Each step reads two tiles of 1,024 bytes of each
+        // operand, of which there are as many; the square's rows were found to lie in its slice.
+        unsafe {
+            asm!(
+                "tileloadd tmm0, [{top} + {row_bytes}*1]",
+                "tileloadd tmm1, [{top} + {row_bytes}*1 + 64]",
+                "tileloadd tmm2, [{bottom} + {row_bytes}*1]",
+                "tileloadd tmm3, [{bottom} + {row_bytes}*1 + 64]",
+                "2:",
+                "tileloadd tmm4, [{left} + {line}*1]",
+                "tileloadd tmm6, [{right} + {line}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{right} + {line}*1 + 1024]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tileloadd tmm5, [{left} + {line}*1 + 1024]",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "add {left}, 2048",
+                "add {right}, 2048",
+                "dec {steps}",
+                "jnz 2b",
+                "tilestored [{top} + {row_bytes}*1], tmm0",
+                "tilestored [{top} + {row_bytes}*1 + 64], tmm1",
+                "tilestored [{bottom} + {row_bytes}*1], tmm2",
+                "tilestored [{bottom} + {row_bytes}*1 + 64], tmm3",
+                left = inout(reg) left.as_ptr() => _,
+                right = inout(reg) right.as_ptr() => _,
+                steps = inout(reg) left.len() / 2 => _,
+                line = in(reg) 64usize,
+                top = in(reg) top,
+                bottom = in(reg) top.add(LINES * stride),
+                row_bytes = in(reg) row_bytes,
+                out("tmm0") _,
+                out("tmm1") _,
+                out("tmm2") _,
+                out("tmm3") _,
+                out("tmm4") _,
+                out("tmm5") _,
+                out("tmm6") _,
+                out("tmm7") _,
+                options(nostack),
+            );
+        }
+    }
+}
+
+impl Drop for Amx {
+    /// Gives the tiles back, whose state is dear to save.
+    fn drop(&mut self) {
+        #[allow(unsafe_code)] // SAFETY: as in `new`.
+        unsafe {
+            asm!("tilerelease", options(nostack, nomem));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Said aloud, since on most machines there is nothing to test.
+    #[test]
+    fn a_square_is_that_of_plain_rust() {
+        if is_there() && is_permitted() {
+            assert!(is_right(), "the matrix unit computes something else");
+        } else {
+            eprintln!("skipped: this processor has no matrix unit");
+        }
+    }
+}
