@@ -59,7 +59,10 @@ pub(super) fn measure(
     let [.., parent, last] = &lineage.rounds[..] else { return Ok(None) };
     let stop = StopFlag::install()?;
     let device = device::open(config.run.backend)?;
-    let open = |name: &str| ModelSource::open(name, hub, Clock::now());
+    let precision = config.model.dtype.precision();
+    let open = |name: &str| -> Result<ModelSource> {
+        Ok(ModelSource::open(name, hub, Clock::now())?.in_precision(precision))
+    };
     let of_round = |round: &Round| open(&round.run.join("model").to_string_lossy());
     let (source, beta, seed) = (of_round(last)?, config.loss.beta().unwrap_or(0.1), config.train.seed);
     let mut pairs = held_out(lineage, &source, hub)?;
