@@ -104,6 +104,7 @@ fn logits_are_those_of_transformers() {
     for name in MODELS {
         let golden = json(golden("models").join(name).join("golden.json"));
         let model = load(name, &cpu());
+        let mut largest = 0_f64;
         for (row, text) in texts(&golden).iter().enumerate() {
             let n_tokens = text.completions[0].len();
             // Short batches are padded behind their tokens.
@@ -114,10 +115,13 @@ fn logits_are_those_of_transformers() {
             let found = values(logits.clone().narrow(1, 0, 16));
             let difference = max_difference(&found, &first[..16 * n_tokens]);
             assert!(difference < 2e-5, "{name}, row {row}: logits differ by {difference}");
+            largest = largest.max(difference);
             let last = values(logits.narrow(0, n_tokens - 1, 1));
             let difference = max_difference(&last, &numbers(&golden["logits_full_last"][row])[..vocab]);
             assert!(difference < 2e-5, "{name}, row {row}: last logits differ by {difference}");
+            largest = largest.max(difference);
         }
+        println!("{name}: logits differ by at most {largest:.1e}");
     }
 }
 
@@ -132,6 +136,7 @@ fn log_probs_of_packed_pairs_are_those_of_padded_rows() {
         let found: Vec<f32> = sums.iter().step_by(2).chain(sums.iter().skip(1).step_by(2)).copied().collect();
         let difference = max_difference(&found, &numbers(&golden["seq_logps"]));
         assert!(difference < 2e-5, "{name}: summed log-probs differ by {difference}");
+        println!("{name}: summed log-probs differ by at most {difference:.1e}");
     }
 }
 
@@ -160,6 +165,7 @@ fn loss_and_every_gradient_are_those_of_torch() {
         let difference = max_difference(&values(loss), &[golden["dpo_loss"].as_f64().unwrap()]);
         assert!(difference < 1e-6, "{name}: the loss differs by {difference}");
         let list = model.take_gradients(&mut gradients);
+        let mut largest = 0_f64;
         for (info, gradient) in model.parameters().iter().zip(list) {
             // GPT-NeoX's head has another name in the model than in its files.
             let name_in_model = info.name.replace("embed_out", "lm_head");
@@ -181,6 +187,8 @@ fn loss_and_every_gradient_are_those_of_torch() {
             let head = numbers(&expected["head"]);
             let difference = max_difference(&found[..head.len()], &head);
             assert!(difference < 1e-4 * expected_l2, "{name}, {}: differs by {difference}", info.name);
+            largest = largest.max((l2 / expected_l2 - 1.0).abs()).max(difference / expected_l2);
         }
+        println!("{name}: gradients differ by at most {largest:.1e} of their norms");
     }
 }
