@@ -221,6 +221,44 @@ fn held_out_prompts_are_never_replayed() {
     assert_eq!(sizes, [&report["eval"]["heldout"]["rows_kept"], this]);
 }
 
+/// Of the old pairs, those of another group and those whose prompts the new round holds out are not drawn.
+#[test]
+fn nothing_is_replayed_that_the_round_would_not_train_on() {
+    let sandbox = Sandbox::new();
+    let rows = month(1).0.into_iter().enumerate().map(|(idx, mut row)| {
+        row["who"] = json!(["ann", "bob"][idx % 2]);
+        row
+    });
+    let data = sandbox.file("groups.json", &Value::Array(rows.collect()).to_string());
+    let (model, first) = (golden("runs/model"), sandbox.path("r1"));
+    let mut args = paths([("--model", &model), ("--data", &data), ("--out", &first)]);
+    args.extend(flags(&format!("{TRAIN} --lora-rank 2 --heldout 0.4 --column group=who --only-group ann")));
+    sandbox.run("train", &args).success();
+    let round = |out: &str, more: &str| {
+        let mut args = paths([("--from", &first), ("--data", &data), ("--out", &sandbox.path(out))]);
+        args.extend(flags(&format!("--replay 1 --kl-samples 1 --max-steps 1 {more}")));
+        let said = sandbox.run("round", &args).success().messages;
+        let kept =
+            read_json(sandbox.path(out).join("data_report.json"))["train"]["rows_kept"].as_u64().unwrap();
+        (said, kept, read_json(sandbox.path(out).join("lineage.json"))["rounds"][1]["replayed"].clone())
+    };
+    let (said, _, replayed) = round("bob", "--only-group bob");
+    assert!(!said.contains("replayed   "), "{said}");
+    assert_eq!(replayed, json!([0]));
+    // Its own pairs once, and all of them once more: a larger share is held out of both alike.
+    let (_, kept, replayed) = round("larger", "--heldout 0.7");
+    assert_eq!(replayed[0].as_u64().unwrap() * 2, kept);
+}
+
+/// A base that was kept in blocks is kept in blocks.
+#[test]
+fn a_round_keeps_its_base_in_the_blocks_of_the_last() {
+    let sandbox = Sandbox::new();
+    first(&sandbox, "--lora-rank 2 --base-quant q4");
+    round(&sandbox, 2, "r1", "").success();
+    assert!(Run::at(sandbox.path("r2")).read("config.toml").contains("base_quant = \"q4\""));
+}
+
 /// All weights are trained, held against the last model or against what the first round started from.
 #[test]
 fn rounds_of_whole_models_choose_their_reference() {

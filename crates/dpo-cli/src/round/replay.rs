@@ -38,7 +38,7 @@ pub(super) fn draw(lineage: &Lineage, config: &RunConfig, share: f64) -> Result<
             replay.drawn.push(Drawn { rows: 0, of: 0 });
             continue;
         }
-        let pairs = training_pairs(round)?;
+        let pairs = training_pairs(round, &config.data)?;
         let (of, rows) = (pairs.len(), (share * pairs.len() as f64).round() as usize);
         let order =
             BatchOrder::new(of, std::num::NonZeroUsize::MIN, Sampling::Shuffled { seed: config.train.seed });
@@ -52,16 +52,19 @@ pub(super) fn draw(lineage: &Lineage, config: &RunConfig, share: f64) -> Result<
     Ok(replay)
 }
 
-/// What a round was trained on of its own: its group's pairs, less those that it held out.
-fn training_pairs(round: &Round) -> Result<Vec<PreferenceExample>> {
+/// What a round was trained on of its own: its group's pairs, less those that it held out. Those that the new round would
+/// not train on, because they are another group's or have a prompt that it holds out, are no part of it.
+fn training_pairs(round: &Round, new: &DataConfig) -> Result<Vec<PreferenceExample>> {
     let data = round.settings()?.data;
     let paths: Vec<PathBuf> = round.data.iter().map(|file| file.path.clone()).collect();
     let mut pairs = read_examples(&paths, &source_config(&data), &mut DataReport::default())?;
-    let selection = Selection::training(&data);
-    pairs.retain(|pair| {
-        let is_held_out = data.held_out.is_some_and(|held_out| held_out.takes(pair));
-        selection.refusal(pair.group.as_deref(), is_held_out).is_none()
-    });
+    for data in [&data, new] {
+        let selection = Selection::training(data);
+        pairs.retain(|pair| {
+            let is_held_out = data.held_out.is_some_and(|held_out| held_out.takes(pair));
+            selection.refusal(pair.group.as_deref(), is_held_out).is_none()
+        });
+    }
     Ok(pairs)
 }
 

@@ -46,7 +46,8 @@ fn beneath(from: &Path, lineage: &Lineage, reference: ReferenceChoice) -> Result
     let mut file = last.to_run_file();
     let model = from.join("model").to_string_lossy().into_owned();
     if is_adapter(Path::new(&model)) {
-        file.lora = LoraSection { adapter: Some(model), ..LoraSection::default() };
+        let base_quant = file.lora.base_quant;
+        file.lora = LoraSection { adapter: Some(model), base_quant, ..LoraSection::default() };
     } else {
         file.model.base = Some(model);
         file.lora = LoraSection::default();
