@@ -148,6 +148,7 @@ fn figures(args: &BenchArgs, costs: &[StepCost], reference_rows: f64, load: Dura
         "backend": device::name(args.input.backend),
         "threads": rayon::current_num_threads(),
         "model": args.input.model,
+        "dtype": args.input.dtype,
         "steps": costs.len(),
         "batch_size": args.batch_size,
         "pairs_per_second": costs.len() as f64 * args.batch_size as f64 / total,
