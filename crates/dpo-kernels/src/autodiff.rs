@@ -13,7 +13,8 @@ use burn::backend::{
 
 use crate::{
     Activation, AttentionSpec, Frozen, FusedOps, FusedPrimitives, LogitSpec, Precision,
-    backend::{AttentionSaved, LayerNormSaved, LogpsSaved, Rotation},
+    backend::Rotation,
+    saved::{AttentionSaved, LayerNormSaved, LogpsSaved},
 };
 
 // The halves are called on the backend inside; these bodies are never reached.

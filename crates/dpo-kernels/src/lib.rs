@@ -29,6 +29,7 @@ mod layout;
 mod optimizer;
 mod portable;
 mod precision;
+mod saved;
 mod tensor;
 
 pub use activation::Activation;

@@ -41,8 +41,9 @@ use self::{
 };
 use crate::{
     Activation, AdamWStep, AttentionSpec, FusedPrimitives, LogitSpec, Precision,
-    backend::{AttentionSaved, LayerNormSaved, LogpsSaved, Rotation, RowStatistics},
+    backend::Rotation,
     portable,
+    saved::{AttentionSaved, LayerNormSaved, LogpsSaved, RowStatistics},
 };
 
 impl FusedPrimitives for Flex {

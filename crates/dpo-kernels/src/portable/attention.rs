@@ -6,7 +6,7 @@ use burn::{
 };
 
 use super::{reshape, slice, softcap};
-use crate::{AttentionSpec, Segment, TreeLayout, backend::AttentionSaved};
+use crate::{AttentionSpec, Segment, TreeLayout, saved::AttentionSaved};
 
 /// Rows `range` of `[n, heads · head_dim]` as `[heads, rows, head_dim]`.
 fn heads_of<B: Backend>(

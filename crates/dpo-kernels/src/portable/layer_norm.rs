@@ -3,7 +3,7 @@
 use burn::backend::{Backend, tensor::FloatTensor};
 
 use super::{dims2, reshape};
-use crate::backend::{LayerNormSaved, RowStatistics};
+use crate::saved::{LayerNormSaved, RowStatistics};
 
 pub(crate) fn forward<B: Backend>(
     x: FloatTensor<B>,

@@ -9,7 +9,7 @@ use burn::{
 };
 
 use super::{dims2, reshape, slice, softcap};
-use crate::{FusedPrimitives, LogitSpec, backend::LogpsSaved};
+use crate::{FusedPrimitives, LogitSpec, saved::LogpsSaved};
 
 /// Rows whose logits exist at a time.
 const CHUNK: usize = 128;

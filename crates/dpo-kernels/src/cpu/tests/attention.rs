@@ -4,7 +4,7 @@ use burn::backend::Flex;
 
 use super::*;
 use crate::cpu::attention_block::Block;
-use crate::{AttentionSpec, FusedPrimitives, TreeLayout, TreeRange, backend::AttentionSaved, portable};
+use crate::{AttentionSpec, FusedPrimitives, TreeLayout, TreeRange, portable, saved::AttentionSaved};
 
 /// Trees given as their trunk's length and their branches' lengths.
 fn layout(trees: &[(usize, &[usize])]) -> TreeLayout {

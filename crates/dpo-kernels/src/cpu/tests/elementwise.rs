@@ -1,11 +1,7 @@
 use burn::backend::Flex;
 
 use super::*;
-use crate::{
-    Activation, FusedPrimitives, Precision,
-    backend::{LayerNormSaved, Rotation},
-    portable,
-};
+use crate::{Activation, FusedPrimitives, Precision, backend::Rotation, portable, saved::LayerNormSaved};
 
 const ACTIVATIONS: [Activation; 4] =
     [Activation::Silu, Activation::GeluTanh, Activation::GeluErf, Activation::Relu];

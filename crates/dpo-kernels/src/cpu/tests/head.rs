@@ -1,7 +1,7 @@
 use burn::backend::Flex;
 
 use super::*;
-use crate::{FusedPrimitives, LogitSpec, Precision, backend::LogpsSaved, portable};
+use crate::{FusedPrimitives, LogitSpec, Precision, portable, saved::LogpsSaved};
 
 struct Case {
     hidden: FlexTensor,

@@ -1,0 +1,44 @@
+//! What operations keep for their backward passes.
+
+use burn::backend::{
+    Backend,
+    tensor::{FloatTensor, IntTensor},
+};
+
+use crate::LogitSpec;
+
+/// What is known of the numbers of each row: `[n, 1]` each.
+#[derive(Debug, Clone)]
+pub struct RowStatistics<B: Backend> {
+    pub(crate) mean: FloatTensor<B>,
+    /// `1/√(variance + ε)`.
+    pub(crate) inv_std: FloatTensor<B>,
+}
+
+/// What `layer_norm` keeps for its backward.
+#[derive(Debug, Clone)]
+pub struct LayerNormSaved<B: Backend> {
+    pub(crate) x: FloatTensor<B>,
+    pub(crate) weight: FloatTensor<B>,
+    pub(crate) statistics: RowStatistics<B>,
+}
+
+/// What `tree_attention` keeps for its backward.
+#[derive(Debug, Clone)]
+pub struct AttentionSaved<B: Backend> {
+    pub(crate) query: FloatTensor<B>,
+    pub(crate) key: FloatTensor<B>,
+    pub(crate) value: FloatTensor<B>,
+    pub(crate) output: FloatTensor<B>,
+    pub(crate) log_sum_exp: FloatTensor<B>,
+}
+
+/// What `completion_logps` keeps for its backward.
+#[derive(Debug, Clone)]
+pub struct LogpsSaved<B: Backend> {
+    pub(crate) hidden: FloatTensor<B>,
+    pub(crate) head: FloatTensor<B>,
+    pub(crate) targets: IntTensor<B>,
+    pub(crate) log_sum_exp: FloatTensor<B>,
+    pub(crate) spec: LogitSpec,
+}
