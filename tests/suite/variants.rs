@@ -341,6 +341,10 @@ fn mistakes_are_said_before_anything_is_trained() {
     let (code, text) = said(groups, ["rank = 4\ndropout = 0.1\n", ""]);
     assert_eq!(code, Some(2));
     assert!(text.contains("`lora.rank` is missing; variants are adapters"), "{text}");
+    let (code, text) = said(groups, ["[data]\n", "[data]\nonly_group = \"ann\"\n"]);
+    assert_eq!(code, Some(2));
+    assert!(text.contains("`data.only_group` is set, but `variants.group` trains one variant"), "{text}");
+    assert!(text.contains("v.toml:"), "{text}");
     let (_, text) = said(&format!("{groups}min_rows = 40\n"), none);
     assert!(
         text.contains("has 40 rows to train on (7: 21, ann: 22, bo: 21); lower `variants.min_rows`"),

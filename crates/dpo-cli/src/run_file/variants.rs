@@ -244,6 +244,13 @@ impl Layer {
         Self(Parsed { file: self.0.file.apply(&over.0.file), places })
     }
 
+    /// That `key` is as `text` says, and where it was set.
+    pub(crate) fn problem(&self, key: &str, text: &str) -> InvalidRunFile {
+        let mut problems = vec![Problem::of(key, text)];
+        locate(&mut problems, &self.0.places);
+        InvalidRunFile { problems }
+    }
+
     /// What they come to, for an adapter that is trained on pairs against the base.
     pub(crate) fn init(&self) -> Result<RunConfig, InvalidRunFile> {
         let Parsed { file, places } = &self.0;

@@ -95,12 +95,6 @@ impl Plan {
         min_rows: usize,
         workshop: &Workshop,
     ) -> Result<()> {
-        if let Some(group) = &template.data.only_group {
-            bail!(
-                "`data.only_group` is `{}`, but `variants.group` trains one variant for each group; remove one of them",
-                printable(group)
-            );
-        }
         let (train, held_out) = groups(template, workshop)?;
         self.rows_without_group = train.get(&None).copied().unwrap_or(0);
         let mut sizes: Vec<(&String, usize)> =

@@ -108,6 +108,10 @@ fn named_configs(
 
 /// The shared settings with the column of groups.
 fn of_groups(shared: &Layer, column: &str) -> Result<RunConfig, InvalidRunFile> {
+    if shared.file().data.only_group.is_some() {
+        let text = "is set, but `variants.group` trains one variant for each group; remove one of them";
+        return Err(shared.problem("data.only_group", text));
+    }
     let mut columns = shared.file().data.columns.clone().unwrap_or_default();
     columns.retain(|name| name.role != "group");
     columns.push(ColumnName { role: "group".to_owned(), column: column.to_owned() });
