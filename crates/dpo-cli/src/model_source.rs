@@ -11,7 +11,8 @@ use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use dpo_data::{Clock, GgufVocabulary, TextEncoder};
 use dpo_model::{
-    Adapter, Decoder, DecoderConfig, GgufModel, GgufTokenizer, HfConfig, HfFolder, Precision, WeightSource,
+    Adapter, Decoder, DecoderConfig, GgufModel, GgufTokenizer, HfConfig, HfFolder, ModelError, Precision,
+    WeightSource,
     gguf::GgmlType,
     weights::{WeightDtype, copy_companions, with_prefix},
 };
@@ -121,16 +122,17 @@ impl ModelSource {
 
     /// The model on `device` with the matrices of the blocks packed, without adapters.
     pub(crate) fn load_base_packed(&self, device: &Device, ggml_type: GgmlType) -> Result<Decoder> {
-        Decoder::load_packed(&self.hf.decoder, self.weights.as_ref(), device, ggml_type)
-            .map(|model| model.with_precision(self.precision))
-            .with_context(|| format!("cannot load the model `{}`", self.name))
+        self.loaded(Decoder::load_packed(&self.hf.decoder, self.weights.as_ref(), device, ggml_type))
     }
 
     /// The model on `device`, without adapters.
     pub(crate) fn load_base(&self, device: &Device) -> Result<Decoder> {
-        Decoder::load(&self.hf.decoder, self.weights.as_ref(), device)
-            .map(|model| model.with_precision(self.precision))
-            .with_context(|| format!("cannot load the model `{}`", self.name))
+        self.loaded(Decoder::load(&self.hf.decoder, self.weights.as_ref(), device))
+    }
+
+    fn loaded(&self, model: Result<Decoder, ModelError>) -> Result<Decoder> {
+        let model = model.with_context(|| format!("cannot load the model `{}`", self.name))?;
+        Ok(model.with_precision(self.precision))
     }
 
     pub(crate) fn config(&self) -> &DecoderConfig {
