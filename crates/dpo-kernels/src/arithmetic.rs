@@ -1,15 +1,18 @@
 //! What decides the last bits of a result.
 
+use crate::Precision;
+
 /// Raised when an operation here comes to other bits than before.
 const REVISION: u32 = 1;
 
 /// Names everything that the last bits of a result on the processor depend on: the revision of these operations, the
-/// processor's model (its caches decide how matrix products are cut) and its instruction sets.
+/// processor's model (its caches decide how matrix products are cut), its instruction sets, and its matrix unit where it
+/// would be used in this `precision`.
 ///
 /// Results that were kept can be compared bit for bit with new ones only where this is the same.
-pub fn arithmetic() -> String {
+pub fn arithmetic(precision: Precision) -> String {
     let arch = std::env::consts::ARCH;
-    let unit = if has_bf16_unit() { "+bf16 tiles" } else { "" };
+    let unit = if precision == Precision::Bf16 && has_bf16_unit() { "+bf16 tiles" } else { "" };
     format!("kernels {REVISION}, {arch} {}{unit}, {}", instruction_set(), processor_model())
 }
 

@@ -13,6 +13,16 @@ pub enum Precision {
     Bf16,
 }
 
+impl Precision {
+    /// As flags and files call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
 /// What becomes logits, and log-probabilities in the end.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct LogitSpec {

@@ -5,7 +5,7 @@ use std::{ops::ControlFlow, path::PathBuf};
 use anyhow::{Context, Result, bail};
 use burn::tensor::{Device, Tensor};
 use dpo_data::TokenTree;
-use dpo_model::{Decoder, ParameterInfo, Precision};
+use dpo_model::{Decoder, ParameterInfo};
 use dpo_train::{CacheScope, CacheUse, INFERENCE_TOKENS, ReferenceLogps, TrainError};
 
 use super::progress::{Bar, StopFlag, note};
@@ -22,12 +22,9 @@ impl Reference {
     /// A model of this digest: the starting policy itself.
     pub(crate) fn of(model: Decoder, digest: &str, backend: &str) -> Result<Self> {
         // Every version of this program may add up in another order.
-        let precision = match model.precision() {
-            Precision::F32 => "f32",
-            Precision::Bf16 => "bf16",
-        };
-        let arithmetic =
-            format!("{precision}, {backend}, {}, {}", env!("CARGO_PKG_VERSION"), dpo_kernels::arithmetic());
+        let precision = model.precision();
+        let kernels = dpo_kernels::arithmetic(precision);
+        let arithmetic = format!("{}, {backend}, {}, {kernels}", precision.name(), env!("CARGO_PKG_VERSION"));
         Ok(Self {
             model,
             scope: CacheScope::new(digest, &arithmetic),

@@ -35,11 +35,13 @@ impl<'a> Matrix<'a> {
     }
 
     /// Whether the elements of a row are neighbours in memory; else those of a column are.
+    #[cfg(any(test, target_arch = "x86_64"))]
     pub(crate) fn has_contiguous_rows(&self) -> bool {
         self.col_stride == 1
     }
 
     /// `N` elements of a row, which lie side by side in memory, from column `col` on; zeros where the matrix has none.
+    #[cfg(any(test, target_arch = "x86_64"))]
     #[inline(always)]
     pub(crate) fn row_part<const N: usize>(&self, row: usize, col: usize) -> [f32; N] {
         let mut part = [0.0; N];

@@ -41,7 +41,9 @@ pub(super) struct Head<'a> {
     pub(super) vocab: usize,
     /// Cap of the logits.
     pub(super) softcap: Option<f32>,
-    pub(super) precision: Precision,
+    precision: Precision,
+    /// Whether operands have to be rounded before they are multiplied: a matrix unit does it itself.
+    pub(super) rounds: bool,
 }
 
 impl<'a> Head<'a> {
@@ -52,7 +54,8 @@ impl<'a> Head<'a> {
         LogitSpec { softcap, precision }: LogitSpec,
     ) -> Self {
         let softcap = softcap.map(|softcap| softcap as f32);
-        Self { hidden, weight, targets, d_model, vocab, softcap, precision }
+        let rounds = precision == Precision::Bf16 && !bf16::is_fast();
+        Self { hidden, weight, targets, d_model, vocab, softcap, precision, rounds }
     }
 
     /// Chunks of rows whose tiles are made together.
@@ -82,7 +85,7 @@ impl<'a> Head<'a> {
         transposed
     }
 
-    /// Lends a tile `[words, lanes]` of any values, and the weight of its words, `[words, d_model]`, rounded.
+    /// Lends a tile `[words, lanes]` of any values, and the weight of its words, `[words, d_model]`, ready to be multiplied.
     pub(super) fn with_tile<R>(
         &self,
         words: &Range<usize>,
@@ -91,17 +94,17 @@ impl<'a> Head<'a> {
     ) -> R {
         let rows = &self.weight[words.start * self.d_model..words.end * self.d_model];
         let (len, size) = (words.len() * lanes, [words.len(), self.d_model]);
-        match self.precision {
-            Precision::F32 => with_scratch(len, |tile| work(tile, Matrix::new(rows, size, self.d_model))),
-            Precision::Bf16 => with_scratch(len + rows.len(), |scratch| {
-                let (tile, rounded) = scratch.split_at_mut(len);
-                round_into(rounded, rows);
-                work(tile, Matrix::new(rounded, size, self.d_model))
-            }),
+        if !self.rounds {
+            return with_scratch(len, |tile| work(tile, Matrix::new(rows, size, self.d_model)));
         }
+        with_scratch(len + rows.len(), |scratch| {
+            let (tile, rounded) = scratch.split_at_mut(len);
+            round_into(rounded, rows);
+            work(tile, Matrix::new(rounded, size, self.d_model))
+        })
     }
 
-    /// `lhs · rhs` on the calling thread; in bfloat16 they are rounded already.
+    /// `lhs · rhs` on the calling thread; rounded already where the head [`rounds`](Self::rounds).
     pub(super) fn multiply(&self, target: Target<'_>, lhs: Matrix<'_>, rhs: Matrix<'_>) {
         match self.precision {
             Precision::F32 => gemm::multiply(target, lhs, rhs),

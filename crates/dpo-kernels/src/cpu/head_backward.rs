@@ -13,7 +13,6 @@ use super::{
     simd::{Arith, simd},
     tanh::cap_slope,
 };
-use crate::Precision;
 
 /// Groups of word ranges. Each sums its part of the gradient of the hidden rows in memory of its own; the sums are
 /// added in the order of the groups, so their number is fixed. More threads than this find nothing to do.
@@ -114,7 +113,7 @@ fn group_backward(
         head.with_tile(words, chunk.lanes, |tile, weight| {
             head.logits(tile, weight, &chunk.hidden_lanes, chunk.lanes);
             turn_into_slopes(head, chunk, words, tile);
-            if head.precision == Precision::Bf16 {
+            if head.rounds {
                 round(tile);
             }
             let slope = Matrix::new(tile, [words.len(), chunk.rows.len()], chunk.lanes);

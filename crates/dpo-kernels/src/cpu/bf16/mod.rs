@@ -6,8 +6,11 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+#[cfg(any(test, target_arch = "x86_64"))]
 mod pack;
+#[cfg(any(test, target_arch = "x86_64"))]
 mod product;
+#[cfg(any(test, target_arch = "x86_64"))]
 mod tile;
 
 use super::gemm::{self, Matrix, Target};
@@ -31,7 +34,7 @@ pub(super) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>) -> Vec<f32> {
     unreachable!("{:?} and {:?} for a matrix unit that is not there", lhs.dims(), rhs.dims())
 }
 
-/// As [`gemm::multiply`], of operands that are rounded already.
+/// As [`gemm::multiply`]; a processor that [`is_fast`] rounds the operands on the way, elsewhere they are rounded already.
 pub(super) fn multiply(target: Target<'_>, lhs: Matrix<'_>, rhs: Matrix<'_>) {
     #[cfg(target_arch = "x86_64")]
     if amx::is_usable() {

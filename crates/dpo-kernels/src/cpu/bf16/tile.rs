@@ -36,10 +36,8 @@ pub(super) fn square_len(stride: usize) -> usize {
 }
 
 /// The same in plain Rust: pair by pair along the depth, each of its products added by itself.
-#[cfg(any(test, target_arch = "x86_64"))]
 pub(super) struct Plain;
 
-#[cfg(any(test, target_arch = "x86_64"))]
 impl Unit for Plain {
     fn new() -> Self {
         Self
