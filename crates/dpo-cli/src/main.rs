@@ -69,6 +69,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    dpo_kernels::keep_freed_memory();
     let cli = Cli::parse();
     quiet_panics();
     match run(cli) {

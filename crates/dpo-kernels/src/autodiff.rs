@@ -1,7 +1,7 @@
 //! How each fused operation takes part in autodiff: what it keeps, and which backward it calls.
 
 use burn::backend::{
-    Backend,
+    Backend, TensorMetadata,
     autodiff::{
         Autodiff, NodeId,
         checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
@@ -58,6 +58,9 @@ backward!(LinearFrozenBackward, 1, (Frozen, Precision), |saved, grad, _wanted| {
     let weight = saved.0.on_device_of::<B>(&grad);
     [Some(B::linear_input_backward(weight, grad, saved.1))]
 });
+backward!(RowsBackward, 1, (IntTensor<B>, usize), |saved, grad, _wanted| {
+    [Some(B::rows_backward(saved.0, grad, saved.1))]
+});
 backward!(RmsNormBackward, 2, [FloatTensor<B>; 3], |saved, grad, wanted| {
     B::rms_norm_backward(saved, grad, wanted)
 });
@@ -105,6 +108,17 @@ impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         let output = B::linear_frozen(x.primitive().clone(), weight.clone(), precision);
         match LinearFrozenBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((weight, precision), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn select_rows(matrix: FloatTensor<Self>, rows: IntTensor<Self>) -> FloatTensor<Self> {
+        let nodes = [matrix.node()];
+        let matrix = matrix.into_primitive();
+        let n_rows = matrix.shape()[0];
+        let output = B::rows_forward(matrix, rows.clone());
+        match RowsBackward.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((rows, n_rows), output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }

@@ -48,6 +48,16 @@ pub trait FusedPrimitives: Backend {
         portable::linear::input_backward::<Self>(weight, grad, precision)
     }
 
+    /// Rows of a matrix.
+    fn rows_forward(matrix: FloatTensor<Self>, rows: IntTensor<Self>) -> FloatTensor<Self> {
+        portable::rows::forward::<Self>(matrix, rows)
+    }
+
+    /// Gradient of `select_rows` for a matrix of `n_rows`.
+    fn rows_backward(rows: IntTensor<Self>, grad: FloatTensor<Self>, n_rows: usize) -> FloatTensor<Self> {
+        portable::rows::backward::<Self>(rows, grad, n_rows)
+    }
+
     /// Output and `1/rms` of each row, `[n, 1]`.
     fn rms_norm_forward(
         x: FloatTensor<Self>,
@@ -223,6 +233,11 @@ pub trait FusedOps: FusedPrimitives {
     fn linear_frozen(x: FloatTensor<Self>, weight: Frozen, precision: Precision) -> FloatTensor<Self> {
         let weight = weight.on_device_of::<Self>(&x);
         Self::linear_forward(x, weight, precision)
+    }
+
+    /// See [`crate::select_rows`].
+    fn select_rows(matrix: FloatTensor<Self>, rows: IntTensor<Self>) -> FloatTensor<Self> {
+        Self::rows_forward(matrix, rows)
     }
 
     /// See [`crate::rms_norm`].

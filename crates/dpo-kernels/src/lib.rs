@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`linear`] | input, weight |
 //! | [`linear_constant`], [`linear_frozen`] | the weight, shared or packed |
+//! | [`select_rows`] | the numbers of the rows |
 //! | [`rms_norm`] | input, one number a row |
 //! | [`layer_norm`] | input, two numbers a row |
 //! | [`rotary`] | the angles |
@@ -19,6 +20,8 @@
 //! | [`completion_logps`] | hidden rows, head weight, one number a row |
 
 mod activation;
+#[cfg(feature = "mimalloc")]
+mod allocator;
 mod arithmetic;
 mod autodiff;
 mod backend;
@@ -33,6 +36,8 @@ mod saved;
 mod tensor;
 
 pub use activation::Activation;
+#[cfg(feature = "mimalloc")]
+pub use allocator::keep_freed_memory;
 pub use arithmetic::{arithmetic, has_bf16_unit};
 pub use backend::{FusedOps, FusedPrimitives};
 pub use frozen::{Frozen, FrozenMatrix};
@@ -41,7 +46,7 @@ pub use optimizer::{AdamWStep, AdamWUpdate, adamw, squared_norm};
 pub use precision::{LogitSpec, Precision};
 pub use tensor::{
     activate, completion_logps, gated, layer_norm, linear, linear_constant, linear_frozen, rms_norm, rotary,
-    tree_attention,
+    select_rows, tree_attention,
 };
 
 /// Batches of at least this many rows give each row the same bits, whatever the other rows are. Smaller ones are padded by

@@ -42,6 +42,16 @@ pub fn linear_frozen(x: Tensor<2>, weight: &Frozen, precision: Precision) -> Ten
     Tensor::from_dispatch(<Dispatch as FusedOps>::linear_frozen(x.into_dispatch(), weight.clone(), precision))
 }
 
+/// Rows of a matrix, in any order and as often as wanted: an embedding's, or those that are scored.
+///
+/// # Shapes
+/// - `matrix`: `[n_rows, width]`
+/// - `rows`: `[n]`, numbers below `n_rows`
+/// - output: `[n, width]`
+pub fn select_rows(matrix: Tensor<2>, rows: Tensor<1, Int>) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as FusedOps>::select_rows(matrix.into_dispatch(), rows.into_dispatch()))
+}
+
 /// Root-mean-square norm, `x / √(mean(x²) + ε) · w`: <https://arxiv.org/abs/1910.07467>.
 ///
 /// # Shapes

@@ -21,7 +21,7 @@ use burn::{
     module::{Module, Param},
     tensor::{Device, Int, Tensor},
 };
-use dpo_kernels::{LogitSpec, Precision, completion_logps};
+use dpo_kernels::{LogitSpec, Precision, completion_logps, select_rows};
 
 use crate::{
     DecoderConfig, LoraConfig, ModelError, WeightSource, config::ParameterInfo, gguf::GgmlType, quantised,
@@ -181,7 +181,7 @@ impl Decoder {
     /// # Shapes
     /// - output: `[n_scored, d_model]`
     pub fn scored_hidden(&self, input: &PackedInput, scored: &ScoredRows) -> Tensor<2> {
-        self.norm.forward(self.residual(input).select(0, scored.rows()))
+        self.norm.forward(select_rows(self.residual(input), scored.rows()))
     }
 
     /// The head on what [`Decoder::scored_hidden`] gave: the second half of [`Decoder::logps`].

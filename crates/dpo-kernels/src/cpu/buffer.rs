@@ -21,6 +21,13 @@ pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
     if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
 }
 
+/// The matrix as it lies where the elements of its rows or of its columns are neighbours; else copied.
+pub(crate) fn strided(tensor: FlexTensor) -> FlexTensor {
+    let strides = tensor.layout().strides();
+    let is_dense = strides.contains(&1) && strides.iter().all(|stride| *stride >= 1);
+    if is_dense { tensor } else { tensor.to_contiguous() }
+}
+
 /// The tensor with a storage that holds its elements and nothing else.
 pub(crate) fn whole(tensor: FlexTensor) -> FlexTensor {
     let n = tensor.shape().num_elements();
@@ -28,22 +35,22 @@ pub(crate) fn whole(tensor: FlexTensor) -> FlexTensor {
     if plain && tensor.bytes().len() == n * size_of::<f32>() { tensor } else { tensor.to_contiguous() }
 }
 
-/// Targets as indices; `None` for an integer type that is not expected here.
+/// Numbers of rows, or ids, as indices below `n_rows`; `None` for an integer type that is not expected here.
 ///
 /// # Panics
-/// If one is not in the vocabulary: that is a bug of the caller.
-pub(crate) fn target_ids(targets: &FlexTensor, vocab: usize) -> Option<Vec<usize>> {
-    let targets = contiguous(targets.clone());
-    let ids: Vec<i64> = match targets.dtype() {
-        DType::I32 => targets.as_slice::<i32>()?.iter().copied().map(i64::from).collect(),
-        DType::I64 => targets.as_slice::<i64>()?.to_vec(),
+/// If there is no such row: that is a bug of the caller.
+pub(crate) fn row_numbers(rows: &FlexTensor, n_rows: usize) -> Option<Vec<usize>> {
+    let rows = contiguous(rows.clone());
+    let numbers: Vec<i64> = match rows.dtype() {
+        DType::I32 => rows.as_slice::<i32>()?.iter().copied().map(i64::from).collect(),
+        DType::I64 => rows.as_slice::<i64>()?.to_vec(),
         _ => return None,
     };
-    let index = |id: i64| {
-        let index = usize::try_from(id).ok().filter(|&index| index < vocab);
-        index.unwrap_or_else(|| panic!("target {id} is not in a vocabulary of {vocab}"))
+    let index = |number: i64| {
+        let index = usize::try_from(number).ok().filter(|&index| index < n_rows);
+        index.unwrap_or_else(|| panic!("{number} is not one of {n_rows} rows"))
     };
-    Some(ids.into_iter().map(index).collect())
+    Some(numbers.into_iter().map(index).collect())
 }
 
 /// Elements of a contiguous f32 tensor.

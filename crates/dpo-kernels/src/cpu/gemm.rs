@@ -18,6 +18,15 @@ impl<'a> Matrix<'a> {
         Self { data, rows, cols, row_stride: stride, col_stride: 1 }
     }
 
+    /// Rows and columns that lie anywhere: element `(0, 0)` is the first of `data`.
+    pub(crate) fn strided(
+        data: &'a [f32],
+        [rows, cols]: [usize; 2],
+        [row_stride, col_stride]: [usize; 2],
+    ) -> Self {
+        Self { data, rows, cols, row_stride, col_stride }
+    }
+
     /// Rows and columns exchanged; nothing moves.
     pub(crate) fn transposed(self) -> Self {
         Self {
@@ -56,6 +65,10 @@ impl<'a> Matrix<'a> {
         part
     }
 
+    fn is_empty(&self) -> bool {
+        self.rows == 0 || self.cols == 0
+    }
+
     fn last(&self) -> usize {
         (self.rows - 1) * self.row_stride + (self.cols - 1) * self.col_stride
     }
@@ -82,25 +95,72 @@ pub(crate) enum Write {
 
 /// `lhs · rhs` on the calling thread: the operations here cut their own tasks.
 pub(crate) fn multiply(target: Target<'_>, lhs: Matrix<'_>, rhs: Matrix<'_>) {
-    let (m, n, k) = (lhs.rows, rhs.cols, lhs.cols);
-    assert_eq!(k, rhs.rows, "inner dimensions of a product");
+    let (m, n) = (lhs.rows, rhs.cols);
+    check_operands(lhs, rhs);
     if m == 0 || n == 0 {
         return;
     }
     assert!(target.stride >= n && (m - 1) * target.stride + n <= target.data.len(), "target of a product");
-    assert!(k == 0 || (lhs.last() < lhs.data.len() && rhs.last() < rhs.data.len()), "operands of a product");
-    let add = target.write == Write::Add;
     #[allow(unsafe_code)]
-    // SAFETY: the assertions above keep every element that is read or written inside its slice, rows of the target
-    // do not overlap since its stride is at least `n`, and `target.data` is borrowed mutably, so nothing aliases it.
+    // SAFETY: the operands were checked, the rows of the target lie inside `target.data` by the assertion above and do
+    // not overlap since its stride is at least `n`, its values are initialised, and it is borrowed mutably.
+    unsafe {
+        gemm(target.data.as_mut_ptr(), target.stride, target.write, [lhs, rhs], Parallelism::None);
+    }
+}
+
+/// Products smaller than this stay on the calling thread.
+const PARALLEL_PRODUCT: usize = 192 * 192 * 192;
+
+/// `lhs · rhs`, row by row, on all threads: the same bits however many there are.
+pub(crate) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>) -> Vec<f32> {
+    let (m, n, k) = (lhs.rows, rhs.cols, lhs.cols);
+    check_operands(lhs, rhs);
+    if m == 0 || n == 0 || k == 0 {
+        return vec![0.0; m * n];
+    }
+    let parallelism = match m * n * k >= PARALLEL_PRODUCT {
+        true => Parallelism::Rayon(0),
+        false => Parallelism::None,
+    };
+    let mut values: Vec<f32> = Vec::with_capacity(m * n);
+    #[allow(unsafe_code)]
+    // SAFETY: the operands were checked. The target has room for `m` rows of `n`, nothing else points to it, and since
+    // its values are replaced none is read before it is written; afterwards all of them are.
+    unsafe {
+        gemm(values.as_mut_ptr(), n, Write::Replace, [lhs, rhs], parallelism);
+        values.set_len(m * n);
+    }
+    values
+}
+
+fn check_operands(lhs: Matrix<'_>, rhs: Matrix<'_>) {
+    assert_eq!(lhs.cols, rhs.rows, "inner dimensions of a product");
+    let inside = |matrix: Matrix<'_>| matrix.is_empty() || matrix.last() < matrix.data.len();
+    assert!(inside(lhs) && inside(rhs), "operands of a product");
+}
+
+/// # Safety
+/// Both operands lie inside their slices and fit together; `target` has `lhs.rows` rows of `rhs.cols` numbers that lie
+/// `stride` apart, which nothing else reads or writes meanwhile, initialised unless they are replaced.
+#[allow(unsafe_code)]
+unsafe fn gemm(
+    target: *mut f32,
+    stride: usize,
+    write: Write,
+    [lhs, rhs]: [Matrix<'_>; 2],
+    parallelism: Parallelism,
+) {
+    let add = write == Write::Add;
+    // SAFETY: what the caller promises is what is asked for here.
     unsafe {
         gemm::gemm(
-            m,
-            n,
-            k,
-            target.data.as_mut_ptr(),
+            lhs.rows,
+            rhs.cols,
+            lhs.cols,
+            target,
             1,
-            target.stride as isize,
+            stride as isize,
             add,
             lhs.data.as_ptr(),
             lhs.col_stride as isize,
@@ -113,7 +173,7 @@ pub(crate) fn multiply(target: Target<'_>, lhs: Matrix<'_>, rhs: Matrix<'_>) {
             false,
             false,
             false,
-            Parallelism::None,
+            parallelism,
         );
     }
 }

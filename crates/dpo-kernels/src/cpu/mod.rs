@@ -19,8 +19,10 @@ mod gemm;
 mod head;
 mod head_backward;
 mod layer_norm;
+mod linear;
 mod norm;
 mod normal;
+mod pick;
 mod rotary;
 mod round;
 mod rows;
@@ -36,8 +38,8 @@ use burn::backend::{
 
 use self::{
     attention_block::{Heads, Inputs},
-    buffer::{all_f32, contiguous, dims2, target_ids, tensor, values, whole},
-    gemm::Matrix,
+    buffer::{all_f32, contiguous, dims2, row_numbers, tensor, values, whole},
+    linear::matrix,
 };
 use crate::{
     Activation, AdamWStep, AttentionSpec, FusedPrimitives, LogitSpec, Precision,
@@ -51,8 +53,7 @@ impl FusedPrimitives for Flex {
         if precision == Precision::F32 || !all_f32([&x]) {
             return portable::linear::rounded::<Self>(x, precision);
         }
-        let dims = dims2(&x);
-        tensor(round::rounded(values(&contiguous(x))), dims)
+        linear::rounded(x)
     }
 
     fn linear_forward(
@@ -60,11 +61,11 @@ impl FusedPrimitives for Flex {
         weight: FloatTensor<Self>,
         precision: Precision,
     ) -> FloatTensor<Self> {
-        if !on_tiles(precision, [&x, &weight]) {
+        if !all_f32([&x, &weight]) {
             return portable::linear::forward::<Self>(x, weight, precision);
         }
-        let (x, weight) = (contiguous(x), contiguous(weight));
-        tile_product(matrix(&x), matrix(&weight).transposed())
+        let [x, weight] = linear::operands([x, weight], precision);
+        linear::product(matrix(&x), matrix(&weight).transposed(), precision)
     }
 
     fn linear_backward(
@@ -74,13 +75,14 @@ impl FusedPrimitives for Flex {
         precision: Precision,
         [x_wanted, weight_wanted]: [bool; 2],
     ) -> [Option<FloatTensor<Self>>; 2] {
-        if !on_tiles(precision, [&x, &weight, &grad]) {
+        if !all_f32([&x, &weight, &grad]) {
             let wanted = [x_wanted, weight_wanted];
             return portable::linear::backward::<Self>(x, weight, grad, precision, wanted);
         }
-        let [x, weight, grad] = [x, weight, grad].map(contiguous);
-        let dx = x_wanted.then(|| tile_product(matrix(&grad), matrix(&weight)));
-        let dweight = weight_wanted.then(|| tile_product(matrix(&grad).transposed(), matrix(&x)));
+        let [x, weight, grad] = linear::operands([x, weight, grad], precision);
+        let dx = x_wanted.then(|| linear::product(matrix(&grad), matrix(&weight), precision));
+        let dweight =
+            weight_wanted.then(|| linear::product(matrix(&grad).transposed(), matrix(&x), precision));
         [dx, dweight]
     }
 
@@ -89,11 +91,29 @@ impl FusedPrimitives for Flex {
         grad: FloatTensor<Self>,
         precision: Precision,
     ) -> FloatTensor<Self> {
-        if !on_tiles(precision, [&weight, &grad]) {
+        if !all_f32([&weight, &grad]) {
             return portable::linear::input_backward::<Self>(weight, grad, precision);
         }
-        let (weight, grad) = (contiguous(weight), contiguous(grad));
-        tile_product(matrix(&grad), matrix(&weight))
+        let [weight, grad] = linear::operands([weight, grad], precision);
+        linear::product(matrix(&grad), matrix(&weight), precision)
+    }
+
+    fn rows_forward(matrix: FloatTensor<Self>, rows: IntTensor<Self>) -> FloatTensor<Self> {
+        let [n_rows, width] = dims2(&matrix);
+        let Some(picked) = row_numbers(&rows, n_rows).filter(|_| all_f32([&matrix])) else {
+            return portable::rows::forward::<Self>(matrix, rows);
+        };
+        let matrix = contiguous(matrix);
+        tensor(pick::forward(values(&matrix), &picked, width), [picked.len(), width])
+    }
+
+    fn rows_backward(rows: IntTensor<Self>, grad: FloatTensor<Self>, n_rows: usize) -> FloatTensor<Self> {
+        let Some(picked) = row_numbers(&rows, n_rows).filter(|_| all_f32([&grad])) else {
+            return portable::rows::backward::<Self>(rows, grad, n_rows);
+        };
+        let [_, width] = dims2(&grad);
+        let grad = contiguous(grad);
+        tensor(pick::backward(&picked, values(&grad), [n_rows, width]), [n_rows, width])
     }
 
     fn rms_norm_forward(
@@ -273,7 +293,7 @@ impl FusedPrimitives for Flex {
         spec: LogitSpec,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let ([n, d_model], [vocab, _]) = (dims2(&hidden), dims2(&head));
-        let Some(ids) = target_ids(&targets, vocab).filter(|_| all_f32([&hidden, &head])) else {
+        let Some(ids) = row_numbers(&targets, vocab).filter(|_| all_f32([&hidden, &head])) else {
             return portable::logps::forward::<Self>(hidden, head, targets, spec);
         };
         let (hidden, head) = (contiguous(Self::rounded(hidden, spec.precision)), contiguous(head));
@@ -289,7 +309,7 @@ impl FusedPrimitives for Flex {
     ) -> [Option<FloatTensor<Self>>; 2] {
         let ([n, d_model], [vocab, _]) = (dims2(&saved.hidden), dims2(&saved.head));
         let f32 = all_f32([&saved.hidden, &saved.head, &saved.log_sum_exp, &grad]);
-        let Some(ids) = target_ids(&saved.targets, vocab).filter(|_| f32) else {
+        let Some(ids) = row_numbers(&saved.targets, vocab).filter(|_| f32) else {
             return portable::logps::backward::<Self>(saved, grad, wanted);
         };
         let [hidden, head, log_sum_exp, grad] =
@@ -323,19 +343,4 @@ impl FusedPrimitives for Flex {
         }
         tensor(vec![adamw::sum_of_squares(values(&contiguous(x)))], [1])
     }
-}
-
-/// Whether products of these operands go through the matrix unit.
-fn on_tiles<const N: usize>(precision: Precision, operands: [&FloatTensor<Flex>; N]) -> bool {
-    precision == Precision::Bf16 && bf16::is_fast() && all_f32(operands)
-}
-
-fn matrix(tensor: &FloatTensor<Flex>) -> Matrix<'_> {
-    let dims = dims2(tensor);
-    Matrix::new(values(tensor), dims, dims[1])
-}
-
-fn tile_product(lhs: Matrix<'_>, rhs: Matrix<'_>) -> FloatTensor<Flex> {
-    let dims = [lhs.dims()[0], rhs.dims()[1]];
-    tensor(bf16::product(lhs, rhs), dims)
 }

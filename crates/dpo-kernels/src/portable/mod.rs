@@ -8,6 +8,7 @@ pub(crate) mod linear;
 pub(crate) mod logps;
 pub(crate) mod norm;
 pub(crate) mod rotary;
+pub(crate) mod rows;
 pub(crate) mod softcap;
 
 use burn::{

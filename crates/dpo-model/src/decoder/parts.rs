@@ -4,7 +4,9 @@ use burn::{
     module::{Module, Param},
     tensor::{Device, Int, Tensor, TensorData},
 };
-use dpo_kernels::{Frozen, Precision, layer_norm, linear, linear_constant, linear_frozen, rms_norm};
+use dpo_kernels::{
+    Frozen, Precision, layer_norm, linear, linear_constant, linear_frozen, rms_norm, select_rows,
+};
 
 use super::{lora::Lora, pass::Pass};
 use crate::config::{NormConfig, NormKind, ParameterInfo, TensorNames};
@@ -71,7 +73,7 @@ impl Embedding {
 
     /// `[n]` ids to `[n, d_model]`. No gradient flows through rows where `constant`, `[n, 1]`, is 1.
     pub(super) fn lookup(&self, ids: Tensor<1, Int>, constant: Option<Tensor<2>>) -> Tensor<2> {
-        let rows = self.weight.val().select(0, ids);
+        let rows = select_rows(self.weight.val(), ids);
         match constant {
             Some(constant) => rows.clone() * (1.0 - constant.clone()) + rows.detach() * constant,
             None => rows,

@@ -6,6 +6,7 @@ mod elementwise;
 mod head;
 mod linear;
 mod optimizer;
+mod rows;
 
 use burn::{
     backend::{
