@@ -19,7 +19,10 @@ import torch
 from trl import DPOTrainer
 
 FILE = Path(__file__).with_name("losses.json")
-LOSSES = ["sigmoid", "ipo", "hinge", "sigmoid_norm", "sft"]
+LOSSES = [
+    "sigmoid", "ipo", "hinge", "sigmoid_norm", "sft", "nca_pair", "bco_pair", "sppo_hard", "apo_zero", "apo_down", "discopop",
+]
+SMOOTHED = {"robust": (0.0, 0.1, 0.3), "exo_pair": (0.001, 0.1)}
 METRICS = ["rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins", "logps/chosen", "logps/rejected"]
 
 
@@ -28,6 +31,11 @@ def cases():
         for beta in (0.1, 0.5):
             for name in ("b4", "b1"):
                 yield name, {"loss_type": loss, "beta": beta, "label_smoothing": 0.0}
+    for loss, smoothings in SMOOTHED.items():
+        for beta in (0.1, 0.5):
+            for smoothing in smoothings:
+                for name in ("b4", "b1"):
+                    yield name, {"loss_type": loss, "beta": beta, "label_smoothing": smoothing}
     for beta in (0.1, 0.5):
         yield "b1", {"loss_type": "aot", "beta": beta, "label_smoothing": 0.1}
 
@@ -46,7 +54,7 @@ def compute(inputs, options, dtype):
         model=SimpleNamespace(training=True),
         ref_model=lambda **_: outputs_of(reference),
         accelerator=SimpleNamespace(device="cpu", gather=gather, gather_for_metrics=gather),
-        args=SimpleNamespace(gradient_checkpointing_kwargs=None),
+        args=SimpleNamespace(gradient_checkpointing_kwargs=None, discopop_tau=0.05),
         aux_loss_enabled=False, precompute_ref_logps=False, use_weighting=False, ld_alpha=None,
         f_divergence_type="reverse_kl", beta=options["beta"], label_smoothing=options["label_smoothing"],
         loss_types=[options["loss_type"]], loss_weights=[1.0],

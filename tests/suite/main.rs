@@ -13,6 +13,7 @@ mod exports;
 mod generating;
 mod layering;
 mod long_rows;
+mod objectives;
 mod packing;
 mod precision;
 mod prepared_rows;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
+use dpo_core::Objective;
 use dpo_data::{
     Cause, ColumnNames, DataReport, EncodeConfig, HeldOut, Overlong, Purpose, RowId, SourceConfig,
     SpecialText, Strings, TextEncoder, TokenTree, encode_all, read_examples,
@@ -17,11 +18,7 @@ use dpo_model::DecoderConfig;
 use crate::{
     hub::Hub,
     model_source::ModelSource,
-    run_file::{
-        choices,
-        config::{DataConfig, Loss},
-        values::ColumnName,
-    },
+    run_file::{choices, config::DataConfig, values::ColumnName},
     train::note,
 };
 
@@ -81,12 +78,12 @@ impl<'a> DataReader<'a> {
         hub: &'a Hub,
         model: &'a ModelSource,
         config: &DataConfig,
-        loss: &Loss,
+        objective: &Objective,
         cache: RowCache,
     ) -> Self {
-        let purpose = match loss {
-            Loss::Sft => Purpose::Demonstrations,
-            _ => Purpose::Pairs,
+        let purpose = match objective {
+            Objective::Sft => Purpose::Demonstrations,
+            Objective::Pairwise(_) => Purpose::Pairs,
         };
         let encode = EncodeConfig {
             max_length: max_length(config, model.config()),

@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, Error, Result, anyhow};
 use burn::tensor::Device;
 use clap::Args;
+use dpo_core::Objective;
 use dpo_data::{Clock, FileReport, Purpose, RowId, TokenTree, micro_batches};
 use dpo_train::{INFERENCE_TOKENS, token_logps};
 use serde_json::json;
@@ -22,7 +23,7 @@ use crate::{
     model_source::ModelSource,
     run_file::{
         choices::{Backend, Dtype, Overlong, SpecialText, Strings},
-        config::{DataConfig, Loss},
+        config::DataConfig,
     },
     terminal::written,
     train::note,
@@ -105,7 +106,7 @@ impl InputArgs {
             special_text: self.special_text,
         };
         note_max_length(&config, source.config());
-        let mut reader = DataReader::new(&hub, &source, &config, &Loss::Sft, RowCache::default());
+        let mut reader = DataReader::new(&hub, &source, &config, &Objective::Sft, RowCache::default());
         reader.source.purpose = purpose;
         let data = reader.load(&self.data, "test", &Selection::default())?;
         data.report.lines().iter().for_each(|line| note(line));

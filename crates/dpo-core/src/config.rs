@@ -17,13 +17,52 @@ pub enum LossKind {
     Hinge,
     /// DPO on the margin per token.
     SigmoidNorm,
+    /// Robust DPO: an unbiased estimate from flipped labels.
+    Robust,
+    /// EXO.
+    ExoPair,
+    /// NCA.
+    NcaPair,
+    /// BCO.
+    BcoPair,
+    /// SPPO.
+    SppoHard,
+    /// APO-zero.
+    ApoZero,
+    /// APO-down.
+    ApoDown,
+    /// DiscoPOP.
+    Discopop,
+    /// DPO-positive.
+    Dpop,
+    /// Cal-DPO.
+    CalDpo,
+    /// Length-regularised DPO.
+    RDpo,
     /// Supervised fine-tuning on the chosen completions.
     Sft,
 }
 
 impl LossKind {
     /// Every loss, in the order of the documentation.
-    pub const ALL: [Self; 5] = [Self::Sigmoid, Self::Ipo, Self::Hinge, Self::SigmoidNorm, Self::Sft];
+    pub const ALL: [Self; 16] = [
+        Self::Sigmoid,
+        Self::Ipo,
+        Self::Hinge,
+        Self::SigmoidNorm,
+        Self::Robust,
+        Self::ExoPair,
+        Self::NcaPair,
+        Self::BcoPair,
+        Self::SppoHard,
+        Self::ApoZero,
+        Self::ApoDown,
+        Self::Discopop,
+        Self::Dpop,
+        Self::CalDpo,
+        Self::RDpo,
+        Self::Sft,
+    ];
 
     /// Its name in a run file.
     pub fn name(self) -> &'static str {
@@ -32,7 +71,32 @@ impl LossKind {
             Self::Ipo => "ipo",
             Self::Hinge => "hinge",
             Self::SigmoidNorm => "sigmoid_norm",
+            Self::Robust => "robust",
+            Self::ExoPair => "exo_pair",
+            Self::NcaPair => "nca_pair",
+            Self::BcoPair => "bco_pair",
+            Self::SppoHard => "sppo_hard",
+            Self::ApoZero => "apo_zero",
+            Self::ApoDown => "apo_down",
+            Self::Discopop => "discopop",
+            Self::Dpop => "dpop",
+            Self::CalDpo => "cal_dpo",
+            Self::RDpo => "r_dpo",
             Self::Sft => "sft",
+        }
+    }
+
+    /// Whether it has a parameter of this name, a field of [`LossConfig`].
+    pub fn reads(self, parameter: &str) -> bool {
+        match parameter {
+            "beta" => self != Self::Sft,
+            "label_smoothing" => matches!(self, Self::Sigmoid | Self::Robust | Self::ExoPair),
+            "ipo_reduction" => self == Self::Ipo,
+            "bco_delta" => self == Self::BcoPair,
+            "discopop_tau" => self == Self::Discopop,
+            "dpop_lambda" => self == Self::Dpop,
+            "r_dpo_alpha" => self == Self::RDpo,
+            _ => false,
         }
     }
 }
@@ -63,12 +127,25 @@ pub struct LossConfig {
     /// `sigmoid_norm`, whose margin is per token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta: Option<f64>,
-    /// Share of labels taken to be wrong, `0 ≤ ε < 0.5`; `sigmoid` only, by default 0.
+    /// Share of labels taken to be wrong, `0 ≤ ε < 0.5`; `sigmoid` and `robust`, by default 0, and `exo_pair`, by default
+    /// 0.001 and never 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_smoothing: Option<f64>,
     /// `mean` or `sum` over a completion's tokens; `ipo` only, by default `mean`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ipo_reduction: Option<IpoReduction>,
+    /// Reward that counts as neither good nor bad; `bco_pair` only, by default 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bco_delta: Option<f64>,
+    /// Width `0 < τ ≤ 1` of the change-over; `discopop` only, by default 0.05.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discopop_tau: Option<f64>,
+    /// Weight `λ ≥ 0` of what the chosen completion lost; `dpop` only, by default 5.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dpop_lambda: Option<f64>,
+    /// Weight `α ≥ 0` of a token of length; `r_dpo` only, by default 0.01.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub r_dpo_alpha: Option<f64>,
 }
 
 /// Why a [`LossConfig`] is not one.
@@ -76,22 +153,20 @@ pub struct LossConfig {
 #[non_exhaustive]
 pub enum InvalidLoss {
     /// No loss has this name.
-    #[error("there is no loss `{found}`; choose sigmoid, ipo, hinge, sigmoid_norm or sft")]
+    #[error("there is no loss `{found}`; choose one of {}", LossKind::ALL.map(LossKind::name).join(", "))]
     UnknownKind {
         /// The name given.
         found: String,
     },
-    /// β is zero, negative or not a number.
-    #[error("`loss.beta` is {found}; give a number above 0, such as 0.1")]
-    Beta {
+    /// A parameter's value is out of its range.
+    #[error("`loss.{parameter}` is {found}; give {expected}")]
+    Value {
+        /// The parameter's name.
+        parameter: &'static str,
         /// The value given.
         found: f64,
-    },
-    /// ε is outside [0, ½).
-    #[error("`loss.label_smoothing` is {found}; give a number from 0 up to, not including, 0.5")]
-    LabelSmoothing {
-        /// The value given.
-        found: f64,
+        /// What it can be.
+        expected: &'static str,
     },
     /// A parameter of another loss.
     #[error("`loss.{parameter}` is set, but the loss `{kind}` has no such parameter; remove it")]
@@ -107,44 +182,103 @@ impl LossConfig {
     /// Checks the values and fills in the defaults.
     pub fn init(&self) -> Result<Objective, InvalidLoss> {
         self.refuse_foreign_parameters()?;
+        let beta = || self.beta(if self.kind == LossKind::SigmoidNorm { 5.0 } else { 0.1 });
         Ok(Objective::Pairwise(match self.kind {
             LossKind::Sft => return Ok(Objective::Sft),
             LossKind::Sigmoid => {
-                PairwiseLoss::Sigmoid { beta: self.beta_or(0.1)?, label_smoothing: self.smoothing()? }
+                PairwiseLoss::Sigmoid { beta: beta()?, label_smoothing: self.smoothing(0.0)? }
             }
-            LossKind::Ipo => PairwiseLoss::Ipo {
-                beta: self.beta_or(0.1)?,
-                reduction: self.ipo_reduction.unwrap_or_default(),
-            },
-            LossKind::Hinge => PairwiseLoss::Hinge { beta: self.beta_or(0.1)? },
-            LossKind::SigmoidNorm => PairwiseLoss::SigmoidNorm { beta: self.beta_or(5.0)? },
+            LossKind::Ipo => {
+                PairwiseLoss::Ipo { beta: beta()?, reduction: self.ipo_reduction.unwrap_or_default() }
+            }
+            LossKind::Hinge => PairwiseLoss::Hinge { beta: beta()? },
+            LossKind::SigmoidNorm => PairwiseLoss::SigmoidNorm { beta: beta()? },
+            LossKind::Robust => PairwiseLoss::Robust { beta: beta()?, label_smoothing: self.smoothing(0.0)? },
+            LossKind::ExoPair => {
+                PairwiseLoss::ExoPair { beta: beta()?, label_smoothing: self.exo_smoothing()? }
+            }
+            LossKind::NcaPair => PairwiseLoss::NcaPair { beta: beta()? },
+            LossKind::BcoPair => PairwiseLoss::BcoPair { beta: beta()?, delta: self.bco_delta()? },
+            LossKind::SppoHard => PairwiseLoss::SppoHard { beta: beta()? },
+            LossKind::ApoZero => PairwiseLoss::ApoZero { beta: beta()? },
+            LossKind::ApoDown => PairwiseLoss::ApoDown { beta: beta()? },
+            LossKind::Discopop => PairwiseLoss::Discopop { beta: beta()?, tau: self.discopop_tau()? },
+            LossKind::Dpop => {
+                let lambda = not_negative("dpop_lambda", self.dpop_lambda.unwrap_or(5.0))?;
+                PairwiseLoss::Dpop { beta: beta()?, lambda }
+            }
+            LossKind::CalDpo => PairwiseLoss::CalDpo { beta: beta()? },
+            LossKind::RDpo => {
+                let alpha = not_negative("r_dpo_alpha", self.r_dpo_alpha.unwrap_or(0.01))?;
+                PairwiseLoss::RDpo { beta: beta()?, alpha }
+            }
         }))
     }
 
     fn refuse_foreign_parameters(&self) -> Result<(), InvalidLoss> {
         let kind = self.kind;
         let given = [
-            ("beta", self.beta.is_some(), kind != LossKind::Sft),
-            ("label_smoothing", self.label_smoothing.is_some(), kind == LossKind::Sigmoid),
-            ("ipo_reduction", self.ipo_reduction.is_some(), kind == LossKind::Ipo),
+            ("beta", self.beta.is_some()),
+            ("label_smoothing", self.label_smoothing.is_some()),
+            ("ipo_reduction", self.ipo_reduction.is_some()),
+            ("bco_delta", self.bco_delta.is_some()),
+            ("discopop_tau", self.discopop_tau.is_some()),
+            ("dpop_lambda", self.dpop_lambda.is_some()),
+            ("r_dpo_alpha", self.r_dpo_alpha.is_some()),
         ];
-        match given.into_iter().find(|&(_, is_set, belongs)| is_set && !belongs) {
-            Some((parameter, ..)) => Err(InvalidLoss::NotAParameter { parameter, kind }),
+        match given.into_iter().find(|&(parameter, is_set)| is_set && !kind.reads(parameter)) {
+            Some((parameter, _)) => Err(InvalidLoss::NotAParameter { parameter, kind }),
             None => Ok(()),
         }
     }
 
-    /// β must survive in `f32`, where tensors live: neither it nor 1/(2β) may become 0 or infinite there.
-    fn beta_or(&self, default: f64) -> Result<f64, InvalidLoss> {
+    /// β must survive in `f32`, where tensors live: neither it nor 1/(2β) may become 0 or infinite there, nor the square
+    /// of the latter where there is one.
+    fn beta(&self, default: f64) -> Result<f64, InvalidLoss> {
         let beta = self.beta.unwrap_or(default);
-        let is_usable = (beta as f32) > 0.0 && (beta as f32).is_finite() && ((0.5 / beta) as f32).is_finite();
-        if is_usable { Ok(beta) } else { Err(InvalidLoss::Beta { found: beta }) }
+        let target = (0.5 / beta) as f32;
+        let has_square = matches!(self.kind, LossKind::Ipo | LossKind::SppoHard | LossKind::CalDpo);
+        let largest = if has_square { target * target } else { target };
+        let is_usable = (beta as f32) > 0.0 && (beta as f32).is_finite() && largest.is_finite();
+        in_range("beta", beta, is_usable, "a number above 0, such as 0.1")
     }
 
-    fn smoothing(&self) -> Result<f64, InvalidLoss> {
-        let found = self.label_smoothing.unwrap_or(0.0);
-        if (0.0..0.5).contains(&found) { Ok(found) } else { Err(InvalidLoss::LabelSmoothing { found }) }
+    fn smoothing(&self, default: f64) -> Result<f64, InvalidLoss> {
+        let found = self.label_smoothing.unwrap_or(default);
+        let expected = "a number from 0 to below 0.5";
+        in_range("label_smoothing", found, (0.0..0.5).contains(&found), expected)
     }
+
+    /// `ln ε` has to be a number.
+    fn exo_smoothing(&self) -> Result<f64, InvalidLoss> {
+        let found = self.smoothing(1e-3)?;
+        in_range("label_smoothing", found, found > 0.0, "a number between 0 and 0.5, such as 0.001")
+    }
+
+    fn bco_delta(&self) -> Result<f64, InvalidLoss> {
+        let found = self.bco_delta.unwrap_or(0.0);
+        in_range("bco_delta", found, (found as f32).is_finite(), "a number")
+    }
+
+    /// Above 1 the loss would grow exponentially with a margin that falls.
+    fn discopop_tau(&self) -> Result<f64, InvalidLoss> {
+        let found = self.discopop_tau.unwrap_or(0.05);
+        let is_usable = (found as f32) > 0.0 && found <= 1.0;
+        in_range("discopop_tau", found, is_usable, "a number above 0 and not above 1, such as 0.05")
+    }
+}
+
+fn not_negative(parameter: &'static str, found: f64) -> Result<f64, InvalidLoss> {
+    in_range(parameter, found, found >= 0.0 && (found as f32).is_finite(), "a number that is not negative")
+}
+
+fn in_range(
+    parameter: &'static str,
+    found: f64,
+    is_usable: bool,
+    expected: &'static str,
+) -> Result<f64, InvalidLoss> {
+    if is_usable { Ok(found) } else { Err(InvalidLoss::Value { parameter, found, expected }) }
 }
 
 #[cfg(test)]
@@ -169,10 +303,7 @@ mod tests {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
         }
         let error = "dpo".parse::<LossKind>().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "there is no loss `dpo`; choose sigmoid, ipo, hinge, sigmoid_norm or sft"
-        );
+        assert!(error.to_string().starts_with("there is no loss `dpo`; choose one of sigmoid, ipo, hinge, "));
     }
 
     #[test]
@@ -181,6 +312,17 @@ mod tests {
         let expected = PairwiseLoss::Ipo { beta: 0.2, reduction: IpoReduction::Sum };
         assert_eq!(objective, Objective::Pairwise(expected));
         assert_eq!(parse(r#"{"kind":"sft"}"#).unwrap().init(), Ok(Objective::Sft));
+    }
+
+    /// What an objective says of itself makes the same objective.
+    #[test]
+    fn every_objective_can_be_written_down() {
+        for kind in LossKind::ALL {
+            let objective = LossConfig { kind, ..LossConfig::default() }.init().unwrap();
+            assert_eq!(objective.kind(), kind);
+            assert_eq!(objective.config().init(), Ok(objective));
+            assert_eq!(objective.beta(), objective.config().beta);
+        }
     }
 
     #[test]
@@ -194,6 +336,9 @@ mod tests {
             (r#"{"kind":"hinge","label_smoothing":0.1}"#, "label_smoothing"),
             (r#"{"kind":"sft","beta":0.1}"#, "beta"),
             (r#"{"ipo_reduction":"sum"}"#, "ipo_reduction"),
+            (r#"{"kind":"dpop","r_dpo_alpha":0.1}"#, "r_dpo_alpha"),
+            (r#"{"kind":"apo_zero","label_smoothing":0.1}"#, "label_smoothing"),
+            (r#"{"bco_delta":0}"#, "bco_delta"),
         ] {
             let error = parse(json).unwrap().init().unwrap_err();
             assert!(
@@ -204,13 +349,28 @@ mod tests {
 
     #[test]
     fn values_out_of_range_are_refused() {
+        let refused = |config: LossConfig, name: &str| {
+            let error = config.init().unwrap_err();
+            assert!(matches!(error, InvalidLoss::Value { parameter, .. } if parameter == name), "{error}");
+        };
+        let of = |kind| LossConfig { kind, ..LossConfig::default() };
         for beta in [0.0, -0.1, f64::NAN, f64::INFINITY, 1e-60, 1e60] {
-            let config = LossConfig { beta: Some(beta), ..LossConfig::default() };
-            assert!(matches!(config.init(), Err(InvalidLoss::Beta { .. })), "{beta}");
+            refused(LossConfig { beta: Some(beta), ..LossConfig::default() }, "beta");
         }
+        refused(LossConfig { beta: Some(1e-30), ..of(LossKind::SppoHard) }, "beta");
         for smoothing in [-0.1, 0.5, f64::NAN] {
-            let config = LossConfig { label_smoothing: Some(smoothing), ..LossConfig::default() };
-            assert!(matches!(config.init(), Err(InvalidLoss::LabelSmoothing { .. })), "{smoothing}");
+            for kind in [LossKind::Sigmoid, LossKind::Robust, LossKind::ExoPair] {
+                refused(LossConfig { label_smoothing: Some(smoothing), ..of(kind) }, "label_smoothing");
+            }
         }
+        refused(LossConfig { label_smoothing: Some(0.0), ..of(LossKind::ExoPair) }, "label_smoothing");
+        for tau in [0.0, 1.01, f64::NAN] {
+            refused(LossConfig { discopop_tau: Some(tau), ..of(LossKind::Discopop) }, "discopop_tau");
+        }
+        for weight in [-1.0, f64::NAN, f64::INFINITY] {
+            refused(LossConfig { dpop_lambda: Some(weight), ..of(LossKind::Dpop) }, "dpop_lambda");
+            refused(LossConfig { r_dpo_alpha: Some(weight), ..of(LossKind::RDpo) }, "r_dpo_alpha");
+        }
+        refused(LossConfig { bco_delta: Some(f64::NAN), ..of(LossKind::BcoPair) }, "bco_delta");
     }
 }

@@ -33,7 +33,11 @@ mod scale;
 
 pub use config::{InvalidLoss, LossConfig, LossKind};
 pub use logps::{CompletionLogps, PairLogps};
-pub use losses::{conservative_dpo_loss, dpo_loss, hinge_loss, ipo_loss, log_sigmoid, sft_loss};
+pub use losses::{
+    apo_down_loss, apo_zero_loss, bco_pair_loss, cal_dpo_loss, conservative_dpo_loss, discopop_loss,
+    dpo_loss, dpop_loss, exo_pair_loss, hinge_loss, ipo_loss, log_sigmoid, nca_pair_loss, r_dpo_loss,
+    robust_dpo_loss, sft_loss, sppo_hard_loss,
+};
 pub use metrics::{MetricMeans, PairMetrics, PairScore};
 pub use objective::{IpoReduction, Objective, PairwiseLoss};
 pub use ratios::{LogRatios, Rewards};

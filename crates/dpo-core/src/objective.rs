@@ -3,7 +3,11 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::{LogRatios, conservative_dpo_loss, dpo_loss, hinge_loss, ipo_loss};
+use crate::{
+    LogRatios, LossConfig, LossKind, apo_down_loss, apo_zero_loss, bco_pair_loss, cal_dpo_loss,
+    conservative_dpo_loss, discopop_loss, dpo_loss, dpop_loss, exo_pair_loss, hinge_loss, ipo_loss,
+    nca_pair_loss, r_dpo_loss, robust_dpo_loss, sppo_hard_loss,
+};
 
 /// A checked objective: each variant carries its own parameters and no others.
 ///
@@ -18,6 +22,27 @@ pub enum Objective {
 }
 
 impl Objective {
+    /// The word that a run file has for it.
+    pub fn kind(&self) -> LossKind {
+        self.config().kind
+    }
+
+    /// `β`, where there is one.
+    pub fn beta(&self) -> Option<f64> {
+        match self {
+            Self::Pairwise(loss) => Some(loss.beta()),
+            Self::Sft => None,
+        }
+    }
+
+    /// What a run file says to get it, with every parameter.
+    pub fn config(&self) -> LossConfig {
+        match self {
+            Self::Pairwise(loss) => loss.config(),
+            Self::Sft => LossConfig { kind: LossKind::Sft, ..LossConfig::default() },
+        }
+    }
+
     /// Whether the reference's log-probs enter.
     pub fn needs_reference(&self) -> bool {
         matches!(self, Self::Pairwise(_))
@@ -68,6 +93,73 @@ pub enum PairwiseLoss {
         /// Strength of the pull towards the reference, `β > 0`.
         beta: f64,
     },
+    /// [`robust_dpo_loss`].
+    Robust {
+        /// Strength of the pull towards the reference, `β > 0`.
+        beta: f64,
+        /// Share of labels that are flipped, `0 ≤ ε < ½`.
+        label_smoothing: f64,
+    },
+    /// [`exo_pair_loss`].
+    ExoPair {
+        /// Strength of the pull towards the reference, `β > 0`.
+        beta: f64,
+        /// Share of labels taken to be wrong, `0 < ε < ½`.
+        label_smoothing: f64,
+    },
+    /// [`nca_pair_loss`].
+    NcaPair {
+        /// Strength of the pull towards the reference, `β > 0`.
+        beta: f64,
+    },
+    /// [`bco_pair_loss`].
+    BcoPair {
+        /// Strength of the pull towards the reference, `β > 0`.
+        beta: f64,
+        /// Reward that counts as neither good nor bad, `δ`.
+        delta: f64,
+    },
+    /// [`sppo_hard_loss`].
+    SppoHard {
+        /// Strength of the pull towards the reference, `β > 0`.
+        beta: f64,
+    },
+    /// [`apo_zero_loss`].
+    ApoZero {
+        /// Strength of the pull towards the reference, `β > 0`.
+        beta: f64,
+    },
+    /// [`apo_down_loss`].
+    ApoDown {
+        /// Strength of the pull towards the reference, `β > 0`.
+        beta: f64,
+    },
+    /// [`discopop_loss`].
+    Discopop {
+        /// Strength of the pull towards the reference, `β > 0`.
+        beta: f64,
+        /// How far from 0 the two parts change over, `0 < τ ≤ 1`.
+        tau: f64,
+    },
+    /// [`dpop_loss`].
+    Dpop {
+        /// Strength of the pull towards the reference, `β > 0`.
+        beta: f64,
+        /// Weight of what the chosen completion lost, `λ ≥ 0`.
+        lambda: f64,
+    },
+    /// [`cal_dpo_loss`].
+    CalDpo {
+        /// The rewards' scale: `Δ_w` is drawn to `1/(2β)`, `β > 0`.
+        beta: f64,
+    },
+    /// [`r_dpo_loss`].
+    RDpo {
+        /// Strength of the pull towards the reference, `β > 0`.
+        beta: f64,
+        /// Weight of a token more in the chosen completion than in the rejected one, `α ≥ 0`.
+        alpha: f64,
+    },
 }
 
 /// How IPO makes one number of a completion's tokens.
@@ -94,6 +186,18 @@ impl PairwiseLoss {
             Self::Ipo { beta, reduction: IpoReduction::Sum } => ipo_loss(ratios.margin(), beta),
             Self::Hinge { beta } => hinge_loss(ratios.margin(), beta),
             Self::SigmoidNorm { beta } => dpo_loss(ratios.normalised_margin(), beta),
+            Self::Robust { beta, label_smoothing: 0.0 } => dpo_loss(ratios.margin(), beta),
+            Self::Robust { beta, label_smoothing } => robust_dpo_loss(ratios.margin(), beta, label_smoothing),
+            Self::ExoPair { beta, label_smoothing } => exo_pair_loss(ratios.margin(), beta, label_smoothing),
+            Self::NcaPair { beta } => nca_pair_loss(ratios, beta),
+            Self::BcoPair { beta, delta } => bco_pair_loss(ratios, beta, delta),
+            Self::SppoHard { beta } => sppo_hard_loss(ratios, beta),
+            Self::ApoZero { beta } => apo_zero_loss(ratios, beta),
+            Self::ApoDown { beta } => apo_down_loss(ratios, beta),
+            Self::Discopop { beta, tau } => discopop_loss(ratios.margin(), beta, tau),
+            Self::Dpop { beta, lambda } => dpop_loss(ratios, beta, lambda),
+            Self::CalDpo { beta } => cal_dpo_loss(ratios, beta),
+            Self::RDpo { beta, alpha } => r_dpo_loss(ratios, beta, alpha),
         }
     }
 
@@ -103,25 +207,84 @@ impl PairwiseLoss {
             Self::Sigmoid { beta, .. }
             | Self::Ipo { beta, .. }
             | Self::Hinge { beta }
-            | Self::SigmoidNorm { beta } => beta,
+            | Self::SigmoidNorm { beta }
+            | Self::Robust { beta, .. }
+            | Self::ExoPair { beta, .. }
+            | Self::NcaPair { beta }
+            | Self::BcoPair { beta, .. }
+            | Self::SppoHard { beta }
+            | Self::ApoZero { beta }
+            | Self::ApoDown { beta }
+            | Self::Discopop { beta, .. }
+            | Self::Dpop { beta, .. }
+            | Self::CalDpo { beta }
+            | Self::RDpo { beta, .. } => beta,
         }
     }
 
-    /// Loss of a pair whose policy equals its reference, to the last bit of what [`PairwiseLoss::loss`] gives
-    /// for it in `f32` on the processor: the sums are done here in `f32` and in the same order.
+    fn config(&self) -> LossConfig {
+        let of = |kind| LossConfig { kind, beta: Some(self.beta()), ..LossConfig::default() };
+        match *self {
+            Self::Sigmoid { label_smoothing, .. } => {
+                LossConfig { label_smoothing: Some(label_smoothing), ..of(LossKind::Sigmoid) }
+            }
+            Self::Ipo { reduction, .. } => LossConfig { ipo_reduction: Some(reduction), ..of(LossKind::Ipo) },
+            Self::Hinge { .. } => of(LossKind::Hinge),
+            Self::SigmoidNorm { .. } => of(LossKind::SigmoidNorm),
+            Self::Robust { label_smoothing, .. } => {
+                LossConfig { label_smoothing: Some(label_smoothing), ..of(LossKind::Robust) }
+            }
+            Self::ExoPair { label_smoothing, .. } => {
+                LossConfig { label_smoothing: Some(label_smoothing), ..of(LossKind::ExoPair) }
+            }
+            Self::NcaPair { .. } => of(LossKind::NcaPair),
+            Self::BcoPair { delta, .. } => LossConfig { bco_delta: Some(delta), ..of(LossKind::BcoPair) },
+            Self::SppoHard { .. } => of(LossKind::SppoHard),
+            Self::ApoZero { .. } => of(LossKind::ApoZero),
+            Self::ApoDown { .. } => of(LossKind::ApoDown),
+            Self::Discopop { tau, .. } => LossConfig { discopop_tau: Some(tau), ..of(LossKind::Discopop) },
+            Self::Dpop { lambda, .. } => LossConfig { dpop_lambda: Some(lambda), ..of(LossKind::Dpop) },
+            Self::CalDpo { .. } => of(LossKind::CalDpo),
+            Self::RDpo { alpha, .. } => LossConfig { r_dpo_alpha: Some(alpha), ..of(LossKind::RDpo) },
+        }
+    }
+
+    /// Loss of a pair whose policy equals its reference (for `r_dpo` one whose completions are equally long), to the
+    /// last bit of what [`PairwiseLoss::loss`] gives for it in `f32` on the processor: the sums are done here in `f32`
+    /// and in the same order.
     pub fn at_zero_margin(&self) -> f64 {
         let ln_2 = 1f32.ln_1p();
+        let square = |error: f64| error as f32 * error as f32;
         let value = match *self {
-            Self::Sigmoid { label_smoothing: 0.0, .. } | Self::SigmoidNorm { .. } => ln_2,
+            Self::Sigmoid { label_smoothing: 0.0, .. }
+            | Self::Robust { label_smoothing: 0.0, .. }
+            | Self::SigmoidNorm { .. }
+            | Self::Dpop { .. }
+            | Self::RDpo { .. } => ln_2,
             Self::Sigmoid { label_smoothing, .. } => {
                 ln_2 * (1.0 - label_smoothing) as f32 + ln_2 * label_smoothing as f32
             }
-            Self::Ipo { beta, .. } => {
-                let error = (0.5 / beta) as f32;
-                error * error
+            Self::Robust { label_smoothing, .. } => {
+                let clean = 1.0 - 2.0 * label_smoothing;
+                ln_2 * ((1.0 - label_smoothing) / clean) as f32 - ln_2 * (label_smoothing / clean) as f32
             }
-            Self::Hinge { .. } => 1.0,
+            Self::ExoPair { label_smoothing, .. } => {
+                let prefers = |label: f64| 0.5 * (-ln_2 - label.ln() as f32);
+                prefers(1.0 - label_smoothing) + prefers(label_smoothing)
+            }
+            Self::NcaPair { .. } => ln_2 + ln_2 * 0.5 + ln_2 * 0.5,
+            Self::BcoPair { delta, .. } => softplus(delta as f32) + softplus(-delta as f32),
+            Self::Ipo { beta, .. } => square(0.5 / beta),
+            Self::SppoHard { beta } => square(0.5 / beta) + square(0.5 / beta),
+            Self::CalDpo { beta } => ln_2 + (square(0.5 / beta) + square(0.5 / beta)),
+            Self::Hinge { .. } | Self::ApoZero { .. } | Self::ApoDown { .. } => 1.0,
+            Self::Discopop { .. } => 0.5 * ln_2 + (-ln_2).exp(),
         };
         f64::from(value)
     }
+}
+
+/// `ln(1 + e^z)` in the steps of `−ln σ(−z)` in burn.
+fn softplus(z: f32) -> f32 {
+    z.max(0.0) + (-z.abs()).exp().ln_1p()
 }

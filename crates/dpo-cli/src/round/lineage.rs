@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use dpo_core::Objective;
 use dpo_train::write_atomically;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,10 +15,7 @@ use super::{
 };
 use crate::{
     hub::Hub,
-    run_file::{
-        RunConfig,
-        config::{Loss, Tuning},
-    },
+    run_file::{RunConfig, config::Tuning},
     train::old_config,
 };
 
@@ -238,7 +236,7 @@ impl Round {
 
     /// Whether it was trained on pairs and not on demonstrations.
     pub(super) fn has_pairs(&self) -> Result<bool> {
-        Ok(self.settings()?.loss != Loss::Sft)
+        Ok(self.settings()?.loss != Objective::Sft)
     }
 
     fn verify(&self, number: usize, is_replayed: bool) -> Result<()> {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use dpo_core::Objective;
 
 use super::{
     flags::{ReferenceChoice, RoundFlags},
@@ -12,7 +13,6 @@ use crate::{
     adapters::is_adapter,
     run_file::{
         HeldOutBy, RunConfig, RunFile,
-        config::Loss,
         sections::{LoraSection, LossSection},
     },
     terminal::WrongUsage,
@@ -27,7 +27,7 @@ pub(super) fn config(from: &Path, lineage: &Lineage, flags: &RoundFlags) -> Resu
         beneath.loss = LossSection::default();
     }
     let mut config = flags.run_config(&beneath)?;
-    if config.loss == Loss::Sft {
+    if config.loss == Objective::Sft {
         let problem =
             "a round goes on with preference pairs, and its loss is `sft`; give another with --loss";
         return Err(WrongUsage(problem.to_owned()).into());

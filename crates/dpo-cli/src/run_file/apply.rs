@@ -21,7 +21,10 @@ impl RunFile {
         Self {
             model: lay!(ModelSection, over.model, self.model; base, reference, dtype),
             data: self.data.without_alternatives_to(&over.data).apply(&over.data),
-            loss: lay!(LossSection, over.loss, self.loss; kind, beta, label_smoothing, ipo_reduction),
+            loss: lay!(
+                LossSection, over.loss, self.loss;
+                kind, beta, label_smoothing, ipo_reduction, bco_delta, discopop_tau, dpop_lambda, r_dpo_alpha
+            ),
             lora: lay!(LoraSection, over.lora, self.lora;
                 rank, alpha, targets, dropout, rslora, dora, base_quant, adapter),
             train: self.train.without_alternatives_to(&over.train).apply(&over.train),

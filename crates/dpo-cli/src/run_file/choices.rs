@@ -43,19 +43,80 @@ pub(crate) enum LossKind {
     Hinge,
     /// DPO on log-ratios divided by the completion's length
     SigmoidNorm,
+    /// DPO that takes back the effect of a known share of flipped labels, `label_smoothing`
+    Robust,
+    /// Reverse KL divergence from the label, smoothed by `label_smoothing`
+    ExoPair,
+    /// DPO that also keeps the chosen completion likely
+    NcaPair,
+    /// A classifier of single completions, shifted by `bco_delta`
+    BcoPair,
+    /// Squared distance of both log-ratios to ±1/(2β)
+    SppoHard,
+    /// Chosen completions up, rejected ones down; for chosen ones better than the model
+    ApoZero,
+    /// Both down, rejected ones more; for chosen ones worse than the model
+    ApoDown,
+    /// A loss found by a language model; it first lowers small margins
+    Discopop,
+    /// DPO that punishes a chosen completion that gets less likely, with `dpop_lambda`
+    Dpop,
+    /// DPO with rewards drawn to ±1/2
+    CalDpo,
+    /// DPO less `r_dpo_alpha` for each token that the chosen completion is longer
+    RDpo,
     /// Supervised fine-tuning on the chosen completions; no reference
     Sft,
 }
 
 impl LossKind {
+    /// The same word for the library.
+    pub(crate) fn of_core(self) -> dpo_core::LossKind {
+        match self {
+            Self::Sigmoid => dpo_core::LossKind::Sigmoid,
+            Self::Ipo => dpo_core::LossKind::Ipo,
+            Self::Hinge => dpo_core::LossKind::Hinge,
+            Self::SigmoidNorm => dpo_core::LossKind::SigmoidNorm,
+            Self::Robust => dpo_core::LossKind::Robust,
+            Self::ExoPair => dpo_core::LossKind::ExoPair,
+            Self::NcaPair => dpo_core::LossKind::NcaPair,
+            Self::BcoPair => dpo_core::LossKind::BcoPair,
+            Self::SppoHard => dpo_core::LossKind::SppoHard,
+            Self::ApoZero => dpo_core::LossKind::ApoZero,
+            Self::ApoDown => dpo_core::LossKind::ApoDown,
+            Self::Discopop => dpo_core::LossKind::Discopop,
+            Self::Dpop => dpo_core::LossKind::Dpop,
+            Self::CalDpo => dpo_core::LossKind::CalDpo,
+            Self::RDpo => dpo_core::LossKind::RDpo,
+            Self::Sft => dpo_core::LossKind::Sft,
+        }
+    }
+
     /// The word that selects it.
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Sigmoid => "sigmoid",
-            Self::Ipo => "ipo",
-            Self::Hinge => "hinge",
-            Self::SigmoidNorm => "sigmoid_norm",
-            Self::Sft => "sft",
+        self.of_core().name()
+    }
+}
+
+impl From<dpo_core::LossKind> for LossKind {
+    fn from(kind: dpo_core::LossKind) -> Self {
+        match kind {
+            dpo_core::LossKind::Sigmoid => Self::Sigmoid,
+            dpo_core::LossKind::Ipo => Self::Ipo,
+            dpo_core::LossKind::Hinge => Self::Hinge,
+            dpo_core::LossKind::SigmoidNorm => Self::SigmoidNorm,
+            dpo_core::LossKind::Robust => Self::Robust,
+            dpo_core::LossKind::ExoPair => Self::ExoPair,
+            dpo_core::LossKind::NcaPair => Self::NcaPair,
+            dpo_core::LossKind::BcoPair => Self::BcoPair,
+            dpo_core::LossKind::SppoHard => Self::SppoHard,
+            dpo_core::LossKind::ApoZero => Self::ApoZero,
+            dpo_core::LossKind::ApoDown => Self::ApoDown,
+            dpo_core::LossKind::Discopop => Self::Discopop,
+            dpo_core::LossKind::Dpop => Self::Dpop,
+            dpo_core::LossKind::CalDpo => Self::CalDpo,
+            dpo_core::LossKind::RDpo => Self::RDpo,
+            dpo_core::LossKind::Sft => Self::Sft,
         }
     }
 }

@@ -4,13 +4,12 @@ use std::path::PathBuf;
 
 use super::{
     RunFile,
-    choices::{
-        Backend, BaseQuant, Dtype, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule,
-        SpecialText, Strings,
-    },
-    sections::{DataSection, EvalSection, LoraSection, LossSection, ModelSection, RunSection, TrainSection},
+    choices::{Backend, BaseQuant, Dtype, Order, Overlong, PadGradient, Schedule, SpecialText, Strings},
+    loss,
+    sections::{DataSection, EvalSection, LoraSection, ModelSection, RunSection, TrainSection},
     values::{ColumnName, EvalSet, Resume, Targets},
 };
+use dpo_core::Objective;
 use dpo_data::HeldOut;
 use dpo_model::{LoraConfig, LoraKind, LoraScaling};
 
@@ -22,7 +21,7 @@ pub(crate) struct RunConfig {
     /// What it is trained on.
     pub(crate) data: DataConfig,
     /// What it is trained for.
-    pub(crate) loss: Loss,
+    pub(crate) loss: Objective,
     /// What of it is trained.
     pub(crate) tuning: Tuning,
     /// How the frozen matrices below an adapter are kept; `None` as numbers.
@@ -67,78 +66,6 @@ pub(crate) struct DataConfig {
     pub(crate) strings: Strings,
     /// What special tokens in the text mean.
     pub(crate) special_text: SpecialText,
-}
-
-/// The objective with the parameters it reads.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Loss {
-    /// DPO; `label_smoothing` is in `[0, 0.5)`.
-    Sigmoid {
-        /// β, above 0.
-        beta: f64,
-        /// ε of conservative DPO.
-        label_smoothing: f64,
-    },
-    /// IPO.
-    Ipo {
-        /// β, above 0: the paper's τ.
-        beta: f64,
-        /// What the margin is made of.
-        reduction: IpoReduction,
-    },
-    /// Hinge.
-    Hinge {
-        /// β, above 0.
-        beta: f64,
-    },
-    /// DPO of length-normalised log-ratios.
-    SigmoidNorm {
-        /// β, above 0.
-        beta: f64,
-    },
-    /// Supervised fine-tuning.
-    Sft,
-}
-
-impl Loss {
-    /// The word a run file has for it.
-    pub(crate) fn kind(&self) -> LossKind {
-        match self {
-            Self::Sigmoid { .. } => LossKind::Sigmoid,
-            Self::Ipo { .. } => LossKind::Ipo,
-            Self::Hinge { .. } => LossKind::Hinge,
-            Self::SigmoidNorm { .. } => LossKind::SigmoidNorm,
-            Self::Sft => LossKind::Sft,
-        }
-    }
-
-    /// β of those that have one.
-    pub(crate) fn beta(&self) -> Option<f64> {
-        match *self {
-            Self::Sigmoid { beta, .. }
-            | Self::Ipo { beta, .. }
-            | Self::Hinge { beta }
-            | Self::SigmoidNorm { beta } => Some(beta),
-            Self::Sft => None,
-        }
-    }
-
-    fn section(self) -> LossSection {
-        let mut section = LossSection { kind: Some(self.kind()), ..LossSection::default() };
-        match self {
-            Self::Sigmoid { beta, label_smoothing } => {
-                section.beta = Some(beta);
-                section.label_smoothing = Some(label_smoothing);
-            }
-            Self::Ipo { beta, reduction } => {
-                section.beta = Some(beta);
-                section.ipo_reduction = Some(reduction);
-            }
-            Self::Hinge { beta } | Self::SigmoidNorm { beta } => section.beta = Some(beta),
-            Self::Sft => {}
-        }
-        section
-    }
 }
 
 /// What of the model is trained.
@@ -290,7 +217,7 @@ impl RunConfig {
                 strings: Some(self.data.strings),
                 special_text: Some(self.data.special_text),
             },
-            loss: self.loss.section(),
+            loss: loss::section(&self.loss),
             lora: LoraSection { base_quant: self.base_quant, ..self.tuning.section() },
             train: self.train.section(),
             eval: EvalSection {

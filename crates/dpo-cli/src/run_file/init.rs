@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use super::{
     RunFile,
     check::Check,
-    choices::{Backend, IpoReduction, LossKind, Order, PadGradient, Schedule},
+    choices::{Backend, LossKind, Order, PadGradient, Schedule},
     config::{
-        AdamW, Duration, EvalConfig, Loss, MicroBatches, ModelConfig, RunConfig, RunSettings, TrainConfig,
-        Tuning, Warmup,
+        AdamW, Duration, EvalConfig, MicroBatches, ModelConfig, RunConfig, RunSettings, TrainConfig, Tuning,
+        Warmup,
     },
+    loss,
     problem::{InvalidRunFile, verdict},
     rows,
-    sections::{EvalSection, LoraSection, LossSection, RunSection, TrainSection},
+    sections::{EvalSection, LoraSection, RunSection, TrainSection},
     values::{Resume, Targets},
 };
 use dpo_model::{LoraConfig, LoraKind, LoraScaling, LoraTargets};
@@ -24,7 +25,7 @@ impl RunFile {
         let config = RunConfig {
             model: self.model_config(&mut check),
             data: rows::data(&self.data, &mut check),
-            loss: loss(&self.loss, &mut check),
+            loss: loss::objective(&self.loss, &mut check),
             tuning: tuning(&self.lora, &mut check),
             base_quant: self.lora.base_quant,
             train: train(&self.train, self.default_rate(), &mut check),
@@ -63,40 +64,6 @@ impl RunFile {
         let base = base.strip_suffix(".gguf").unwrap_or(base);
         let name = Path::new(base).file_name().and_then(|name| name.to_str()).unwrap_or("model");
         Path::new("runs").join(format!("{name}-{}", self.kind().name()))
-    }
-}
-
-fn loss(section: &LossSection, check: &mut Check) -> Loss {
-    let kind = section.kind.unwrap_or(LossKind::Sigmoid);
-    if kind != LossKind::Sigmoid {
-        check.unread("loss.label_smoothing", section.label_smoothing.is_some(), kind);
-    }
-    if kind != LossKind::Ipo {
-        check.unread("loss.ipo_reduction", section.ipo_reduction.is_some(), kind);
-    }
-    // Margins of means are some hundred times smaller than margins of sums; 5 is Tülu 3's choice.
-    let default = if kind == LossKind::SigmoidNorm { 5.0 } else { 0.1 };
-    let mut beta = || check.number("loss.beta", section.beta, default, "a number above 0", |b| b > 0.0);
-    match kind {
-        LossKind::Sigmoid => Loss::Sigmoid {
-            beta: beta(),
-            label_smoothing: check.number(
-                "loss.label_smoothing",
-                section.label_smoothing,
-                0.0,
-                "a number from 0 to below 0.5",
-                |share| (0.0..0.5).contains(&share),
-            ),
-        },
-        LossKind::Ipo => {
-            Loss::Ipo { beta: beta(), reduction: section.ipo_reduction.unwrap_or(IpoReduction::Mean) }
-        }
-        LossKind::Hinge => Loss::Hinge { beta: beta() },
-        LossKind::SigmoidNorm => Loss::SigmoidNorm { beta: beta() },
-        LossKind::Sft => {
-            check.unread("loss.beta", section.beta.is_some(), kind);
-            Loss::Sft
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The list of all keys with what is known of each, taken from the declarations in `sections`.
 
-use clap::{Arg, Args, Command};
+use clap::{Arg, Args, Command, ValueEnum};
 
 use super::{
     RunFile,
@@ -76,9 +76,9 @@ fn key(section: &'static str, arg: &Arg) -> Key {
 /// The value of every key that has one when nobody sets anything, by section.
 pub(super) fn defaults() -> toml::Table {
     let mut defaults = resolved(None, None);
-    // `ipo_reduction` has a default too, but not with the default loss; settings of an adapter with a rank.
-    let others = [resolved(Some(LossKind::Ipo), None), resolved(None, Some(16))];
-    for (section, keys) in others.into_iter().flatten() {
+    // Parameters of a loss have defaults too, but not with the default loss; settings of an adapter with a rank.
+    let losses = LossKind::value_variants().iter().map(|kind| resolved(Some(*kind), None));
+    for (section, keys) in losses.chain([resolved(None, Some(16))]).flatten() {
         let known = defaults.entry(section).or_insert_with(|| toml::Table::new().into());
         if let (Some(known), toml::Value::Table(keys)) = (known.as_table_mut(), keys) {
             for (key, value) in keys {

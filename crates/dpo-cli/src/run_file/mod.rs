@@ -11,6 +11,7 @@ pub(crate) mod docs;
 pub(crate) mod flags;
 mod init;
 mod keys;
+mod loss;
 mod parse;
 pub(crate) mod problem;
 mod rows;

@@ -93,12 +93,25 @@ pub(crate) struct LossSection {
     /// Strength β of the pull towards the reference, above 0; with `sigmoid_norm` the default is 5
     #[arg(long, value_name = "BETA", allow_negative_numbers = true)]
     pub(crate) beta: Option<f64>,
-    /// Share of labels taken to be wrong, from 0 to below 0.5; `sigmoid` only
+    /// Share of labels taken to be wrong, from 0 to below 0.5; `sigmoid`, `robust` and `exo_pair` only, the last with 0.001
+    /// by default and never 0
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     pub(crate) label_smoothing: Option<f64>,
     /// What the margin is made of; `ipo` only
     #[arg(long)]
     pub(crate) ipo_reduction: Option<IpoReduction>,
+    /// Reward that counts as neither good nor bad; `bco_pair` only
+    #[arg(long, value_name = "DELTA", allow_negative_numbers = true)]
+    pub(crate) bco_delta: Option<f64>,
+    /// Width of the change from one part of the loss to the other, above 0 and at most 1; `discopop` only
+    #[arg(long, value_name = "TAU", allow_negative_numbers = true)]
+    pub(crate) discopop_tau: Option<f64>,
+    /// Weight of what the chosen completion lost, not negative; `dpop` only
+    #[arg(long, value_name = "LAMBDA", allow_negative_numbers = true)]
+    pub(crate) dpop_lambda: Option<f64>,
+    /// Weight of each token that the chosen completion is longer, not negative; `r_dpo` only
+    #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
+    pub(crate) r_dpo_alpha: Option<f64>,
 }
 
 /// `[lora]`

@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, path::Path};
 
 use clap::{CommandFactory, Parser};
+use dpo_core::{IpoReduction, LossKind, Objective, PairwiseLoss};
 
 use super::{
     InvalidRunFile, RunConfig, RunFile, TrainArgs,
-    choices::{IpoReduction, LossKind},
-    config::{Duration, Loss, MicroBatches, Warmup},
+    config::{Duration, MicroBatches, Warmup},
     keys::keys,
     parse::parse,
     reference_page, template,
@@ -69,7 +69,9 @@ fn the_printed_file_is_the_defaults() {
 
 /// Settings that are refused without another: of another loss, of an adapter.
 fn needs_another(setting: &str) -> bool {
-    ["ipo_reduction", "targets", "dropout", "rslora", "dora"].iter().any(|key| setting.starts_with(key))
+    let of_losses = ["ipo_reduction", "bco_delta", "discopop_tau", "dpop_lambda", "r_dpo_alpha"];
+    let of_adapters = ["targets", "dropout", "rslora", "dora"];
+    of_losses.iter().chain(&of_adapters).any(|key| setting.starts_with(key))
 }
 
 /// The examples in the printed file are of the right type, too.
@@ -92,15 +94,19 @@ fn a_resolved_file_comes_to_itself() {
         eval = { b = \"1\", a = \"2\" }\ncolumns = { chosen = \"win\" }\noverlong = \"keep_start\"\n\
         [loss]\nkind = \"ipo\"\nipo_reduction = \"sum\"\nbeta = 0.3\n\
         [train]\nmax_steps = 7\nwarmup_steps = 2\ntokens_per_micro_batch = 99\n[run]\nresume = \"auto\"\n";
+    let every_loss = LossKind::ALL.map(|kind| format!("{MINIMAL}[loss]\nkind = \"{kind}\"\n"));
     for text in
-        [MINIMAL, full, &MINIMAL.replace("[data]", GROUPED), &format!("{MINIMAL}[loss]\nkind = \"sft\"\n")]
+        [MINIMAL, full, &MINIMAL.replace("[data]", GROUPED)].map(str::to_owned).into_iter().chain(every_loss)
     {
-        let config = init(text);
+        let config = init(&text);
         assert_eq!(init(&config.to_toml()), config, "{}", config.to_toml());
         assert_eq!(init(&config.to_toml()).to_toml(), config.to_toml());
     }
     let config = init(full);
-    assert_eq!(config.loss, Loss::Ipo { beta: 0.3, reduction: IpoReduction::Sum });
+    assert_eq!(
+        config.loss,
+        Objective::Pairwise(PairwiseLoss::Ipo { beta: 0.3, reduction: IpoReduction::Sum })
+    );
     assert_eq!(config.train.duration, Duration::Steps(7));
     assert_eq!(config.train.warmup, Warmup::Steps(2));
     assert_eq!(config.train.micro_batches, MicroBatches::Tokens(99));
@@ -115,7 +121,7 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_defaults() {
     std::fs::write(&path, format!("{MINIMAL}[loss]\nbeta = 0.3\n[train]\nepochs = 3\nseed = 7\n")).unwrap();
     let over = ["dpo", "--config", path.to_str().unwrap(), "--beta", "0.5", "--max-steps", "20"];
     let config = Cli::parse_from(over).train.run_config(&RunFile::default()).unwrap();
-    assert_eq!(config.loss, Loss::Sigmoid { beta: 0.5, label_smoothing: 0.0 });
+    assert_eq!(config.loss, Objective::Pairwise(PairwiseLoss::Sigmoid { beta: 0.5, label_smoothing: 0.0 }));
     assert_eq!(config.train.duration, Duration::Steps(20));
     assert_eq!((config.train.seed, config.train.batch_size), (7, 8));
 }
@@ -241,25 +247,27 @@ fn values_out_of_range_are_all_said_at_once() {
     }
     assert_eq!(
         flags(&["--beta", "-1"]).unwrap_err().to_string(),
-        "--beta: `loss.beta` is -1; expected a number above 0"
+        "--beta: `loss.beta` is -1; expected a number above 0, such as 0.1"
     );
 }
 
-/// Each loss reads β, but for `sft`; `label_smoothing` and `ipo_reduction` have one loss each.
+/// Each loss reads β, but for `sft`; the other parameters have one loss each, and `label_smoothing` three.
 #[test]
 fn a_setting_the_loss_does_not_read_is_refused() {
     let refused = |loss: &str, flag: &str, value: &str| flags(&["--loss", loss, flag, value]).is_err();
-    for loss in ["sigmoid", "ipo", "hinge", "sigmoid_norm", "sft"] {
+    for loss in LossKind::ALL.map(LossKind::name) {
+        let is_smoothed = ["sigmoid", "robust", "exo_pair"].contains(&loss);
         assert_eq!(refused(loss, "--beta", "0.2"), loss == "sft", "{loss}");
-        assert_eq!(refused(loss, "--label-smoothing", "0.1"), loss != "sigmoid", "{loss}");
+        assert_eq!(refused(loss, "--label-smoothing", "0.1"), !is_smoothed, "{loss}");
         assert_eq!(refused(loss, "--ipo-reduction", "sum"), loss != "ipo", "{loss}");
+        assert_eq!(refused(loss, "--bco-delta", "-0.1"), loss != "bco_pair", "{loss}");
+        assert_eq!(refused(loss, "--discopop-tau", "0.1"), loss != "discopop", "{loss}");
+        assert_eq!(refused(loss, "--dpop-lambda", "1"), loss != "dpop", "{loss}");
+        assert_eq!(refused(loss, "--r-dpo-alpha", "0.1"), loss != "r_dpo", "{loss}");
         assert_eq!(refused(loss, "--reference", "r"), loss == "sft", "{loss}");
     }
-    let beta = |loss| match flags(&["--loss", loss]).unwrap().loss {
-        Loss::SigmoidNorm { beta } | Loss::Hinge { beta } => beta,
-        other => panic!("{other:?}"),
-    };
-    assert_eq!((beta("sigmoid_norm"), beta("hinge")), (5.0, 0.1));
+    let beta = |loss| flags(&["--loss", loss]).unwrap().loss.beta();
+    assert_eq!((beta("sigmoid_norm"), beta("hinge")), (Some(5.0), Some(0.1)));
 }
 
 #[test]
@@ -323,6 +331,7 @@ fn keys_are_those_of_the_structs() {
     texts[1].train.duration = Duration::Steps(1);
     texts[1].train.warmup = Warmup::Steps(1);
     texts[1].train.micro_batches = MicroBatches::Tokens(1);
+    texts.extend(LossKind::ALL.map(|kind| init(&format!("{MINIMAL}[loss]\nkind = \"{kind}\"\n"))));
     let mut written = BTreeSet::new();
     for config in texts {
         for (section, keys) in config.to_run_file().to_table() {

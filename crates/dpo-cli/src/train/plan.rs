@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use anyhow::Result;
-use dpo_core::{IpoReduction, Objective, PairwiseLoss};
+use dpo_core::Objective;
 use dpo_data::{BatchOrder, Sampling};
 use dpo_train::{AdamWConfig, Decay, LossSpec, MicroBatching, Schedule, StepZeroGate, TrainerConfig};
 
@@ -11,27 +11,10 @@ use crate::{
     device,
     run_file::{
         RunConfig, choices,
-        config::{Duration, Loss, MicroBatches, TrainConfig, Warmup},
+        config::{Duration, MicroBatches, TrainConfig, Warmup},
     },
     terminal::WrongUsage,
 };
-
-/// The objective of a run.
-pub(crate) fn objective(loss: &Loss) -> Objective {
-    Objective::Pairwise(match *loss {
-        Loss::Sft => return Objective::Sft,
-        Loss::Sigmoid { beta, label_smoothing } => PairwiseLoss::Sigmoid { beta, label_smoothing },
-        Loss::Hinge { beta } => PairwiseLoss::Hinge { beta },
-        Loss::SigmoidNorm { beta } => PairwiseLoss::SigmoidNorm { beta },
-        Loss::Ipo { beta, reduction } => PairwiseLoss::Ipo {
-            beta,
-            reduction: match reduction {
-                choices::IpoReduction::Mean => IpoReduction::Mean,
-                choices::IpoReduction::Sum => IpoReduction::Sum,
-            },
-        },
-    })
-}
 
 /// What is minimised, for a model whose pad token is `pad`.
 pub(crate) fn loss_spec(config: &RunConfig, pad: Option<u32>) -> LossSpec {
@@ -39,7 +22,7 @@ pub(crate) fn loss_spec(config: &RunConfig, pad: Option<u32>) -> LossSpec {
         choices::PadGradient::Keep => None,
         choices::PadGradient::Drop => pad,
     };
-    LossSpec { objective: objective(&config.loss), constant_token }
+    LossSpec { objective: config.loss, constant_token }
 }
 
 /// The trainer's settings for a run over `n_rows` rows.
@@ -73,7 +56,7 @@ pub(crate) fn trainer_config(config: &RunConfig, loss: LossSpec, n_rows: usize) 
         log_every: config.run.log_every as u64,
         dropout_seed: Some(train.seed),
         gate: match (&config.loss, &config.model.reference) {
-            (Loss::Sft, _) | (_, Some(_)) => StepZeroGate::Open,
+            (Objective::Sft, _) | (_, Some(_)) => StepZeroGate::Open,
             (_, None) => device::gate(config.run.backend),
         },
     })

@@ -46,8 +46,8 @@ impl Options {
         let config = LossConfig {
             kind,
             beta: (kind != LossKind::Sft).then_some(self.beta),
-            label_smoothing: (kind == LossKind::Sigmoid).then_some(self.label_smoothing),
-            ipo_reduction: None,
+            label_smoothing: kind.reads("label_smoothing").then_some(self.label_smoothing),
+            ..LossConfig::default()
         };
         config.init().unwrap()
     }
@@ -123,15 +123,17 @@ fn run(inputs: &Inputs, options: &Options, dtype: DType) -> Result {
 fn every_loss_gradient_and_metric_is_that_of_the_python_trainer() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/losses.json");
     let golden: Golden = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    assert_eq!(golden.cases.len(), 22);
+    assert_eq!(golden.cases.len(), 66);
     for case in &golden.cases {
         let inputs = &golden.sets[&case.set];
         let expected_grad = [0, 1].map(|half| inputs.half(&case.grad, half).0);
 
+        // Its `exo_pair` takes logarithms of ε in f32, whatever the rest is computed in.
+        let tolerance = if case.options.loss_type == "exo_pair" { 1e-7 } else { 1e-9 };
         let found = run(inputs, &case.options, DType::F64);
-        assert_close(&[found.loss], &[case.loss], 1e-9);
+        assert_close(&[found.loss], &[case.loss], tolerance);
         for (found, expected) in found.grad.iter().zip(&expected_grad) {
-            assert_close(found, expected, 1e-9);
+            assert_close(found, expected, tolerance);
         }
         let means = serde_json::to_value(found.means).unwrap();
         for (name, value) in &case.metrics {
@@ -139,9 +141,11 @@ fn every_loss_gradient_and_metric_is_that_of_the_python_trainer() {
         }
 
         let found = run(inputs, &case.options, DType::F32);
-        assert_close(&[found.loss, found.loss], &[case.loss, case.f32_loss], 1e-6);
+        assert_close(&[found.loss], &[case.loss], 1e-6);
+        // Its own f32 is up to 6e-6 from its f64.
+        assert_close(&[found.loss], &[case.f32_loss], 1e-5);
         for (found, expected) in found.grad.iter().zip(&expected_grad) {
-            assert_close(found, expected, 1e-6);
+            assert_close(found, expected, 3e-6);
         }
     }
 }

@@ -7,7 +7,7 @@ use dpo_core::{
     dpo_loss, log_sigmoid,
 };
 
-fn all_losses(beta: f64) -> [PairwiseLoss; 6] {
+fn all_losses(beta: f64) -> [PairwiseLoss; 18] {
     [
         PairwiseLoss::Sigmoid { beta, label_smoothing: 0.0 },
         PairwiseLoss::Sigmoid { beta, label_smoothing: 0.1 },
@@ -15,6 +15,18 @@ fn all_losses(beta: f64) -> [PairwiseLoss; 6] {
         PairwiseLoss::Ipo { beta, reduction: IpoReduction::Sum },
         PairwiseLoss::Hinge { beta },
         PairwiseLoss::SigmoidNorm { beta },
+        PairwiseLoss::Robust { beta, label_smoothing: 0.1 },
+        PairwiseLoss::ExoPair { beta, label_smoothing: 1e-3 },
+        PairwiseLoss::NcaPair { beta },
+        PairwiseLoss::BcoPair { beta, delta: 0.0 },
+        PairwiseLoss::BcoPair { beta, delta: 0.3 },
+        PairwiseLoss::SppoHard { beta },
+        PairwiseLoss::ApoZero { beta },
+        PairwiseLoss::ApoDown { beta },
+        PairwiseLoss::Discopop { beta, tau: 0.05 },
+        PairwiseLoss::Dpop { beta, lambda: 5.0 },
+        PairwiseLoss::CalDpo { beta },
+        PairwiseLoss::RDpo { beta, alpha: 0.01 },
     ]
 }
 
@@ -29,7 +41,27 @@ fn the_worked_case_has_the_losses_of_the_papers() {
         };
         let ratios = LogRatios::new(of(-12.0, -15.0), of(-13.0, -14.5));
         let found: Vec<f64> = all_losses(0.1).iter().flat_map(|l| numbers(l.loss(&ratios))).collect();
-        assert_close(&found, &[0.620_957_048, 0.635_957_048, 21.6225, 12.25, 0.85, 0.675_800_298], tolerance);
+        let expected = [
+            0.620_957_048,
+            0.635_957_048,
+            21.6225,
+            12.25,
+            0.85,
+            0.675_800_298,
+            0.602_207_048,
+            2.505_516_555,
+            1.350_824_814,
+            1.312_856_308,
+            1.331521025,
+            36.25,
+            0.962_523_416,
+            0.987_549_342,
+            0.849_337_579,
+            0.620_957_048,
+            36.451_413_278,
+            0.625_595_182,
+        ];
+        assert_close(&found, &expected, tolerance);
         assert_close(&numbers(ratios.rewards(0.1).chosen), &[0.1], tolerance);
         assert_close(&numbers(ratios.rewards(0.1).margins()), &[0.15], tolerance);
     }
@@ -119,11 +151,21 @@ fn log_sigmoid_keeps_its_digits_where_it_is_almost_zero() {
 fn equal_models_cost_the_loss_at_zero_margin_to_the_last_bit() {
     let sums = [-12.345_678, -0.1, -987.654_3];
     let of = |counts: &[f64]| CompletionLogps::new(tensor(&sums, DType::F32), tensor(counts, DType::F32));
-    let model = || PairLogps { chosen: of(&[3.0, 7.0, 11.0]), rejected: of(&[1.0, 9.0, 13.0]) };
-    let ratios = LogRatios::new(model(), model());
+    let lengths = [3.0, 7.0, 11.0];
+    let ratios_of = |rejected: &[f64]| {
+        let model = || PairLogps { chosen: of(&lengths), rejected: of(rejected) };
+        LogRatios::new(model(), model())
+    };
     for beta in [0.1, 0.3, 0.07, 5.0, 1e-3] {
-        let smoothed = PairwiseLoss::Sigmoid { beta, label_smoothing: 0.37 };
-        for loss in all_losses(beta).into_iter().chain([smoothed]) {
+        let others = [
+            PairwiseLoss::Sigmoid { beta, label_smoothing: 0.37 },
+            PairwiseLoss::Robust { beta, label_smoothing: 0.37 },
+            PairwiseLoss::ExoPair { beta, label_smoothing: 0.37 },
+            PairwiseLoss::BcoPair { beta, delta: -1.7 },
+        ];
+        for loss in all_losses(beta).into_iter().chain(others) {
+            let is_of_lengths = matches!(loss, PairwiseLoss::RDpo { .. });
+            let ratios = ratios_of(if is_of_lengths { &lengths } else { &[1.0, 9.0, 13.0] });
             for found in numbers(loss.loss(&ratios)) {
                 assert_eq!(found.to_bits(), loss.at_zero_margin().to_bits(), "{loss:?}");
             }
@@ -142,6 +184,24 @@ fn unsmoothed_cdpo_is_dpo_to_the_last_bit() {
         let margin = || tensor(&margins, dtype);
         let bits = |t: Tensor<1>| numbers(t).into_iter().map(f64::to_bits).collect::<Vec<_>>();
         assert_eq!(bits(conservative_dpo_loss(margin(), 0.1, 0.0)), bits(dpo_loss(margin(), 0.1)));
+    }
+}
+
+/// ε = 0 robust, λ = 0 DPOP and α = 0 R-DPO are DPO to the last bit.
+#[test]
+fn losses_without_their_parameter_are_dpo_to_the_last_bit() {
+    let chosen: Vec<f64> = (-50..=50).map(|i| f64::from(i) * 0.83).collect();
+    let rejected: Vec<f64> = (-50..=50).map(|i| f64::from(i * i % 17) * 1.9 - 11.0).collect();
+    let (long, short) = (vec![9.0; 101], vec![2.0; 101]);
+    for dtype in [DType::F32, DType::F64] {
+        let ratios = ratios(tensor(&chosen, dtype), tensor(&rejected, dtype), (&long, &short));
+        let bits = |loss: PairwiseLoss| {
+            numbers(loss.loss(&ratios)).into_iter().map(f64::to_bits).collect::<Vec<_>>()
+        };
+        let dpo = bits(PairwiseLoss::Sigmoid { beta: 0.1, label_smoothing: 0.0 });
+        assert_eq!(bits(PairwiseLoss::Robust { beta: 0.1, label_smoothing: 0.0 }), dpo);
+        assert_eq!(bits(PairwiseLoss::Dpop { beta: 0.1, lambda: 0.0 }), dpo);
+        assert_eq!(bits(PairwiseLoss::RDpo { beta: 0.1, alpha: 0.0 }), dpo);
     }
 }
 
