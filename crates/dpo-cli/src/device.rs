@@ -41,7 +41,7 @@ pub(crate) fn precision(device: &Device, dtype: Dtype) -> Result<Precision> {
         }
         if !dpo_kernels::has_bf16_unit() {
             note(
-                "bf16: no matrix unit for bfloat16 is used here: rounded operands are multiplied in f32, no faster than f32",
+                "bf16: neither AMX nor AVX-512-BF16 is used here: rounded operands are multiplied in f32, no faster than f32",
             );
         }
     }

@@ -6,23 +6,28 @@ use crate::Precision;
 const REVISION: u32 = 1;
 
 /// Names everything that the last bits of a result on the processor depend on: the revision of these operations, the
-/// processor's model (its caches decide how matrix products are cut), its instruction sets, and its matrix unit where it
-/// would be used in this `precision`.
+/// processor's model (its caches decide how matrix products are cut), its instruction sets, and its unit for bfloat16 where
+/// that would be used in this `precision`.
 ///
 /// Results that were kept can be compared bit for bit with new ones only where this is the same.
 pub fn arithmetic(precision: Precision) -> String {
     let arch = std::env::consts::ARCH;
-    let unit = if precision == Precision::Bf16 && has_bf16_unit() { "+bf16 tiles" } else { "" };
+    let unit = bf16_unit().filter(|_| precision == Precision::Bf16);
+    let unit = unit.map_or_else(String::new, |name| format!("+{name}"));
     format!("kernels {REVISION}, {arch} {}{unit}, {}", instruction_set(), processor_model())
 }
 
-/// Whether products of bfloat16 operands are faster on this processor than those of f32: by a matrix unit, which the system
-/// lets this program use and which was found to compute right.
+/// Whether this processor has something for products of bfloat16 operands (AMX tiles or AVX-512-BF16), which the system lets
+/// this program use and which was found to compute right.
 pub fn has_bf16_unit() -> bool {
+    bf16_unit().is_some()
+}
+
+fn bf16_unit() -> Option<&'static str> {
     #[cfg(feature = "cpu")]
-    return crate::cpu::bf16::is_fast();
+    return crate::cpu::bf16::Unit::here().map(|unit| unit.name);
     #[cfg(not(feature = "cpu"))]
-    false
+    None
 }
 
 fn instruction_set() -> &'static str {

@@ -12,7 +12,7 @@ use super::{
     bf16,
     buffer::{transpose_into, with_scratch},
     exp::exp,
-    gemm::{self, Matrix, Target, Write},
+    gemm::{Matrix, Target, Write},
     round::round_into,
     simd::{Arith, simd},
     tanh::cap,
@@ -41,8 +41,9 @@ pub(super) struct Head<'a> {
     pub(super) vocab: usize,
     /// Cap of the logits.
     pub(super) softcap: Option<f32>,
-    precision: Precision,
-    /// Whether operands have to be rounded before they are multiplied: a matrix unit does it itself.
+    /// What multiplies and rounds operands, of `Precision::Bf16` where there is such a unit.
+    unit: Option<&'static bf16::Unit>,
+    /// Whether operands have to be rounded before they are multiplied.
     pub(super) rounds: bool,
 }
 
@@ -54,8 +55,9 @@ impl<'a> Head<'a> {
         LogitSpec { softcap, precision }: LogitSpec,
     ) -> Self {
         let softcap = softcap.map(|softcap| softcap as f32);
-        let rounds = precision == Precision::Bf16 && !bf16::is_fast();
-        Self { hidden, weight, targets, d_model, vocab, softcap, precision, rounds }
+        let unit = bf16::Unit::here().filter(|_| precision == Precision::Bf16);
+        let rounds = precision == Precision::Bf16 && unit.is_none();
+        Self { hidden, weight, targets, d_model, vocab, softcap, unit, rounds }
     }
 
     /// Chunks of rows whose tiles are made together.
@@ -106,10 +108,7 @@ impl<'a> Head<'a> {
 
     /// `lhs · rhs` on the calling thread; rounded already where the head [`rounds`](Self::rounds).
     pub(super) fn multiply(&self, target: Target<'_>, lhs: Matrix<'_>, rhs: Matrix<'_>) {
-        match self.precision {
-            Precision::F32 => gemm::multiply(target, lhs, rhs),
-            Precision::Bf16 => bf16::multiply(target, lhs, rhs),
-        }
+        bf16::multiply(self.unit, target, lhs, rhs);
     }
 
     /// Logits `[words, lanes]`, under the cap.

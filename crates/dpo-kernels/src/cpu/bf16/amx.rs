@@ -4,16 +4,10 @@
 
 use std::{arch::asm, marker::PhantomData, sync::OnceLock};
 
-use super::tile::{LINES, Plain, SQUARE, Tile, Unit, square_len};
-
-/// Whether the processor has it, the system lets this program use it, and it computes what it should.
-pub(super) fn is_usable() -> bool {
-    static USABLE: OnceLock<bool> = OnceLock::new();
-    *USABLE.get_or_init(|| is_there() && is_permitted() && is_right())
-}
+use super::tile::{LINES, Multiplier, Tile, assert_strips_and_square, is_right};
 
 /// `CPUID.7.0:EDX`, bits 22 (bfloat16) and 24 (tiles).
-fn is_there() -> bool {
+fn is_in_the_processor() -> bool {
     const BITS: u32 = 1 << 22 | 1 << 24;
     #[allow(unsafe_code, unused_unsafe)] // SAFETY: every x86-64 processor has the instruction.
     let leaf = unsafe {
@@ -52,21 +46,6 @@ fn is_permitted() -> bool {
     false
 }
 
-/// One square against the one in plain Rust; sums of products of small whole numbers have no rounding to differ in.
-fn is_right() -> bool {
-    let strip = |seed: u32| -> Vec<Tile> {
-        let number = |idx: u32| f32::from((idx * seed % 7) as u8).to_bits() >> 16;
-        let pair = |idx: u32| number(2 * idx) | number(2 * idx + 1) << 16;
-        let tile = |tile: u32| Tile(std::array::from_fn(|idx| pair(256 * tile + idx as u32)));
-        (0..6).map(tile).collect()
-    };
-    let (left, right) = (strip(5), strip(11));
-    let [mut found, mut expected] = [[1.0; SQUARE * SQUARE]; 2];
-    Amx::new().add(&left, &right, &mut found, SQUARE);
-    Plain.add(&left, &right, &mut expected, SQUARE);
-    found == expected
-}
-
 /// What `ldtilecfg` reads: all tiles have 16 lines of 64 bytes.
 #[repr(C, align(64))]
 struct Config {
@@ -82,14 +61,28 @@ pub(super) struct Amx {
     _of_this_thread: PhantomData<*const ()>,
 }
 
-impl Unit for Amx {
+impl Multiplier for Amx {
+    const NAME: &str = "bf16 tiles";
+
+    fn is_there() -> bool {
+        static THERE: OnceLock<bool> = OnceLock::new();
+        // Miri knows neither how to ask for it nor what it does.
+        *THERE.get_or_init(|| !cfg!(miri) && is_in_the_processor() && is_permitted())
+    }
+
+    fn is_usable() -> bool {
+        static USABLE: OnceLock<bool> = OnceLock::new();
+        *USABLE.get_or_init(|| Self::is_there() && is_right::<Self>())
+    }
+
     fn new() -> Self {
+        assert!(Self::is_there(), "tiles where there are none");
         let mut config =
             Config { palette: 1, start_row: 0, reserved: [0; 14], bytes_of_line: [0; 16], lines: [0; 16] };
         config.bytes_of_line[..8].fill(64);
         config.lines[..8].fill(LINES as u8);
         #[allow(unsafe_code)]
-        // SAFETY: made only where the processor has tiles that are permitted; it reads 64 bytes.
+        // SAFETY: the processor has tiles, and they are permitted; it reads 64 bytes.
         unsafe {
             asm!("ldtilecfg [{}]", in(reg) &raw const config, options(nostack, readonly));
         }
@@ -97,8 +90,7 @@ impl Unit for Amx {
     }
 
     fn add(&self, left: &[Tile], right: &[Tile], square: &mut [f32], stride: usize) {
-        assert!(left.len() == right.len() && left.len().is_multiple_of(2), "strips of one depth");
-        assert!(square.len() >= square_len(stride), "room for a square");
+        assert_strips_and_square(left, right, square, stride);
         if left.is_empty() {
             return;
         }
@@ -156,21 +148,6 @@ impl Drop for Amx {
         #[allow(unsafe_code)] // SAFETY: as in `new`.
         unsafe {
             asm!("tilerelease", options(nostack, nomem));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Said aloud, since on most machines there is nothing to test.
-    #[test]
-    fn a_square_is_that_of_plain_rust() {
-        if is_there() && is_permitted() {
-            assert!(is_right(), "the matrix unit computes something else");
-        } else {
-            eprintln!("skipped: this processor has no matrix unit");
         }
     }
 }

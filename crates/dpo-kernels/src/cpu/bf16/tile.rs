@@ -1,4 +1,4 @@
-//! What a matrix unit computes: a square of the product from two strips of tiles.
+//! What a unit computes: a square of the product from two strips of tiles.
 
 /// Lines of a tile: rows of the left operand, columns of the right one.
 pub(super) const LINES: usize = 16;
@@ -19,12 +19,25 @@ impl Tile {
     pub(super) const ZERO: Self = Self([0; LINES * PAIRS]);
 }
 
-/// A matrix unit, ready on the thread that made it.
-pub(super) trait Unit {
+/// What multiplies tiles, ready on the thread that made it.
+pub(super) trait Multiplier {
+    /// Another one where the last bits may be others.
+    const NAME: &str;
+
+    /// Whether the processor has it and the system lets this program use it.
+    fn is_there() -> bool;
+
+    /// Whether it is there and computes what it should; found out once.
+    fn is_usable() -> bool;
+
     /// Makes it ready.
+    ///
+    /// # Panics
+    /// Where it is not there.
     fn new() -> Self;
 
-    /// Adds the product of a strip of the left operand and one of the right to a square whose rows lie `stride` apart.
+    /// Adds the product of a strip of the left operand and one of the right to a square whose rows lie `stride` apart: to
+    /// each number its products one after another, in the same order wherever in the square it is.
     ///
     /// A strip is two tiles for each step along the depth, as many of each operand.
     fn add(&self, left: &[Tile], right: &[Tile], square: &mut [f32], stride: usize);
@@ -35,15 +48,47 @@ pub(super) fn square_len(stride: usize) -> usize {
     (SQUARE - 1) * stride + SQUARE
 }
 
-/// The same in plain Rust: pair by pair along the depth, each of its products added by itself.
+/// Asserts what [`Multiplier::add`] says of its arguments.
+pub(super) fn assert_strips_and_square(left: &[Tile], right: &[Tile], square: &[f32], stride: usize) {
+    assert!(left.len() == right.len() && left.len().is_multiple_of(2), "strips of one depth");
+    assert!(stride >= SQUARE && square.len() >= square_len(stride), "room for a square");
+}
+
+/// One square against the one in plain Rust; sums of products of small whole numbers have no rounding to differ in.
+pub(super) fn is_right<M: Multiplier>() -> bool {
+    let strip = |seed: u32| -> Vec<Tile> {
+        let number = |idx: u32| f32::from((idx * seed % 7) as u8).to_bits() >> 16;
+        let pair = |idx: u32| number(2 * idx) | number(2 * idx + 1) << 16;
+        let tile = |tile: u32| Tile(std::array::from_fn(|idx| pair(256 * tile + idx as u32)));
+        (0..6).map(tile).collect()
+    };
+    let (left, right) = (strip(5), strip(11));
+    let [mut found, mut expected] = [[1.0; SQUARE * SQUARE]; 2];
+    M::new().add(&left, &right, &mut found, SQUARE);
+    Plain::new().add(&left, &right, &mut expected, SQUARE);
+    found == expected
+}
+
+/// The same in plain Rust: pair by pair along the depth, each of its products, which are exact, added by itself.
 pub(super) struct Plain;
 
-impl Unit for Plain {
+impl Multiplier for Plain {
+    const NAME: &str = "plain Rust";
+
+    fn is_there() -> bool {
+        true
+    }
+
+    fn is_usable() -> bool {
+        true
+    }
+
     fn new() -> Self {
         Self
     }
 
     fn add(&self, left: &[Tile], right: &[Tile], square: &mut [f32], stride: usize) {
+        assert_strips_and_square(left, right, square, stride);
         let halves = |pair: u32| [f32::from_bits(pair << 16), f32::from_bits(pair & 0xffff_0000)];
         for (left, right) in left.chunks_exact(2).zip(right.chunks_exact(2)) {
             for (row, col) in (0..SQUARE).flat_map(|row| (0..SQUARE).map(move |col| (row, col))) {
@@ -52,7 +97,8 @@ impl Unit for Plain {
                 for pair in 0..PAIRS {
                     let a = halves(of_row[row % LINES * PAIRS + pair]);
                     let b = halves(of_col[pair * LINES + col % LINES]);
-                    *sum = a[1].mul_add(b[1], a[0].mul_add(b[0], *sum));
+                    *sum += a[0] * b[0];
+                    *sum += a[1] * b[1];
                 }
             }
         }

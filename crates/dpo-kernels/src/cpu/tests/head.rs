@@ -1,7 +1,15 @@
 use burn::backend::Flex;
 
 use super::*;
-use crate::{FusedPrimitives, LogitSpec, Precision, portable, saved::LogpsSaved};
+use crate::{
+    FusedPrimitives, LogitSpec, Precision,
+    cpu::bf16::{
+        Unit,
+        tests::{on, units},
+    },
+    portable,
+    saved::LogpsSaved,
+};
 
 struct Case {
     hidden: FlexTensor,
@@ -69,59 +77,80 @@ fn agrees_with_the_portable_body_in_f64() {
     }
 }
 
-/// Slopes that lie next to the middle of two bfloat16 may round either way.
+/// On each unit and on none. Slopes that lie next to the middle of two bfloat16 may round either way.
 #[test]
 fn rounded_operands_agree_with_the_portable_body() {
-    for (n, d_model, vocab) in [(2, 16, 5), (17, 24, 65), (130, 40, 257), (300, 9, 1000)] {
+    for (unit, sizes) in settings().into_iter().flat_map(|unit| {
+        [(1, 3, 2), (2, 16, 5), (17, 24, 65), (33, 33, 300), (130, 40, 257), (300, 9, 1000)]
+            .map(|sizes| (unit, sizes))
+    }) {
+        let (n, d_model, vocab) = sizes;
         let spec = LogitSpec { precision: Precision::Bf16, softcap: None };
         let case = Case { spec, ..case(n, d_model, vocab) };
         let tolerances = [3e-6, 3e-6, 2e-3, 2e-3];
-        let pairs = case.run().into_iter().zip(case.expected());
+        let pairs = on(unit, || case.run()).into_iter().zip(case.expected());
         for (((found, expected), name), tolerance) in pairs.zip(NAMES).zip(tolerances) {
-            assert_close(&found, &expected, tolerance, &format!("{name}, {n} rows, {vocab} words"));
+            let on = unit.map_or("no unit", |unit| unit.name);
+            assert_close(&found, &expected, tolerance, &format!("{name}, {sizes:?} on {on}"));
         }
     }
+}
+
+/// What may multiply rounded operands.
+fn settings() -> Vec<Option<&'static Unit>> {
+    std::iter::once(None).chain(units().into_iter().map(Some)).collect()
 }
 
 /// Alone, among 2, 7 or 130, at any place: a row's log-probability and gradient are the same bits.
 #[test]
 fn a_row_does_not_depend_on_the_others() {
     let plain = LogitSpec::default();
-    let rounded = LogitSpec { precision: Precision::Bf16, ..plain };
-    for (vocab, spec) in [
-        (40, plain),
-        (64, plain),
-        (129, plain),
-        (300, plain),
-        (64, capped(2.0)),
-        (300, capped(2.0)),
-        (300, rounded),
-    ] {
-        let all = Case { spec, ..case(300, 576, vocab) };
-        let expected = all.run();
-        for range in [0..1, 5..6, 299..300, 0..2, 3..10, 150..280] {
-            let part = Case {
-                hidden: rows(&all.hidden, range.clone()),
-                head: all.head.clone(),
-                targets: all.targets[range.clone()].to_vec(),
-                grad: rows(&all.grad, range.clone()),
-                spec,
-            };
-            for ((found, expected), name) in part.run().iter().zip(&expected).zip(NAMES).take(3) {
-                assert_eq!(
-                    bits(found),
-                    bits(&rows(expected, range.clone())),
-                    "{name} of {range:?}, {vocab} words"
-                );
-            }
+    for (vocab, spec) in
+        [(40, plain), (64, plain), (129, plain), (300, plain), (64, capped(2.0)), (300, capped(2.0))]
+    {
+        assert_rows_stand_alone(&Case { spec, ..case(300, 576, vocab) });
+    }
+}
+
+/// The same of rounded operands, on each unit and on none.
+#[test]
+fn a_row_of_rounded_operands_does_not_depend_on_the_others() {
+    let spec = LogitSpec { precision: Precision::Bf16, softcap: None };
+    for unit in settings() {
+        on(unit, || assert_rows_stand_alone(&Case { spec, ..case(300, 72, 300) }));
+    }
+}
+
+fn assert_rows_stand_alone(all: &Case) {
+    let expected = all.run();
+    for range in [0..1, 5..6, 299..300, 0..2, 3..10, 150..280] {
+        let part = Case {
+            hidden: rows(&all.hidden, range.clone()),
+            head: all.head.clone(),
+            targets: all.targets[range.clone()].to_vec(),
+            grad: rows(&all.grad, range.clone()),
+            spec: all.spec,
+        };
+        for ((found, expected), name) in part.run().iter().zip(&expected).zip(NAMES).take(3) {
+            assert_eq!(
+                bits(found),
+                bits(&rows(expected, range.clone())),
+                "{name} of {range:?}, {:?}",
+                all.spec
+            );
         }
     }
 }
 
 #[test]
 fn threads_change_nothing() {
-    let case = Case { spec: capped(3.0), ..case(270, 48, 1500) };
-    assert_same_on_any_number_of_threads(|| case.run());
+    let exact = Case { spec: capped(3.0), ..case(270, 48, 1500) };
+    assert_same_on_any_number_of_threads(|| exact.run());
+    let spec = LogitSpec { precision: Precision::Bf16, softcap: None };
+    let rounded = Case { spec, ..case(270, 48, 1500) };
+    for unit in settings() {
+        assert_same_on_any_number_of_threads(|| on(unit, || rounded.run()));
+    }
 }
 
 /// Only what is asked for is computed, and it is the same.

@@ -2,15 +2,17 @@
 #![allow(clippy::unwrap_used)]
 
 mod attention;
+mod edges;
 mod elementwise;
 mod head;
 mod linear;
 mod optimizer;
+mod precision;
 mod rows;
 
 use burn::{
     backend::{
-        Flex,
+        Flex, TensorMetadata,
         flex::{FlexDevice, FlexTensor},
         ops::{FloatTensorOps, IntTensorOps},
     },
@@ -33,6 +35,10 @@ pub(super) fn matrix(values: &[f32], dims: [usize; 2]) -> FlexTensor {
 
 pub(super) fn random(dims: [usize; 2], seed: u64) -> FlexTensor {
     matrix(&numbers(dims[0] * dims[1], seed), dims)
+}
+
+pub(super) fn dims2(tensor: &FlexTensor) -> [usize; 2] {
+    crate::cpu::buffer::dims2(tensor)
 }
 
 pub(super) fn vector(values: &[f32]) -> FlexTensor {
