@@ -1,13 +1,13 @@
 //! Loss and gradient of one optimizer step's rows, micro-batch by micro-batch.
 
-use std::{num::NonZeroUsize, ops::Range, time::Duration, time::Instant};
+use std::{num::NonZeroUsize, time::Duration, time::Instant};
 
 use burn::tensor::{Tensor, TensorData};
 use dpo_core::{BatchScale, LogRatios, Objective, PairScore, RowSize, sft_loss};
-use dpo_data::{PackedBatch, RowId, TokenTree, micro_batches, pack};
+use dpo_data::{PackedBatch, RowId, TokenTree, pack};
 use dpo_model::{Decoder, GradientList};
 
-use crate::{DeviceBatch, optimizer::host_values};
+use crate::{DeviceBatch, MicroBatching, micro::placed, optimizer::host_values};
 
 /// A row and what the reference says of it.
 #[derive(Debug, Clone, Copy)]
@@ -16,29 +16,6 @@ pub struct Row<'a> {
     pub tree: &'a TokenTree,
     /// Log-prob of every scored token under the reference, completion after completion; empty without a reference.
     pub reference: &'a [f32],
-}
-
-/// How the rows of a step are cut into micro-batches. The result is the same up to rounding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MicroBatching {
-    /// Into this many parts of about as many rows.
-    Parts(NonZeroUsize),
-    /// Into parts of at most this many tokens, one row at least.
-    Tokens(NonZeroUsize),
-}
-
-impl MicroBatching {
-    fn split(self, rows: &[Row<'_>]) -> Vec<Range<usize>> {
-        match self {
-            Self::Tokens(max_tokens) => {
-                micro_batches(&rows.iter().map(|row| row.tree).collect::<Vec<_>>(), max_tokens)
-            }
-            Self::Parts(parts) => {
-                let size = rows.len().div_ceil(parts.get());
-                (0..rows.len()).step_by(size).map(|start| start..rows.len().min(start + size)).collect()
-            }
-        }
-    }
 }
 
 /// What an adapter's dropout is drawn from: the run's seed and the step.
@@ -118,13 +95,14 @@ impl LossSpec {
         stop: &dyn Fn() -> bool,
     ) -> Option<BatchGradient> {
         let scale = self.scale(rows);
+        let micro = sorted(rows, micro);
         let mut total: Option<BatchGradient> = None;
-        for range in micro.split(rows) {
+        for indices in &micro {
             if stop() {
                 return None;
             }
             let start = Instant::now();
-            let part = self.forward(policy, &rows[range], scale, dropout);
+            let part = self.forward(policy, &chosen(rows, indices), scale, dropout);
             let (scores, loss) = part.read();
             let forward = start.elapsed();
             let mut gradients = loss.backward();
@@ -135,7 +113,7 @@ impl LossSpec {
                 total.times.backward += start.elapsed().saturating_sub(forward);
             }
         }
-        total
+        total.map(|total| BatchGradient { scores: total.scores.placed(&micro.concat()), ..total })
     }
 
     /// Scores of `rows` without a gradient; `model` is on a plain device.
@@ -152,14 +130,15 @@ impl LossSpec {
         stop: &dyn Fn() -> bool,
     ) -> Option<BatchScores> {
         let scale = self.scale(rows);
+        let micro = sorted(rows, MicroBatching::Tokens(max_tokens));
         let mut total = BatchScores::default();
-        for range in MicroBatching::Tokens(max_tokens).split(rows) {
+        for indices in &micro {
             if stop() {
                 return None;
             }
-            total.extend(self.forward(model, &rows[range], scale, None).read().0);
+            total.extend(self.forward(model, &chosen(rows, indices), scale, None).read().0);
         }
-        Some(total)
+        Some(total.placed(&micro.concat()))
     }
 
     fn scale(&self, rows: &[Row<'_>]) -> BatchScale {
@@ -259,11 +238,25 @@ impl BatchScores {
         self.n_tokens += part.n_tokens;
     }
 
+    /// In the order of the rows, from that in which they were computed.
+    fn placed(self, places: &[usize]) -> Self {
+        let (row_losses, pairs) = (placed(self.row_losses, places), placed(self.pairs, places));
+        Self { row_losses, pairs, ..self }
+    }
+
     /// Rows whose loss is not a number.
     pub(crate) fn bad_rows(&self, rows: &[Row<'_>]) -> Vec<RowId> {
         let bad = self.row_losses.iter().zip(rows).filter(|(loss, _)| !loss.is_finite());
         bad.map(|(_, row)| row.tree.row).collect()
     }
+}
+
+fn sorted(rows: &[Row<'_>], micro: MicroBatching) -> Vec<Vec<usize>> {
+    micro.sorted(&rows.iter().map(|row| row.tree).collect::<Vec<_>>())
+}
+
+fn chosen<'a>(rows: &[Row<'a>], indices: &[usize]) -> Vec<Row<'a>> {
+    indices.iter().map(|row_idx| rows[*row_idx]).collect()
 }
 
 fn add(total: &mut Option<BatchGradient>, scores: BatchScores, gradients: GradientList) {

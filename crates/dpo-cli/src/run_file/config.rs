@@ -356,7 +356,7 @@ impl TrainConfig {
         }
         match self.micro_batches {
             MicroBatches::Parts(parts) => section.accumulate = Some(parts as u32),
-            MicroBatches::Tokens(tokens) => section.tokens_per_micro_batch = Some(tokens as u32),
+            MicroBatches::Tokens(tokens) => section.tokens_per_batch = Some(tokens as u32),
         }
         section
     }

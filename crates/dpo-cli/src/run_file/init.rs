@@ -184,7 +184,7 @@ fn duration(section: &TrainSection, check: &mut Check) -> Duration {
 }
 
 fn micro_batches(section: &TrainSection, batch_size: usize, check: &mut Check) -> MicroBatches {
-    let tokens = ("train.tokens_per_micro_batch", section.tokens_per_micro_batch);
+    let tokens = ("train.tokens_per_batch", section.tokens_per_batch);
     check.exclusive(("train.accumulate", section.accumulate.is_some()), (tokens.0, tokens.1.is_some()));
     let parts = check.count("train.accumulate", section.accumulate, 1, 1);
     if parts > batch_size && batch_size > 0 {

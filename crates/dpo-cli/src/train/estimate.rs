@@ -2,7 +2,7 @@
 
 use dpo_data::TokenTree;
 use dpo_model::DecoderConfig;
-use dpo_train::{MicroBatching, TrainerConfig};
+use dpo_train::TrainerConfig;
 
 /// What a run will take.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -83,19 +83,12 @@ fn kept_per_token(config: &DecoderConfig) -> u64 {
     F32 * config.n_layers() as u64 * (4 * d + 2 * q + 2 * kv + 3 * ff)
 }
 
+/// Tokens of the largest micro-batch of the first epoch.
 fn largest_micro_batch(trees: &[TokenTree], trainer: &TrainerConfig) -> u64 {
-    let order = trainer.order.epoch(0);
-    let tokens = |batch: &[usize]| batch.iter().map(|idx| trees[*idx].n_tokens()).sum::<usize>();
-    let largest = match trainer.micro {
-        MicroBatching::Parts(parts) => order
-            .batches()
-            .map(|batch| batch.chunks(batch.len().div_ceil(parts.get())).map(tokens).max().unwrap_or(0))
-            .max(),
-        MicroBatching::Tokens(max) => {
-            let longest = trees.iter().map(TokenTree::n_tokens).max().unwrap_or(0);
-            let batch = order.batches().map(tokens).max().unwrap_or(0);
-            Some(batch.min(max.get()).max(longest))
-        }
+    let of_step = |batch: &[usize]| {
+        let rows: Vec<&TokenTree> = batch.iter().map(|idx| &trees[*idx]).collect();
+        let n_tokens = |indices: &Vec<usize>| indices.iter().map(|idx| rows[*idx].n_tokens()).sum::<usize>();
+        trainer.micro.sorted(&rows).iter().map(n_tokens).max()
     };
-    largest.unwrap_or(0) as u64
+    trainer.order.epoch(0).batches().filter_map(of_step).max().unwrap_or(0) as u64
 }
