@@ -67,7 +67,7 @@ fn rows_keep_their_places_however_they_are_sorted() {
     let reference = ReferenceLogps::computed(&trees, INFERENCE_TOKENS, &model);
     let rows = rows_of(&trees, Some(&reference));
     let loss = PairwiseLoss::Sigmoid { beta: 0.1, label_smoothing: 0.0 };
-    let loss = LossSpec { objective: Objective::Pairwise(loss), constant_token: None };
+    let loss = LossSpec::new(Objective::Pairwise(loss));
     let of = |max_tokens: usize| loss.scores(&model, &rows, NonZeroUsize::new(max_tokens).unwrap());
     let whole = of(10_000);
     let different = whole.pairs.windows(2).filter(|pair| pair[0].policy_chosen != pair[1].policy_chosen);

@@ -7,7 +7,7 @@ use dpo_data::{RowId, TokenTree, micro_batches, pack};
 use dpo_model::Decoder;
 
 use crate::{
-    CacheScope, DeviceBatch, ReferenceCache, RowKey, TrainError, gradient::scored_tokens, micro::placed,
+    CacheScope, DeviceBatch, ReferenceCache, RowKey, TrainError, loss::scored_tokens, micro::placed,
 };
 
 /// Token log-probs of rows under one model, in the rows' order.

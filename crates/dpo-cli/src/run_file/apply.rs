@@ -55,7 +55,7 @@ impl TrainSection {
     fn apply(&self, over: &Self) -> Self {
         lay!(TrainSection, over, self;
             learning_rate, schedule, warmup_steps, warmup_ratio, epochs, max_steps, batch_size, accumulate,
-            tokens_per_batch, weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm, seed,
+            tokens_per_batch, recompute, weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm, seed,
             order, pad_gradient)
     }
 

@@ -13,6 +13,7 @@ use super::{
 };
 use dpo_data::HeldOut;
 use dpo_model::{LoraConfig, LoraKind, LoraScaling};
+use dpo_train::Activations;
 
 /// Everything a training run is told, made by [`RunFile::init`].
 #[derive(Debug, Clone, PartialEq)]
@@ -226,6 +227,8 @@ pub(crate) struct TrainConfig {
     pub(crate) batch_size: usize,
     /// How these are cut.
     pub(crate) micro_batches: MicroBatches,
+    /// What is kept for the gradient.
+    pub(crate) activations: Activations,
     /// The optimizer.
     pub(crate) adamw: AdamW,
     /// Global norm to clip to; 0 does not clip.
@@ -315,7 +318,8 @@ impl RunConfig {
         toml::to_string(&self.to_run_file()).expect("every value of a run file has a TOML form")
     }
 
-    /// The keys in which another run would compute something else, `section.key`; those of `[run]` never do.
+    /// The keys in which another run would compute something else, `section.key`; those of `[run]` never do, nor does what
+    /// is kept for the gradient.
     ///
     /// A run can go on from a checkpoint of a run that differs in nothing.
     pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
@@ -323,7 +327,7 @@ impl RunConfig {
         let get = |file: &toml::Table, section: &str, key: &str| file.get(section)?.get(key).cloned();
         super::keys::keys()
             .into_iter()
-            .filter(|key| key.section != "run")
+            .filter(|key| key.section != "run" && key.path() != "train.recompute")
             .filter(|key| get(&ours, key.section, &key.name) != get(&theirs, key.section, &key.name))
             .map(|key| key.path())
             .collect()
@@ -344,6 +348,7 @@ impl TrainConfig {
             seed: Some(self.seed as u32),
             order: Some(self.order),
             pad_gradient: Some(self.pad_gradient),
+            recompute: Some(self.activations == Activations::Recompute),
             ..TrainSection::default()
         };
         match self.warmup {

@@ -16,6 +16,7 @@ use super::{
     values::{Resume, Targets},
 };
 use dpo_model::{LoraConfig, LoraKind, LoraScaling, LoraTargets};
+use dpo_train::Activations;
 
 impl RunFile {
     /// Fills in the defaults and checks everything; the error has every problem there is.
@@ -155,6 +156,10 @@ fn train(section: &TrainSection, default_rate: f64, check: &mut Check) -> TrainC
         duration: duration(section, check),
         batch_size,
         micro_batches: micro_batches(section, batch_size, check),
+        activations: match section.recompute {
+            Some(true) => Activations::Recompute,
+            Some(false) | None => Activations::Keep,
+        },
         adamw: adamw(section, check),
         max_grad_norm: rate(check, "train.max_grad_norm", section.max_grad_norm, 1.0),
         seed: u64::from(section.seed.unwrap_or(42)),
