@@ -1,12 +1,16 @@
 //! A batch computed in parts is the batch.
 
-use std::path::Path;
+use std::{num::NonZeroUsize, path::Path};
 
+use dpo_core::{Objective, PairwiseLoss};
+use dpo_data::{Relation, RowId, TokenTree};
+use dpo_train::{INFERENCE_TOKENS, LossSpec, ReferenceLogps, rows_of};
 use serde_json::{Value, json};
 
 use crate::{
-    program::{Run, Sandbox, tiny},
-    support::{golden, json, weight_differences},
+    decoder_golden::load,
+    program::{Run, Sandbox, paths, tiny},
+    support::{asset, cpu, golden, json, json_lines, weight_differences},
 };
 
 /// Losses agree to rounding; so do weights, but where a gradient is rounding alone and AdamW divides it by itself.
@@ -28,7 +32,7 @@ fn assert_same_training(whole: &Run, parts: &Run, what: &str) {
 }
 
 const PARTS: [&str; 4] =
-    ["--accumulate 2", "--accumulate 4", "--tokens-per-micro-batch 300", "--tokens-per-micro-batch 1"];
+    ["--accumulate 2", "--accumulate 4", "--tokens-per-batch 300", "--tokens-per-batch 1"];
 
 #[test]
 fn micro_batches_add_up_to_the_batch() {
@@ -39,6 +43,71 @@ fn micro_batches_add_up_to_the_batch() {
         let run = sandbox.train(&format!("parts-{idx}"), &format!("{flags} {parts}"));
         assert_same_training(&whole, &run, parts);
     }
+}
+
+/// Rows of 20 to 60 tokens, all at once and sorted into ever smaller micro-batches: the same numbers to the bit, in the order of the
+/// rows.
+#[test]
+fn rows_keep_their_places_however_they_are_sorted() {
+    let model = load("llama_gqa_tied", &cpu());
+    let tree = |idx: usize| {
+        let ids =
+            |n: usize, step: usize| (0..n).map(|place| (3 + (place * step + idx) % 90) as u32).collect();
+        let n_prompt = 10 + idx * 7 % 30;
+        TokenTree {
+            row: RowId { file: 0, row: idx as u64 },
+            prompt: ids(n_prompt, 5),
+            completions: vec![ids(5 + idx % 11, 7), ids(5 + idx % 5, 11)],
+            relation: Relation::Pair,
+            weight: 1.0,
+            group: None,
+        }
+    };
+    let trees: Vec<TokenTree> = (0..24).map(tree).collect();
+    let reference = ReferenceLogps::computed(&trees, INFERENCE_TOKENS, &model);
+    let rows = rows_of(&trees, Some(&reference));
+    let loss = PairwiseLoss::Sigmoid { beta: 0.1, label_smoothing: 0.0 };
+    let loss = LossSpec::new(Objective::Pairwise(loss));
+    let of = |max_tokens: usize| loss.scores(&model, &rows, NonZeroUsize::new(max_tokens).unwrap());
+    let whole = of(10_000);
+    let different = whole.pairs.windows(2).filter(|pair| pair[0].policy_chosen != pair[1].policy_chosen);
+    assert_eq!(different.count(), 23, "every row has numbers of its own");
+    for max_tokens in [1, 64, 100, 300] {
+        let parts = of(max_tokens);
+        assert_eq!(parts.row_losses, whole.row_losses, "{max_tokens}");
+        assert_eq!(format!("{:?}", parts.pairs), format!("{:?}", whole.pairs), "{max_tokens}");
+        assert_eq!(parts.n_tokens, whole.n_tokens, "{max_tokens}");
+        let limit = NonZeroUsize::new(max_tokens).unwrap();
+        let small = ReferenceLogps::computed(&trees, limit, &model);
+        (0..24).for_each(|row| assert_eq!(small.row(row), reference.row(row), "{max_tokens}, row {row}"));
+    }
+}
+
+/// The first rows of a file of many have the numbers that they have alone.
+#[test]
+fn scores_come_out_in_the_order_of_the_rows() {
+    let sandbox = Sandbox::new();
+    let text = std::fs::read_to_string(asset("pairs/heldout.jsonl")).unwrap();
+    let first = |n: usize| text.lines().take(n).fold(String::new(), |text, line| text + line + "\n");
+    let lines = |name: &str, n: usize| {
+        let file = sandbox.file(name, &first(n));
+        let args = paths([("--model", &asset("model")), ("--data", &file)]);
+        json_lines(&sandbox.run("score", &args).success().out)
+    };
+    let all = lines("all.jsonl", 150);
+    let n_tokens = |line: &Value| {
+        let completions =
+            line["completions"].as_array().unwrap().iter().map(|one| one["tokens"].as_u64().unwrap());
+        line["prompt_tokens"].as_u64().unwrap() + completions.sum::<u64>()
+    };
+    assert!(all.iter().map(n_tokens).sum::<u64>() > 4096, "they fill more than two micro-batches");
+    assert!(
+        !all.is_sorted_by_key(|line| std::cmp::Reverse(n_tokens(line))),
+        "some short row comes before a long one"
+    );
+    let rows: Vec<u64> = all.iter().map(|line| line["row"].as_u64().unwrap()).collect();
+    assert_eq!(rows, (0..150).collect::<Vec<_>>());
+    assert_eq!(lines("some.jsonl", 9), all[..9]);
 }
 
 /// Demonstrations of very different lengths: the chosen answers, every third one cut to its first letters.

@@ -64,7 +64,7 @@ fn parameters_are_the_tensors_that_the_configuration_calls_for() {
     }
 }
 
-fn load(name: &str, device: &Device) -> Decoder {
+pub fn load(name: &str, device: &Device) -> Decoder {
     let folder = golden("models").join(name);
     let config = HfConfig::read(&folder.join("config.json")).unwrap();
     Decoder::load(&config.decoder, &HfFolder::open(&folder).unwrap(), device).unwrap()

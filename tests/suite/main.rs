@@ -18,6 +18,7 @@ mod packing;
 mod precision;
 mod prepared_rows;
 mod real_model;
+mod recompute;
 mod reproducible;
 mod resume;
 mod rounds;

@@ -3,9 +3,9 @@
 use std::num::NonZeroUsize;
 
 use anyhow::Result;
-use dpo_data::{Relation, RowId, TokenTree, micro_batches};
+use dpo_data::{Relation, RowId, TokenTree};
 use dpo_model::{Decoder, GenerateConfig, SampleConfig, Sampling, generate::Next};
-use dpo_train::{INFERENCE_TOKENS, token_logps};
+use dpo_train::{INFERENCE_TOKENS, token_logps_in_parts};
 use serde::Serialize;
 
 /// Longest answer, in tokens.
@@ -76,8 +76,7 @@ pub(crate) fn tree(prompt: Vec<u32>, answer: Vec<u32>) -> TokenTree {
 
 /// Log-probability of each tree's completions together, in nats.
 pub(crate) fn answer_logps(model: &Decoder, trees: &[&TokenTree]) -> Vec<f64> {
-    let batches = micro_batches(trees, INFERENCE_TOKENS).into_iter();
-    let logps = batches.flat_map(|range| token_logps(model, &trees[range]));
+    let logps = token_logps_in_parts(model, trees, INFERENCE_TOKENS).into_iter();
     logps.map(|completions| completions.into_iter().flatten().map(f64::from).sum()).collect()
 }
 

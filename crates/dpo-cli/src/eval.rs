@@ -72,7 +72,7 @@ pub(crate) fn measured(model: &Decoder, set: &EvalSet, beta: f64) -> Evaluation 
 /// DPO's own loss at strength `beta`.
 pub(crate) fn sigmoid(beta: f64) -> LossSpec {
     let objective = Objective::Pairwise(PairwiseLoss::Sigmoid { beta, label_smoothing: 0.0 });
-    LossSpec { objective, constant_token: None }
+    LossSpec::new(objective)
 }
 
 /// The numbers by the names that they have in JSON.

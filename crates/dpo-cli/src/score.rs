@@ -1,6 +1,7 @@
 //! `dpo score`: the log-probability of every completion.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{BufWriter, Write},
     path::PathBuf,
@@ -126,13 +127,20 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
         None => Box::new(std::io::stdout().lock()),
     };
     let trees: Vec<&TokenTree> = input.trees.iter().collect();
-    for range in micro_batches(&trees, INFERENCE_TOKENS) {
-        for (tree, logps) in trees[range.clone()].iter().zip(token_logps(&model, &trees[range])) {
+    // Rows that were computed before one that stands before them.
+    let mut early = BTreeMap::new();
+    let mut n_written = 0;
+    for indices in micro_batches(&trees, INFERENCE_TOKENS) {
+        let part: Vec<&TokenTree> = indices.iter().map(|idx| trees[*idx]).collect();
+        early.extend(indices.into_iter().zip(token_logps(&model, &part)));
+        while let Some(logps) = early.remove(&n_written) {
+            let tree = trees[n_written];
             if logps.iter().flatten().any(|logp| !logp.is_finite()) {
                 written(out.flush())?;
                 return Err(not_finite(&input.files, tree.row, "the model"));
             }
             written(writeln!(out, "{}", line(tree, &logps))).context("cannot write the scores")?;
+            n_written += 1;
         }
     }
     written(out.flush()).context("cannot write the scores")?;

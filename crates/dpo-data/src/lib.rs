@@ -7,6 +7,7 @@ pub mod encode;
 pub mod error;
 pub mod example;
 pub mod heldout;
+pub mod micro;
 pub mod order;
 pub mod pack;
 pub mod report;
@@ -19,7 +20,8 @@ pub use encode::{EncodeConfig, EncodeOptions, EncodedRow, Overlong, SpecialText,
 pub use error::{DataError, Place, Spot};
 pub use example::{Message, PreferenceExample, Relation, RowId, Text};
 pub use heldout::HeldOut;
-pub use order::{BatchOrder, EpochOrder, Sampling, micro_batches};
+pub use micro::{even_parts, micro_batches};
+pub use order::{BatchOrder, EpochOrder, Sampling};
 pub use pack::{InvalidBatch, pack};
 pub use report::{Cause, DataReport, Effect, FileReport};
 pub use source::{ColumnNames, Purpose, SourceConfig, Strings, read_examples};

@@ -1,9 +1,6 @@
 //! Which trees make up which batch: in order or shuffled from a seed, addressable by epoch and batch.
 
 use std::num::NonZeroUsize;
-use std::ops::Range;
-
-use crate::TokenTree;
 
 /// The order of trees within an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,24 +78,6 @@ impl EpochOrder {
     }
 }
 
-/// Splits the trees of a batch into consecutive micro-batches of at most `max_tokens` packed tokens, at least one tree
-/// each: a tree that is larger alone is a micro-batch of its own.
-pub fn micro_batches(trees: &[&TokenTree], max_tokens: NonZeroUsize) -> Vec<Range<usize>> {
-    let mut micro: Vec<Range<usize>> = Vec::new();
-    let mut n_tokens = 0;
-    for (tree_idx, tree) in trees.iter().enumerate() {
-        n_tokens += tree.n_tokens();
-        match micro.last_mut() {
-            Some(last) if n_tokens <= max_tokens.get() => last.end = tree_idx + 1,
-            _ => {
-                micro.push(tree_idx..tree_idx + 1);
-                n_tokens = tree.n_tokens();
-            }
-        }
-    }
-    micro
-}
-
 /// Fisher–Yates from the last place down, drawing from [`SplitMix64`] started at `seed ⊕ mix(epoch)`.
 ///
 /// This order is part of what a checkpoint means and never changes.
@@ -144,7 +123,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Relation, RowId};
 
     fn size(n: usize) -> NonZeroUsize {
         NonZeroUsize::new(n).unwrap()
@@ -175,22 +153,6 @@ mod tests {
         let order = BatchOrder::new(8, size(8), Sampling::Shuffled { seed: 42 });
         assert_eq!(order.batch(0, 0).unwrap(), [7, 0, 4, 5, 6, 1, 3, 2]);
         assert_eq!(order.batch(1, 0).unwrap(), [6, 7, 2, 0, 1, 5, 4, 3]);
-    }
-
-    #[test]
-    fn micro_batches_hold_at_most_the_limit() {
-        let tree = |n: usize| TokenTree {
-            row: RowId { file: 0, row: 1 },
-            prompt: vec![],
-            completions: vec![vec![0; n]],
-            relation: Relation::Demonstration,
-            weight: 1.0,
-            group: None,
-        };
-        let trees = [tree(3), tree(4), tree(9), tree(1), tree(7), tree(1)];
-        let trees: Vec<&TokenTree> = trees.iter().collect();
-        assert_eq!(micro_batches(&trees, size(8)), [0..2, 2..3, 3..5, 5..6]);
-        assert!(micro_batches(&[], size(8)).is_empty());
     }
 
     proptest! {

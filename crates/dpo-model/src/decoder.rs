@@ -6,16 +6,19 @@ mod block;
 mod cache;
 mod cached;
 mod feed_forward;
+mod gradients;
 mod input;
 mod inputs;
 mod lora;
 mod parameters;
 mod parts;
 mod pass;
+mod recompute;
 mod rotary;
 
+pub use gradients::{GradientList, GradientSums};
 pub use input::{PackedInput, ScoredRows};
-pub use parameters::GradientList;
+pub use recompute::RecomputedLogps;
 
 use burn::{
     module::{Module, Param},

@@ -11,7 +11,7 @@ pub mod weights;
 
 pub use adapter::{Adapter, LoraConfig, LoraKind, LoraScaling, LoraTargets};
 pub use config::{DecoderConfig, Family, HfConfig, ParameterInfo};
-pub use decoder::{Decoder, GradientList, PackedInput, ScoredRows};
+pub use decoder::{Decoder, GradientList, GradientSums, PackedInput, RecomputedLogps, ScoredRows};
 pub use dpo_kernels::Precision;
 pub use error::ModelError;
 pub use generate::{Finish, GenerateConfig, Generation, NewToken, Next, SampleConfig, Sampling};

@@ -61,7 +61,7 @@ fn config(n_pairs: usize) -> Result<TrainerConfig, Box<dyn Error>> {
     let batch_size = NonZeroUsize::new(n_pairs).ok_or("no pairs")?;
     let loss = PairwiseLoss::Sigmoid { beta: 0.1, label_smoothing: 0.0 };
     Ok(TrainerConfig {
-        loss: LossSpec { objective: Objective::Pairwise(loss), constant_token: None },
+        loss: LossSpec::new(Objective::Pairwise(loss)),
         schedule: Schedule::new(Decay::Linear, 1e-3, 0, 10)?,
         adamw: AdamWConfig::default(),
         max_grad_norm: 1.0,

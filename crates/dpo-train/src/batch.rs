@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use dpo_core::CompletionLogps;
 use dpo_data::{PackedBatch, TreeSpan};
 use dpo_kernels::{EXACT_ROWS, TreeLayout, TreeRange};
-use dpo_model::{Decoder, PackedInput, ScoredRows};
+use dpo_model::{Decoder, PackedInput, RecomputedLogps, ScoredRows};
 
 /// A batch on a device, with what is scored of it.
 #[derive(Debug, Clone)]
@@ -69,6 +69,11 @@ impl DeviceBatch {
     /// Log-probability of every scored token, `[n_scored]` in nats.
     pub fn token_logps(&self, model: &Decoder) -> Tensor<1> {
         model.logps(&self.input, &self.scored)
+    }
+
+    /// As [`token_logps`](Self::token_logps), to go backward from block by block.
+    pub fn recomputed_logps<'a>(&'a self, model: &'a Decoder) -> RecomputedLogps<'a> {
+        model.recomputed_logps(&self.input, &self.scored)
     }
 
     /// Sums of token log-probs over each completion.

@@ -1,44 +1,25 @@
 //! Loss and gradient of one optimizer step's rows, micro-batch by micro-batch.
 
-use std::{num::NonZeroUsize, ops::Range, time::Duration, time::Instant};
+use std::time::{Duration, Instant};
 
-use burn::tensor::{Tensor, TensorData};
-use dpo_core::{BatchScale, LogRatios, Objective, PairScore, RowSize, sft_loss};
-use dpo_data::{PackedBatch, RowId, TokenTree, micro_batches, pack};
-use dpo_model::{Decoder, GradientList};
+use dpo_core::BatchScale;
+use dpo_data::RowId;
+use dpo_model::{Decoder, GradientList, GradientSums};
 
-use crate::{DeviceBatch, optimizer::host_values};
+use crate::{
+    BatchScores, DeviceBatch, LossSpec, MicroBatching, Row,
+    loss::{chosen, sorted},
+};
 
-/// A row and what the reference says of it.
-#[derive(Debug, Clone, Copy)]
-pub struct Row<'a> {
-    /// Prompt and completions.
-    pub tree: &'a TokenTree,
-    /// Log-prob of every scored token under the reference, completion after completion; empty without a reference.
-    pub reference: &'a [f32],
-}
-
-/// How the rows of a step are cut into micro-batches. The result is the same up to rounding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MicroBatching {
-    /// Into this many parts of about as many rows.
-    Parts(NonZeroUsize),
-    /// Into parts of at most this many tokens, one row at least.
-    Tokens(NonZeroUsize),
-}
-
-impl MicroBatching {
-    fn split(self, rows: &[Row<'_>]) -> Vec<Range<usize>> {
-        match self {
-            Self::Tokens(max_tokens) => {
-                micro_batches(&rows.iter().map(|row| row.tree).collect::<Vec<_>>(), max_tokens)
-            }
-            Self::Parts(parts) => {
-                let size = rows.len().div_ceil(parts.get());
-                (0..rows.len()).step_by(size).map(|start| start..rows.len().min(start + size)).collect()
-            }
-        }
-    }
+/// What becomes of what blocks compute on the way forward and need on the way back. The gradient is the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Activations {
+    /// It is kept.
+    #[default]
+    Keep,
+    /// What each block reads is kept, and the rest is computed again, one block at a time: less memory, about a third more
+    /// arithmetic. See [`RecomputedLogps`](dpo_model::RecomputedLogps).
+    Recompute,
 }
 
 /// What an adapter's dropout is drawn from: the run's seed and the step.
@@ -64,19 +45,6 @@ impl DropoutSeed {
     }
 }
 
-/// What a batch of rows came to.
-#[derive(Debug, Clone, Default)]
-pub struct BatchScores {
-    /// Loss of the batch: the weighted mean over its rows.
-    pub loss: f64,
-    /// Loss of each row, not reduced.
-    pub row_losses: Vec<f64>,
-    /// Summed log-probs of each pair; empty where there are no pairs.
-    pub pairs: Vec<PairScore>,
-    /// Tokens that went through the model.
-    pub n_tokens: usize,
-}
-
 /// Loss and gradient of a batch.
 #[derive(Debug)]
 pub struct BatchGradient {
@@ -93,18 +61,8 @@ pub struct BatchGradient {
 pub struct PassTimes {
     /// Forward, with the loss.
     pub forward: Duration,
-    /// Backward, with the sum over micro-batches.
+    /// Backward, with the sum over micro-batches and with what is computed again.
     pub backward: Duration,
-}
-
-/// The objective, and what it needs to know of the model.
-#[derive(Debug, Clone, Copy)]
-pub struct LossSpec {
-    /// What is minimised.
-    pub objective: Objective,
-    /// A token through which no gradient reaches the embedding, see
-    /// [`PackedInput::with_constant_token`](dpo_model::PackedInput::with_constant_token).
-    pub constant_token: Option<u32>,
 }
 
 impl LossSpec {
@@ -117,162 +75,61 @@ impl LossSpec {
         dropout: Option<DropoutSeed>,
         stop: &dyn Fn() -> bool,
     ) -> Option<BatchGradient> {
-        let scale = self.scale(rows);
-        let mut total: Option<BatchGradient> = None;
-        for range in micro.split(rows) {
+        let pass = Pass { spec: self, policy, scale: self.scale(rows), dropout };
+        let micro = sorted(rows, micro);
+        let mut scores = BatchScores::default();
+        let mut times = PassTimes::default();
+        let mut sums = GradientSums::default();
+        for indices in &micro {
             if stop() {
                 return None;
             }
-            let start = Instant::now();
-            let part = self.forward(policy, &rows[range], scale, dropout);
-            let (scores, loss) = part.read();
-            let forward = start.elapsed();
-            let mut gradients = loss.backward();
-            let gradients = policy.take_gradients(&mut gradients);
-            add(&mut total, scores, gradients);
-            if let Some(total) = &mut total {
-                total.times.forward += forward;
-                total.times.backward += start.elapsed().saturating_sub(forward);
-            }
+            scores.extend(pass.add(&chosen(rows, indices), &mut sums, &mut times));
         }
-        total
-    }
-
-    /// Scores of `rows` without a gradient; `model` is on a plain device.
-    pub fn scores(&self, model: &Decoder, rows: &[Row<'_>], max_tokens: NonZeroUsize) -> BatchScores {
-        self.scores_unless(model, rows, max_tokens, &|| false).unwrap_or_default()
-    }
-
-    /// As [`scores`](Self::scores); `None` when `stop` said so between micro-batches.
-    pub fn scores_unless(
-        &self,
-        model: &Decoder,
-        rows: &[Row<'_>],
-        max_tokens: NonZeroUsize,
-        stop: &dyn Fn() -> bool,
-    ) -> Option<BatchScores> {
-        let scale = self.scale(rows);
-        let mut total = BatchScores::default();
-        for range in MicroBatching::Tokens(max_tokens).split(rows) {
-            if stop() {
-                return None;
-            }
-            total.extend(self.forward(model, &rows[range], scale, None).read().0);
-        }
-        Some(total)
-    }
-
-    fn scale(&self, rows: &[Row<'_>]) -> BatchScale {
-        let size =
-            |row: &Row<'_>| RowSize { weight: row.tree.weight, chosen_tokens: scored_tokens(row.tree)[0] };
-        BatchScale::new(&self.objective, rows.iter().map(size))
-    }
-
-    fn forward(
-        &self,
-        model: &Decoder,
-        rows: &[Row<'_>],
-        scale: BatchScale,
-        dropout: Option<DropoutSeed>,
-    ) -> Forward {
-        let packed = pack(&rows.iter().map(|row| row.tree).collect::<Vec<_>>());
-        let mut batch = self.on_device(&packed, model);
-        if let Some(seed) = dropout {
-            let keys: Vec<u64> = rows.iter().map(|row| seed.of_row(row.tree.row)).collect();
-            batch = batch.with_dropout(keys);
-        }
-        let policy = batch.completion_logps(batch.token_logps(model));
-        let weights: Vec<f32> = rows.iter().map(|row| row.tree.weight as f32).collect();
-        let device = policy.token_counts.device();
-        let weights = Tensor::from_data(weights.as_slice(), &device);
-        match self.objective {
-            Objective::Sft => {
-                let losses = sft_loss(&policy);
-                let loss = scale.reduce(losses.clone(), weights);
-                Forward { loss, losses, sums: None, n_tokens: packed.n_tokens() }
-            }
-            Objective::Pairwise(pairwise) => {
-                let reference =
-                    rows.iter().flat_map(|row| row.reference.iter().copied()).collect::<Vec<f32>>();
-                let n = reference.len();
-                let reference = Tensor::from_data(TensorData::new(reference, [n]), &device);
-                let reference = batch.completion_logps(reference);
-                let sums = [policy.sums.clone().inner(), reference.sums.clone()];
-                let losses = pairwise.loss(&LogRatios::new(policy.into_pairs(), reference.into_pairs()));
-                let loss = scale.reduce(losses.clone(), weights);
-                Forward { loss, losses, sums: Some(sums), n_tokens: packed.n_tokens() }
-            }
-        }
-    }
-
-    fn on_device(&self, packed: &PackedBatch, model: &Decoder) -> DeviceBatch {
-        let batch = DeviceBatch::new(packed, &model.device());
-        match self.constant_token {
-            Some(id) => batch.with_constant_token(packed, id),
-            None => batch,
-        }
+        let scores = scores.placed(&micro.concat());
+        Some(BatchGradient { scores, gradients: sums.into_list(policy), times })
     }
 }
 
-/// Tokens of each completion that have a log-prob.
-pub(crate) fn scored_tokens(tree: &TokenTree) -> Vec<usize> {
-    let unscored = usize::from(tree.prompt.is_empty());
-    tree.completions.iter().map(|completion| completion.len() - unscored).collect()
+/// What all micro-batches of a step have in common.
+struct Pass<'a> {
+    spec: &'a LossSpec,
+    policy: &'a Decoder,
+    scale: BatchScale,
+    dropout: Option<DropoutSeed>,
 }
 
-/// A micro-batch after its forward pass, still on the device.
-struct Forward {
-    loss: Tensor<1>,
-    losses: Tensor<1>,
-    /// Summed log-probs of policy and reference, chosen and rejected in turn.
-    sums: Option<[Tensor<1>; 2]>,
-    n_tokens: usize,
-}
-
-impl Forward {
-    /// Everything of interest in one transfer, and the loss to go backward from.
-    fn read(self) -> (BatchScores, Tensor<1>) {
-        let n_rows = self.losses.dims()[0];
-        let mut parts = vec![self.loss.clone().inner(), self.losses.inner()];
-        parts.extend(self.sums.into_iter().flatten());
-        let values = host_values(Tensor::cat(parts, 0));
-        let (row_losses, sums) = values[1..].split_at(n_rows);
-        let (policy, reference) = sums.split_at(sums.len() / 2);
-        let pair = |(policy, reference): (&[f64], &[f64])| PairScore {
-            policy_chosen: policy[0],
-            policy_rejected: policy[1],
-            reference_chosen: reference[0],
-            reference_rejected: reference[1],
+impl Pass<'_> {
+    /// Forward and backward of one micro-batch.
+    fn add(&self, rows: &[Row<'_>], sums: &mut GradientSums, times: &mut PassTimes) -> BatchScores {
+        let start = Instant::now();
+        let batch = self.batch(rows);
+        let scored = |logps| self.spec.of_rows(rows, &batch, logps, self.scale).read();
+        let (scores, forward) = match self.spec.activations {
+            Activations::Keep => {
+                let (scores, loss) = scored(batch.token_logps(self.policy));
+                let forward = start.elapsed();
+                sums.add(self.policy, &mut loss.backward());
+                (scores, forward)
+            }
+            Activations::Recompute => {
+                let logps = batch.recomputed_logps(self.policy);
+                let (scores, loss) = scored(logps.logps());
+                let forward = start.elapsed();
+                logps.backward(loss, sums);
+                (scores, forward)
+            }
         };
-        let pairs = policy.chunks_exact(2).zip(reference.chunks_exact(2)).map(pair).collect();
-        let scores =
-            BatchScores { loss: values[0], row_losses: row_losses.to_vec(), pairs, n_tokens: self.n_tokens };
-        (scores, self.loss)
-    }
-}
-
-impl BatchScores {
-    fn extend(&mut self, part: Self) {
-        self.loss += part.loss;
-        self.row_losses.extend(part.row_losses);
-        self.pairs.extend(part.pairs);
-        self.n_tokens += part.n_tokens;
+        times.forward += forward;
+        times.backward += start.elapsed().saturating_sub(forward);
+        scores
     }
 
-    /// Rows whose loss is not a number.
-    pub(crate) fn bad_rows(&self, rows: &[Row<'_>]) -> Vec<RowId> {
-        let bad = self.row_losses.iter().zip(rows).filter(|(loss, _)| !loss.is_finite());
-        bad.map(|(_, row)| row.tree.row).collect()
-    }
-}
-
-fn add(total: &mut Option<BatchGradient>, scores: BatchScores, gradients: GradientList) {
-    match total {
-        None => *total = Some(BatchGradient { scores, gradients, times: PassTimes::default() }),
-        Some(total) => {
-            total.scores.extend(scores);
-            let sums = std::mem::take(&mut total.gradients).into_iter().zip(gradients);
-            total.gradients = sums.map(|(sum, part)| sum + part).collect();
+    fn batch(&self, rows: &[Row<'_>]) -> DeviceBatch {
+        let batch = self.spec.on_device(rows, self.policy);
+        match self.dropout {
+            Some(seed) => batch.with_dropout(rows.iter().map(|row| seed.of_row(row.tree.row)).collect()),
+            None => batch,
         }
     }
 }

@@ -8,12 +8,15 @@ mod error;
 mod evaluation;
 mod files;
 mod gradient;
+mod loss;
 mod manifest;
 mod metrics;
+mod micro;
 mod optimizer;
 mod reference;
 mod run_dir;
 mod schedule;
+mod scores;
 mod state;
 mod trainer;
 
@@ -24,12 +27,15 @@ pub use displacement::DisplacementWatch;
 pub use error::TrainError;
 pub use evaluation::{EvalSet, Evaluation, evaluate, rows_of};
 pub use files::write_atomically;
-pub use gradient::{BatchGradient, BatchScores, DropoutSeed, LossSpec, MicroBatching, PassTimes, Row};
+pub use gradient::{Activations, BatchGradient, DropoutSeed, PassTimes};
+pub use loss::{LossSpec, Row};
 pub use metrics::{EvalMetrics, JsonlSink, MetricSink, StepMetrics};
+pub use micro::MicroBatching;
 pub use optimizer::{AdamW, AdamWConfig, clip_factor, gradient_norm};
-pub use reference::{CacheUse, ReferenceLogps, token_logps};
+pub use reference::{CacheUse, ReferenceLogps, token_logps, token_logps_in_parts};
 pub use run_dir::{RunDir, RunMode};
 pub use schedule::{Decay, Schedule};
+pub use scores::BatchScores;
 pub use state::{Progress, Warning, save_decoder};
 pub use trainer::{
     Ending, INFERENCE_TOKENS, Observer, StepTimes, StepZeroGate, TrainData, Trainer, TrainerConfig,

@@ -6,7 +6,9 @@ use burn::tensor::Tensor;
 use dpo_data::{RowId, TokenTree, micro_batches, pack};
 use dpo_model::Decoder;
 
-use crate::{CacheScope, DeviceBatch, ReferenceCache, RowKey, TrainError, gradient::scored_tokens};
+use crate::{
+    CacheScope, DeviceBatch, ReferenceCache, RowKey, TrainError, loss::scored_tokens, micro::placed,
+};
 
 /// Token log-probs of rows under one model, in the rows' order.
 #[derive(Debug, Clone, Default)]
@@ -48,14 +50,17 @@ impl ReferenceLogps {
         if !lookup.misses.is_empty() {
             let model = model()?;
             let missing: Vec<&TokenTree> = lookup.misses.iter().map(|row_idx| &trees[*row_idx]).collect();
-            for range in micro_batches(&missing, max_tokens) {
-                let computed = token_logps(&model, &missing[range.clone()]);
-                refuse_not_finite(&missing[range.clone()], &computed)?;
-                for (row_idx, completions) in lookup.misses[range.clone()].iter().zip(&computed) {
-                    cache.insert(keys[*row_idx], completions)?;
+            let mut n_done = 0;
+            for indices in micro_batches(&missing, max_tokens) {
+                let part: Vec<&TokenTree> = indices.iter().map(|idx| missing[*idx]).collect();
+                let computed = token_logps(&model, &part);
+                refuse_not_finite(&part, &computed)?;
+                for (idx, completions) in indices.iter().zip(&computed) {
+                    cache.insert(keys[lookup.misses[*idx]], completions)?;
                 }
                 cache.sync()?;
-                if progress(range.end, missing.len()).is_break() {
+                n_done += indices.len();
+                if progress(n_done, missing.len()).is_break() {
                     return Err(TrainError::Stopped);
                 }
             }
@@ -79,11 +84,21 @@ impl ReferenceLogps {
 
     /// Computes all rows without a cache.
     pub fn computed(trees: &[TokenTree], max_tokens: NonZeroUsize, model: &Decoder) -> Self {
-        let trees: Vec<&TokenTree> = trees.iter().collect();
-        let ranges = micro_batches(&trees, max_tokens);
-        let rows = ranges.into_iter().flat_map(|range| token_logps(model, &trees[range]));
-        Self { rows: rows.map(|completions| completions.concat()).collect() }
+        let rows = token_logps_in_parts(model, &trees.iter().collect::<Vec<_>>(), max_tokens);
+        Self { rows: rows.into_iter().map(|completions| completions.concat()).collect() }
     }
+}
+
+/// As [`token_logps`] of any number of trees, about `max_tokens` tokens at a time.
+pub fn token_logps_in_parts(
+    model: &Decoder,
+    trees: &[&TokenTree],
+    max_tokens: NonZeroUsize,
+) -> Vec<Vec<Vec<f32>>> {
+    let micro = micro_batches(trees, max_tokens);
+    let of_part =
+        |indices: &Vec<usize>| token_logps(model, &indices.iter().map(|idx| trees[*idx]).collect::<Vec<_>>());
+    placed(micro.iter().flat_map(of_part).collect(), &micro.concat())
 }
 
 /// Log-probs of every scored token of each tree's completions; `model` is on a plain device.

@@ -58,7 +58,7 @@ impl TrainSection {
     fn apply(&self, over: &Self) -> Self {
         lay!(TrainSection, over, self;
             learning_rate, schedule, warmup_steps, warmup_ratio, epochs, max_steps, batch_size, accumulate,
-            tokens_per_micro_batch, weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm, seed,
+            tokens_per_batch, recompute, weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm, seed,
             order, pad_gradient)
     }
 
@@ -71,8 +71,8 @@ impl TrainSection {
         if over.warmup_steps.is_some() || over.warmup_ratio.is_some() {
             (kept.warmup_steps, kept.warmup_ratio) = (None, None);
         }
-        if over.accumulate.is_some() || over.tokens_per_micro_batch.is_some() {
-            (kept.accumulate, kept.tokens_per_micro_batch) = (None, None);
+        if over.accumulate.is_some() || over.tokens_per_batch.is_some() {
+            (kept.accumulate, kept.tokens_per_batch) = (None, None);
         }
         kept
     }

@@ -12,6 +12,7 @@ use super::{
 use dpo_core::Objective;
 use dpo_data::HeldOut;
 use dpo_model::{LoraConfig, LoraKind, LoraScaling};
+use dpo_train::Activations;
 
 /// Everything a training run is told, made by [`RunFile::init`].
 #[derive(Debug, Clone, PartialEq)]
@@ -153,6 +154,8 @@ pub(crate) struct TrainConfig {
     pub(crate) batch_size: usize,
     /// How these are cut.
     pub(crate) micro_batches: MicroBatches,
+    /// What is kept for the gradient.
+    pub(crate) activations: Activations,
     /// The optimizer.
     pub(crate) adamw: AdamW,
     /// Global norm to clip to; 0 does not clip.
@@ -242,7 +245,8 @@ impl RunConfig {
         toml::to_string(&self.to_run_file()).expect("every value of a run file has a TOML form")
     }
 
-    /// The keys in which another run would compute something else, `section.key`; those of `[run]` never do.
+    /// The keys in which another run would compute something else, `section.key`; those of `[run]` never do, nor does what
+    /// is kept for the gradient.
     ///
     /// A run can go on from a checkpoint of a run that differs in nothing.
     pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
@@ -250,7 +254,7 @@ impl RunConfig {
         let get = |file: &toml::Table, section: &str, key: &str| file.get(section)?.get(key).cloned();
         super::keys::keys()
             .into_iter()
-            .filter(|key| key.section != "run")
+            .filter(|key| key.section != "run" && key.path() != "train.recompute")
             .filter(|key| get(&ours, key.section, &key.name) != get(&theirs, key.section, &key.name))
             .map(|key| key.path())
             .collect()
@@ -271,6 +275,7 @@ impl TrainConfig {
             seed: Some(self.seed as u32),
             order: Some(self.order),
             pad_gradient: Some(self.pad_gradient),
+            recompute: Some(self.activations == Activations::Recompute),
             ..TrainSection::default()
         };
         match self.warmup {
@@ -283,7 +288,7 @@ impl TrainConfig {
         }
         match self.micro_batches {
             MicroBatches::Parts(parts) => section.accumulate = Some(parts as u32),
-            MicroBatches::Tokens(tokens) => section.tokens_per_micro_batch = Some(tokens as u32),
+            MicroBatches::Tokens(tokens) => section.tokens_per_batch = Some(tokens as u32),
         }
         section
     }

@@ -20,7 +20,7 @@ const EXAMPLES: [(&str, &str); 16] = [
     ("lora.adapter", r#""path/to/adapter""#),
     ("train.warmup_steps", "150"),
     ("train.max_steps", "1000"),
-    ("train.tokens_per_micro_batch", "4096"),
+    ("train.tokens_per_batch", "4096"),
     ("run.out", r#""runs/my-run""#),
 ];
 

@@ -17,6 +17,7 @@ use super::{
     values::{Resume, Targets},
 };
 use dpo_model::{LoraConfig, LoraKind, LoraScaling, LoraTargets};
+use dpo_train::Activations;
 
 impl RunFile {
     /// Fills in the defaults and checks everything; the error has every problem there is.
@@ -122,6 +123,10 @@ fn train(section: &TrainSection, default_rate: f64, check: &mut Check) -> TrainC
         duration: duration(section, check),
         batch_size,
         micro_batches: micro_batches(section, batch_size, check),
+        activations: match section.recompute {
+            Some(true) => Activations::Recompute,
+            Some(false) | None => Activations::Keep,
+        },
         adamw: adamw(section, check),
         max_grad_norm: rate(check, "train.max_grad_norm", section.max_grad_norm, 1.0),
         seed: u64::from(section.seed.unwrap_or(42)),
@@ -151,7 +156,7 @@ fn duration(section: &TrainSection, check: &mut Check) -> Duration {
 }
 
 fn micro_batches(section: &TrainSection, batch_size: usize, check: &mut Check) -> MicroBatches {
-    let tokens = ("train.tokens_per_micro_batch", section.tokens_per_micro_batch);
+    let tokens = ("train.tokens_per_batch", section.tokens_per_batch);
     check.exclusive(("train.accumulate", section.accumulate.is_some()), (tokens.0, tokens.1.is_some()));
     let parts = check.count("train.accumulate", section.accumulate, 1, 1);
     if parts > batch_size && batch_size > 0 {

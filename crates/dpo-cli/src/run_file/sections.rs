@@ -171,14 +171,21 @@ pub(crate) struct TrainSection {
     /// Rows of one optimizer step
     #[arg(long, value_name = "ROWS")]
     pub(crate) batch_size: Option<u32>,
-    /// Parts a batch is computed in, to save memory; the gradient is that of the whole batch
+    /// Parts of about as many tokens that a step's rows are computed in, to save memory; the gradient is that of all
+    /// rows together
     #[arg(long, value_name = "PARTS")]
     pub(crate) accumulate: Option<u32>,
-    /// Compute a batch in parts of at most so many tokens; instead of `accumulate`
+    /// Compute a step's rows in parts of at most so many tokens, as few and full as can be; instead of `accumulate`
     ///
-    /// A single row that is longer makes a part of its own.
+    /// A prompt counts once, however many completions follow it. A single row that is longer makes a part of its own.
     #[arg(long, value_name = "TOKENS")]
-    pub(crate) tokens_per_micro_batch: Option<u32>,
+    pub(crate) tokens_per_batch: Option<u32>,
+    /// Compute the blocks of the model again on the way back instead of keeping what they came to: a fraction of the
+    /// memory, up to a third more arithmetic, the same numbers
+    ///
+    /// A run can be gone on with either way.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) recompute: Option<bool>,
     /// Decay of the weights in AdamW; norms and biases are left out
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     pub(crate) weight_decay: Option<f64>,

@@ -93,7 +93,7 @@ fn a_resolved_file_comes_to_itself() {
     let full = "[model]\nbase = \"a/b\"\nreference = \"r\"\n[data]\ntrain = [\"x\", \"y\"]\n\
         eval = { b = \"1\", a = \"2\" }\ncolumns = { chosen = \"win\" }\noverlong = \"keep_start\"\n\
         [loss]\nkind = \"ipo\"\nipo_reduction = \"sum\"\nbeta = 0.3\n\
-        [train]\nmax_steps = 7\nwarmup_steps = 2\ntokens_per_micro_batch = 99\n[run]\nresume = \"auto\"\n";
+        [train]\nmax_steps = 7\nwarmup_steps = 2\ntokens_per_batch = 99\n[run]\nresume = \"auto\"\n";
     let every_loss = LossKind::ALL.map(|kind| format!("{MINIMAL}[loss]\nkind = \"{kind}\"\n"));
     for text in
         [MINIMAL, full, &MINIMAL.replace("[data]", GROUPED)].map(str::to_owned).into_iter().chain(every_loss)
@@ -279,7 +279,7 @@ fn sets_and_columns_that_cannot_be_told_apart_are_refused() {
         &["--column", "chosn=x"],
         &["--column", "chosen=x", "--column", "chosen=y"],
         &["--accumulate", "9"],
-        &["--accumulate", "2", "--tokens-per-micro-batch", "10"],
+        &["--accumulate", "2", "--tokens-per-batch", "10"],
         &["--out", ""],
         &["--max-length", "1"],
     ] {

@@ -2,14 +2,14 @@
 
 use dpo_data::TokenTree;
 use dpo_model::DecoderConfig;
-use dpo_train::{MicroBatching, TrainerConfig};
+use dpo_train::{Activations, TrainerConfig};
 
 /// What a run will take.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Estimate {
-    /// Weights, gradient, both moments of AdamW, in bytes.
+    /// Weights, gradient, both moments of AdamW, and the gradient of another micro-batch where there are several, in bytes.
     pub(crate) state_bytes: u64,
-    /// What the largest micro-batch keeps for its backward pass, in bytes.
+    /// What is in memory of the largest micro-batch between its forward and its backward pass, in bytes.
     pub(crate) activation_bytes: u64,
     /// Floating-point operations of one epoch.
     pub(crate) epoch_flops: f64,
@@ -38,15 +38,26 @@ impl Estimate {
         let body = n_parameters - heads * embedding;
         let n_tokens: u64 = trees.iter().map(|tree| tree.n_tokens() as u64).sum();
         let n_scored: u64 = trees.iter().flat_map(|tree| &tree.completions).map(|c| c.len() as u64).sum();
-        // Two operations a weight and token forward, four backward; the head is computed twice.
-        let flops = 6.0 * (body * n_tokens) as f64 + 8.0 * (embedding * n_scored) as f64;
+        let activations = trainer.loss.activations;
+        // Two operations a weight and token forward, four backward; the head is computed twice, and so are the blocks, but
+        // for the last one, where nothing is kept.
+        let passes = match activations {
+            Activations::Keep => 6.0,
+            Activations::Recompute => 8.0 - 2.0 / config.n_layers().max(1) as f64,
+        };
+        let flops = passes * (body * n_tokens) as f64 + 8.0 * (embedding * n_scored) as f64;
+        let trained = n_trained.unwrap_or(n_parameters);
+        let largest = LargestMicroBatch::of(trees, trainer);
+        let other_gradient = match activations {
+            _ if largest.is_alone => 0,
+            Activations::Keep => trained,
+            // Gradients are added up block by block.
+            Activations::Recompute => trained.min(heads * embedding),
+        };
         let logits = LOGIT_ROWS * config.vocab_size as u64 * F32;
         Self {
-            state_bytes: match n_trained {
-                Some(n_trained) => F32 * (n_parameters + 4 * n_trained),
-                None => 4 * F32 * n_parameters,
-            },
-            activation_bytes: largest_micro_batch(trees, trainer) * kept_per_token(config) + logits,
+            state_bytes: F32 * (n_parameters + n_trained.unwrap_or(0) + 3 * trained + other_gradient),
+            activation_bytes: largest.n_tokens * kept_per_token(config, activations) + logits,
             epoch_flops: flops,
             n_parameters,
             n_trained,
@@ -75,27 +86,39 @@ fn parameters(config: &DecoderConfig) -> u64 {
     config.expected_tensors().iter().map(|tensor| size(&tensor.shape)).sum()
 }
 
-/// Bytes that the fused operations keep for each token: see the table in dpo-kernels.
-fn kept_per_token(config: &DecoderConfig) -> u64 {
+/// Bytes that are in memory for each token: what the fused operations of all blocks keep, see the table in dpo-kernels, or
+/// what all blocks read and the operations of one of them keep.
+fn kept_per_token(config: &DecoderConfig, activations: Activations) -> u64 {
     let (q, kv) = (config.attention.query_width() as u64, config.attention.key_width() as u64);
     let (d, ff) = (config.d_model as u64, config.feed_forward.d_ff as u64);
     // Two residual streams and two normed ones, query, key, value and attention, gate, up and their product.
-    F32 * config.n_layers() as u64 * (4 * d + 2 * q + 2 * kv + 3 * ff)
+    let of_block = 4 * d + 2 * q + 2 * kv + 3 * ff;
+    let n_layers = config.n_layers() as u64;
+    F32 * match activations {
+        Activations::Keep => n_layers * of_block,
+        Activations::Recompute => n_layers * d + of_block,
+    }
 }
 
-fn largest_micro_batch(trees: &[TokenTree], trainer: &TrainerConfig) -> u64 {
-    let order = trainer.order.epoch(0);
-    let tokens = |batch: &[usize]| batch.iter().map(|idx| trees[*idx].n_tokens()).sum::<usize>();
-    let largest = match trainer.micro {
-        MicroBatching::Parts(parts) => order
-            .batches()
-            .map(|batch| batch.chunks(batch.len().div_ceil(parts.get())).map(tokens).max().unwrap_or(0))
-            .max(),
-        MicroBatching::Tokens(max) => {
-            let longest = trees.iter().map(TokenTree::n_tokens).max().unwrap_or(0);
-            let batch = order.batches().map(tokens).max().unwrap_or(0);
-            Some(batch.min(max.get()).max(longest))
+/// The largest micro-batch of the first epoch.
+struct LargestMicroBatch {
+    n_tokens: u64,
+    /// Whether no step has more than one.
+    is_alone: bool,
+}
+
+impl LargestMicroBatch {
+    fn of(trees: &[TokenTree], trainer: &TrainerConfig) -> Self {
+        let mut largest = Self { n_tokens: 0, is_alone: true };
+        for batch in trainer.order.epoch(0).batches() {
+            let rows: Vec<&TokenTree> = batch.iter().map(|idx| &trees[*idx]).collect();
+            let micro = trainer.micro.sorted(&rows);
+            largest.is_alone &= micro.len() < 2;
+            for indices in micro {
+                let n_tokens = indices.iter().map(|idx| rows[*idx].n_tokens() as u64).sum();
+                largest.n_tokens = largest.n_tokens.max(n_tokens);
+            }
         }
-    };
-    largest.unwrap_or(0) as u64
+        largest
+    }
 }

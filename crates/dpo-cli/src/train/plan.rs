@@ -22,7 +22,7 @@ pub(crate) fn loss_spec(config: &RunConfig, pad: Option<u32>) -> LossSpec {
         choices::PadGradient::Keep => None,
         choices::PadGradient::Drop => pad,
     };
-    LossSpec { objective: config.loss, constant_token }
+    LossSpec { constant_token, activations: config.train.activations, objective: config.loss }
 }
 
 /// The trainer's settings for a run over `n_rows` rows.

@@ -1,15 +1,15 @@
 //! Parameters by name, flat, in one fixed order: what optimizers, checkpoints and savers walk over.
 
 use burn::{
-    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
     tensor::{Gradients, Tensor},
 };
 
-use super::Decoder;
+use super::{
+    Decoder,
+    gradients::{GradientList, GradientSums},
+};
 use crate::config::{ParameterInfo, TensorNames};
-
-/// One gradient a parameter, flat, in the order of [`Decoder::parameters`].
-pub type GradientList = Vec<Tensor<1>>;
 
 impl Decoder {
     /// Name and shape of everything that is trained, in the fixed order: the adapter where there is one, else all
@@ -21,15 +21,23 @@ impl Decoder {
     }
 
     /// Calls `f` with each of [`parameters`](Self::parameters), flat and without autodiff, in the fixed order.
-    pub fn for_each_parameter(&self, f: impl FnMut(ParameterInfo, Tensor<1>)) {
-        self.visit(&mut Walk { path: Path::new(self, self.trained()), f });
+    pub fn for_each_parameter(&self, mut f: impl FnMut(ParameterInfo, Tensor<1>)) {
+        self.visit(&mut Walk { path: Path::new(self, self.trained()), f: |info, _, tensor| f(info, tensor) });
+    }
+
+    /// As [`for_each_parameter`](Self::for_each_parameter), with what tells parameters apart.
+    pub(super) fn for_each_trained(&self, mut f: impl FnMut(ParamId, Tensor<1>)) {
+        self.visit(&mut Walk { path: Path::new(self, self.trained()), f: |_, id, tensor| f(id, tensor) });
     }
 
     /// Calls `f` with each weight of the decoder itself, flat and without autodiff, in the fixed order.
     ///
     /// Packed matrices come last, each as numbers.
     pub fn for_each_weight(&self, mut f: impl FnMut(ParameterInfo, Tensor<1>)) {
-        self.visit(&mut Walk { path: Path::new(self, Chosen::Weights), f: &mut f });
+        self.visit(&mut Walk {
+            path: Path::new(self, Chosen::Weights),
+            f: |info, _, tensor| f(info, tensor),
+        });
         self.for_each_packed(f);
     }
 
@@ -39,9 +47,9 @@ impl Decoder {
 
     /// Takes each parameter's gradient out of `gradients`; zeros for a parameter that had no part in the loss.
     pub fn take_gradients(&self, gradients: &mut Gradients) -> GradientList {
-        let mut taker = TakeGradients { path: Path::new(self, self.trained()), gradients, list: Vec::new() };
-        self.visit(&mut taker);
-        taker.list
+        let mut sums = GradientSums::default();
+        sums.add(self, gradients);
+        sums.into_list(self)
     }
 
     /// Replaces every parameter, flat and without autodiff, by what `f` makes of it, in the fixed order.
@@ -98,7 +106,7 @@ struct Walk<F> {
     f: F,
 }
 
-impl<F: FnMut(ParameterInfo, Tensor<1>)> ModuleVisitor for Walk<F> {
+impl<F: FnMut(ParameterInfo, ParamId, Tensor<1>)> ModuleVisitor for Walk<F> {
     fn enter_module(&mut self, name: &str, container: &str) {
         self.path.enter(name, container);
     }
@@ -109,32 +117,7 @@ impl<F: FnMut(ParameterInfo, Tensor<1>)> ModuleVisitor for Walk<F> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let Some(info) = self.path.info(&param.dims()) else { return };
-        (self.f)(info, flat(param.val().inner()));
-    }
-}
-
-struct TakeGradients<'a> {
-    path: Path,
-    gradients: &'a mut Gradients,
-    list: GradientList,
-}
-
-impl ModuleVisitor for TakeGradients<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.path.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _name: &str, container: &str) {
-        self.path.exit(container);
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.path.info(&param.dims()).is_none() {
-            return;
-        }
-        let tensor = param.val();
-        let gradient = tensor.grad_remove(self.gradients).unwrap_or_else(|| tensor.inner().zeros_like());
-        self.list.push(flat(gradient));
+        (self.f)(info, param.id, flat(param.val().inner()));
     }
 }
 
@@ -165,6 +148,6 @@ impl<F: FnMut(ParameterInfo, Tensor<1>) -> Tensor<1>> ModuleMapper for Replace<F
     }
 }
 
-fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
+pub(super) fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
     tensor.reshape([-1])
 }

@@ -1,0 +1,131 @@
+//! The loss of rows.
+
+use std::num::NonZeroUsize;
+
+use burn::tensor::{Tensor, TensorData};
+use dpo_core::{BatchScale, LogRatios, Objective, RowSize, sft_loss};
+use dpo_data::{TokenTree, pack};
+use dpo_model::Decoder;
+
+use crate::{Activations, BatchScores, DeviceBatch, MicroBatching, scores::RowLosses};
+
+/// A row and what the reference says of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// Prompt and completions.
+    pub tree: &'a TokenTree,
+    /// Log-prob of every scored token under the reference, completion after completion; empty without a reference.
+    pub reference: &'a [f32],
+}
+
+/// The objective, and how it and its gradient are computed.
+#[derive(Debug, Clone, Copy)]
+pub struct LossSpec {
+    /// What is minimised.
+    pub objective: Objective,
+    /// A token through which no gradient reaches the embedding, see
+    /// [`PackedInput::with_constant_token`](dpo_model::PackedInput::with_constant_token).
+    pub constant_token: Option<u32>,
+    /// What is kept for the gradient.
+    pub activations: Activations,
+}
+
+impl LossSpec {
+    /// All of a token counts, and activations are kept.
+    pub fn new(objective: Objective) -> Self {
+        Self { objective, constant_token: None, activations: Activations::Keep }
+    }
+
+    /// Scores of `rows` without a gradient; `model` is on a plain device.
+    pub fn scores(&self, model: &Decoder, rows: &[Row<'_>], max_tokens: NonZeroUsize) -> BatchScores {
+        self.scores_unless(model, rows, max_tokens, &|| false).unwrap_or_default()
+    }
+
+    /// As [`scores`](Self::scores); `None` when `stop` said so between micro-batches.
+    pub fn scores_unless(
+        &self,
+        model: &Decoder,
+        rows: &[Row<'_>],
+        max_tokens: NonZeroUsize,
+        stop: &dyn Fn() -> bool,
+    ) -> Option<BatchScores> {
+        let scale = self.scale(rows);
+        let micro = sorted(rows, MicroBatching::Tokens(max_tokens));
+        let mut total = BatchScores::default();
+        for indices in &micro {
+            if stop() {
+                return None;
+            }
+            let rows = chosen(rows, indices);
+            let batch = self.on_device(&rows, model);
+            total.extend(self.of_rows(&rows, &batch, batch.token_logps(model), scale).read().0);
+        }
+        Some(total.placed(&micro.concat()))
+    }
+
+    /// The denominator of the loss of `rows` as one batch.
+    pub(crate) fn scale(&self, rows: &[Row<'_>]) -> BatchScale {
+        let size =
+            |row: &Row<'_>| RowSize { weight: row.tree.weight, chosen_tokens: scored_tokens(row.tree)[0] };
+        BatchScale::new(&self.objective, rows.iter().map(size))
+    }
+
+    /// The rows of a micro-batch on the device of `model`.
+    pub(crate) fn on_device(&self, rows: &[Row<'_>], model: &Decoder) -> DeviceBatch {
+        let packed = pack(&rows.iter().map(|row| row.tree).collect::<Vec<_>>());
+        let batch = DeviceBatch::new(&packed, &model.device());
+        match self.constant_token {
+            Some(id) => batch.with_constant_token(&packed, id),
+            None => batch,
+        }
+    }
+
+    /// Losses of the rows of a micro-batch, of whose scored tokens the policy says `token_logps`.
+    pub(crate) fn of_rows(
+        &self,
+        rows: &[Row<'_>],
+        batch: &DeviceBatch,
+        token_logps: Tensor<1>,
+        scale: BatchScale,
+    ) -> RowLosses {
+        let n_tokens = rows.iter().map(|row| row.tree.n_tokens()).sum();
+        let policy = batch.completion_logps(token_logps);
+        let device = policy.token_counts.device();
+        let weights: Vec<f32> = rows.iter().map(|row| row.tree.weight as f32).collect();
+        let weights = Tensor::from_data(weights.as_slice(), &device);
+        match self.objective {
+            Objective::Sft => {
+                let losses = sft_loss(&policy);
+                let loss = scale.reduce(losses.clone(), weights);
+                RowLosses { loss, losses, sums: None, n_tokens }
+            }
+            Objective::Pairwise(pairwise) => {
+                let reference =
+                    rows.iter().flat_map(|row| row.reference.iter().copied()).collect::<Vec<f32>>();
+                let n = reference.len();
+                let reference = Tensor::from_data(TensorData::new(reference, [n]), &device);
+                let reference = batch.completion_logps(reference);
+                let sums = [policy.sums.clone().inner(), reference.sums.clone()];
+                let losses = pairwise.loss(&LogRatios::new(policy.into_pairs(), reference.into_pairs()));
+                let loss = scale.reduce(losses.clone(), weights);
+                RowLosses { loss, losses, sums: Some(sums), n_tokens }
+            }
+        }
+    }
+}
+
+/// Tokens of each completion that have a log-prob.
+pub(crate) fn scored_tokens(tree: &TokenTree) -> Vec<usize> {
+    let unscored = usize::from(tree.prompt.is_empty());
+    tree.completions.iter().map(|completion| completion.len() - unscored).collect()
+}
+
+/// Indices of the rows of each micro-batch.
+pub(crate) fn sorted(rows: &[Row<'_>], micro: MicroBatching) -> Vec<Vec<usize>> {
+    micro.sorted(&rows.iter().map(|row| row.tree).collect::<Vec<_>>())
+}
+
+/// These of the rows.
+pub(crate) fn chosen<'a>(rows: &[Row<'a>], indices: &[usize]) -> Vec<Row<'a>> {
+    indices.iter().map(|row_idx| rows[*row_idx]).collect()
+}
