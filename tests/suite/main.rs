@@ -7,6 +7,7 @@ mod support;
 mod accumulation;
 mod adapters;
 mod bad_input;
+mod benchmarks;
 mod damage;
 mod decoder_golden;
 mod exports;

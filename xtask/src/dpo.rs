@@ -1,4 +1,4 @@
-//! `cargo xtask train | bench | assets`: `dpo` is built with one backend and takes our place.
+//! `cargo xtask train | assets`: `dpo` is built with one backend and takes our place.
 
 use std::{
     ffi::OsString,
@@ -30,19 +30,6 @@ Everything else goes to `dpo train`:
 
 ";
 
-const BENCH_HELP: &str = "\
-Build `dpo` with one backend and measure its speed and memory
-
-Usage: cargo xtask bench [--backend <BACKEND>]... [FLAGS OF dpo bench]...
-
-Options:
-      --backend <BACKEND>
-          What computes, and is built in: cpu, wgpu or cuda; once for each [default: cpu]
-
-Everything else goes to `dpo bench`:
-
-";
-
 const ASSETS_HELP: &str = "\
 Make what the built-in experiment starts from again
 
@@ -65,24 +52,6 @@ pub(crate) fn train(args: &[OsString]) -> Result<ExitCode> {
     }
 }
 
-/// `cargo xtask bench`
-pub(crate) fn bench(args: &[OsString]) -> Result<ExitCode> {
-    let Split { backends, rest, help } = split(args)?;
-    if help {
-        print_help(BENCH_HELP)?;
-    }
-    let Some((last, others)) = backends.split_last() else {
-        return process::hand_over(dpo("bench", None, &rest)?);
-    };
-    for backend in others {
-        let status = process::run(&mut dpo("bench", Some(*backend), &rest)?)?;
-        if !status.success() {
-            return Ok(process::exit_code(status));
-        }
-    }
-    process::hand_over(dpo("bench", Some(*last), &rest)?)
-}
-
 /// `cargo xtask assets`
 pub(crate) fn assets(args: &[OsString]) -> Result<ExitCode> {
     let Split { backends, mut rest, help } = split(args)?;
@@ -101,7 +70,7 @@ pub(crate) fn assets(args: &[OsString]) -> Result<ExitCode> {
 
 /// `cargo run … -- subcommand [--backend B] args`; where no backend is asked for, that of the processor is built and
 /// the run file decides.
-fn dpo(subcommand: &str, backend: Option<Backend>, args: &[OsString]) -> Result<Command> {
+pub(crate) fn dpo(subcommand: &str, backend: Option<Backend>, args: &[OsString]) -> Result<Command> {
     let mut command = cargo("run");
     command.args(["--release", "--package", "dpo-cli"]);
     // The processor is the package's default feature: naming it would make another build of the same program.
@@ -117,7 +86,7 @@ fn dpo(subcommand: &str, backend: Option<Backend>, args: &[OsString]) -> Result<
     Ok(command)
 }
 
-fn print_help(text: &str) -> Result<()> {
+pub(crate) fn print_help(text: &str) -> Result<()> {
     let mut out = stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)

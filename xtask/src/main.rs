@@ -3,6 +3,7 @@
 //! Its commands take what they own from the command line and hand everything else on, so there is no declaration of
 //! flags here: those are in `dpo-cli`.
 
+mod bench;
 mod cargo;
 mod dpo;
 mod process;
@@ -24,7 +25,8 @@ Usage: cargo xtask <COMMAND>
 
 Commands:
   train   Build `dpo` and train; without a model and data, the built-in experiment
-  bench   Build `dpo` and measure its speed and memory, once for each --backend
+  bench   Build `dpo` and measure its speed and memory: of steps, of each kernel, as they grow, or against
+          the Python trainer
   test    Check format and lints, build the program, run all tests and the examples of the
           documentation; what follows goes to `cargo test`
   assets  Make what the built-in experiment starts from again: corpus, tokenizer, model and pairs
@@ -51,7 +53,7 @@ fn run(args: &[OsString]) -> Result<ExitCode> {
     };
     match command.to_str() {
         Some("train") => dpo::train(args),
-        Some("bench") => dpo::bench(args),
+        Some("bench") => bench::run(args),
         Some("assets") => dpo::assets(args),
         Some("test") => test::run(args),
         Some("ci") => process::hand_over(Command::new(cargo::root().join(".ci").join("run"))),

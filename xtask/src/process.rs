@@ -2,12 +2,27 @@
 
 use std::process::{Command, ExitCode, ExitStatus};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 /// Runs a program to its end. Its input and output are ours.
 pub(crate) fn run(command: &mut Command) -> Result<ExitStatus> {
     command.status().with_context(|| format!("cannot start {}", shown(command)))
 }
+
+/// Runs a program to its end and keeps what it says to itself, unless it fails.
+pub(crate) fn quietly(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("cannot start {}", shown(command)))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = said.lines().collect();
+    let end = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n  ");
+    bail!("{} ended with {}:\n  {end}", shown(command), output.status)
+}
+
+/// What is shown of a program that failed.
+const LAST_LINES: usize = 12;
 
 /// Becomes a program, so that every signal reaches it, and whoever waits for us gets its exit code.
 #[cfg(unix)]

@@ -184,7 +184,12 @@ impl Decoder {
     /// # Shapes
     /// - output: `[n_scored, d_model]`
     pub fn scored_hidden(&self, input: &PackedInput, scored: &ScoredRows) -> Tensor<2> {
-        self.norm.forward(select_rows(self.residual(input), scored.rows()))
+        self.scored_of(self.residual(input), scored)
+    }
+
+    /// Rows of the residual stream after the last block, normed.
+    fn scored_of(&self, residual: Tensor<2>, scored: &ScoredRows) -> Tensor<2> {
+        self.norm.forward(select_rows(residual, scored.rows()))
     }
 
     /// The head on what [`Decoder::scored_hidden`] gave: the second half of [`Decoder::logps`].

@@ -22,4 +22,6 @@ mod tokenizer;
 mod writer;
 
 pub(crate) use assets::{AssetsArgs, make as make_assets};
+pub(crate) use rng::Rng;
 pub(crate) use run::run;
+pub(crate) use shape::LlamaShape;

@@ -4,7 +4,7 @@ use super::html::{count, exponent};
 
 /// A linear map from values to the page.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Axis {
+pub(crate) struct Axis {
     low: f64,
     high: f64,
     start: f64,
@@ -13,7 +13,7 @@ pub(super) struct Axis {
 
 impl Axis {
     /// Maps `low` to `start` and `high` to `end`; an empty range is widened around its value.
-    pub(super) fn new((low, high): (f64, f64), (start, end): (f64, f64)) -> Self {
+    pub(crate) fn new((low, high): (f64, f64), (start, end): (f64, f64)) -> Self {
         let is_empty = (high - low) <= f64::EPSILON * low.abs().max(high.abs()).max(f64::MIN_POSITIVE);
         let room = if low == 0.0 { 1.0 } else { low.abs() / 2.0 };
         let (low, high) = if is_empty { (low - room, high + room) } else { (low, high) };
@@ -21,17 +21,17 @@ impl Axis {
     }
 
     /// Where `value` lies.
-    pub(super) fn at(&self, value: f64) -> f64 {
+    pub(crate) fn at(&self, value: f64) -> f64 {
         self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
     }
 
     /// Whether `value` lies within the range.
-    pub(super) fn holds(&self, value: f64) -> bool {
+    pub(crate) fn holds(&self, value: f64) -> bool {
         (self.low..=self.high).contains(&value)
     }
 
     /// About `n` round numbers within the range, each with its label.
-    pub(super) fn ticks(&self, n: usize) -> Vec<(f64, String)> {
+    pub(crate) fn ticks(&self, n: usize) -> Vec<(f64, String)> {
         let step = nice_step((self.high - self.low) / n as f64);
         let first = (self.low / step).ceil() as i64;
         let last = (self.high / step).floor() as i64;
@@ -44,7 +44,7 @@ impl Axis {
 }
 
 /// 1, 2 or 5 times a power of ten, the closest above `rough`.
-pub(super) fn nice_step(rough: f64) -> f64 {
+pub(crate) fn nice_step(rough: f64) -> f64 {
     let power = 10f64.powf(rough.max(1e-300).log10().floor());
     let nice = [1.0, 2.0, 5.0].into_iter().find(|m| m * power >= rough * 0.999);
     nice.unwrap_or(10.0) * power

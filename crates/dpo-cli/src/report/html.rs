@@ -51,7 +51,7 @@ pub(crate) fn count(n: f64) -> String {
 }
 
 /// About three significant digits, `−` for minus, an exponent where there would be many zeros.
-pub(super) fn number(x: f64) -> String {
+pub(crate) fn number(x: f64) -> String {
     let size = x.abs();
     let text = match size {
         _ if !x.is_finite() => return "—".to_owned(),

@@ -2,7 +2,7 @@
 //!
 //! It loads nothing, runs no script, and escapes everything it was given.
 
-mod axis;
+pub(crate) mod axis;
 mod chart;
 mod curves;
 mod headline;
@@ -22,6 +22,7 @@ use anyhow::Context as _;
 
 use html::escape;
 use input::Run;
+pub(crate) use series::{quantile, sorted};
 
 /// Writes `report.html` into `run_dir` from what lies there, and gives its path.
 ///

@@ -11,7 +11,7 @@ mod rows;
 mod running;
 mod samples;
 mod session;
-mod tuning;
+pub(crate) mod tuning;
 mod workshop;
 
 pub(crate) use outputs::{give_name, make_readable, peak_memory_bytes, write_weights};

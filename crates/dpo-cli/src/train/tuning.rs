@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Refuses a new adapter on top of another, and targets that mean nothing, before anything is loaded.
-pub(super) fn check(tuning: &Tuning, source: &ModelSource) -> Result<()> {
+pub(crate) fn check(tuning: &Tuning, source: &ModelSource) -> Result<()> {
     let Tuning::NewAdapter(config) = tuning else { return Ok(()) };
     if source.adapter()?.is_some() {
         let problem = "the model is an adapter already: go on with it without `lora.rank`, or merge it first with \
@@ -33,7 +33,7 @@ pub(super) fn n_trained(tuning: &Tuning, source: &ModelSource) -> Option<u64> {
 }
 
 /// The policy with what is trained; one that was loaded with its adapter has it already.
-pub(super) fn prepared(policy: Decoder, config: &RunConfig) -> Result<Decoder> {
+pub(crate) fn prepared(policy: Decoder, config: &RunConfig) -> Result<Decoder> {
     match &config.tuning {
         Tuning::Weights | Tuning::Adapter(_) => Ok(policy),
         Tuning::NewAdapter(lora) => {

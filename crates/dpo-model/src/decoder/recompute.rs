@@ -67,8 +67,7 @@ impl Decoder {
         let last = leaf(x, has_gradient);
         let top = self.layers[self.last_layer()..].iter();
         let residual = top.fold(last.clone(), |x, layer| layer.forward(x, &pass, input.layout()));
-        let hidden = self.norm.forward(residual.select(0, scored.rows()));
-        let logps = self.hidden_logps(hidden, scored);
+        let logps = self.hidden_logps(self.scored_of(residual, scored), scored);
         RecomputedLogps { model: self, input, pass, read, last, logps }
     }
 

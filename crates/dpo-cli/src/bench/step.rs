@@ -1,0 +1,69 @@
+//! Optimizer steps, timed.
+
+use std::{
+    num::NonZeroUsize,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+use dpo_model::Decoder;
+use dpo_train::{AdamW, AdamWConfig, MicroBatching, Row, clip_factor, gradient_norm};
+
+use crate::eval::sigmoid;
+
+/// What one step took.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct StepCost {
+    /// Tokens that went through the model.
+    pub(super) n_tokens: usize,
+    pub(super) forward: Duration,
+    pub(super) backward: Duration,
+    /// Clipping and the update.
+    pub(super) optimizer: Duration,
+}
+
+impl StepCost {
+    pub(super) fn seconds(&self) -> f64 {
+        (self.forward + self.backward + self.optimizer).as_secs_f64()
+    }
+}
+
+/// Trains on one batch after another and gives the policy back; `policy` is on a training device.
+pub(super) fn timed_steps(
+    mut policy: Decoder,
+    batches: &[&[Row<'_>]],
+    device: &Device,
+) -> Result<(Decoder, Vec<StepCost>)> {
+    let loss = sigmoid(0.1);
+    let mut optimizer = AdamW::new(AdamWConfig::default());
+    let mut costs = Vec::with_capacity(batches.len());
+    for batch in batches {
+        let gradient = loss
+            .gradient(&policy, batch, MicroBatching::Parts(NonZeroUsize::MIN), None, &|| false)
+            .context("nothing stops a benchmark")?;
+        let start = Instant::now();
+        let norm = gradient_norm(&gradient.gradients);
+        policy = optimizer.step(policy, gradient.gradients, 1e-6, clip_factor(norm, 1.0));
+        device.sync()?;
+        costs.push(StepCost {
+            n_tokens: gradient.scores.n_tokens,
+            forward: gradient.times.forward,
+            backward: gradient.times.backward,
+            optimizer: start.elapsed(),
+        });
+    }
+    Ok((policy, costs))
+}
+
+/// The share that `part` has of the time of all steps.
+pub(super) fn share(costs: &[StepCost], part: fn(&StepCost) -> Duration) -> f64 {
+    let total: f64 = costs.iter().map(StepCost::seconds).sum();
+    costs.iter().map(|cost| part(cost).as_secs_f64()).sum::<f64>() / total
+}
+
+/// Tokens a second, over all steps.
+pub(super) fn tokens_per_second(costs: &[StepCost]) -> f64 {
+    let n_tokens: usize = costs.iter().map(|cost| cost.n_tokens).sum();
+    n_tokens as f64 / costs.iter().map(StepCost::seconds).sum::<f64>()
+}
