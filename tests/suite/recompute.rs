@@ -192,7 +192,7 @@ fn estimated_gib(run: &Run) -> f64 {
 fn blocks_that_are_computed_again_take_less_memory() {
     let sandbox = Sandbox::new();
     let model = deep_model(&sandbox);
-    let words = |n: usize| (0..n).map(|idx| format!("word {idx} ")).collect::<String>();
+    let words = |n: usize| (0..n).map(|idx| format!("word {idx}")).collect::<Vec<_>>().join(" ");
     let pair = |idx: usize| {
         json!({ "prompt": words(60 + idx), "chosen": words(30), "rejected": words(31) }).to_string() + "\n"
     };

@@ -177,8 +177,10 @@ impl PairwiseLoss {
     /// Loss of each pair, `[n_pairs]`, not reduced.
     pub fn loss(&self, ratios: &LogRatios) -> Tensor<1> {
         match *self {
-            // Zero is said exactly or not at all, and then no rounding may tell cDPO from DPO.
-            Self::Sigmoid { beta, label_smoothing: 0.0 } => dpo_loss(ratios.margin(), beta),
+            // Zero is said exactly or not at all, and then no rounding may tell these from DPO.
+            Self::Sigmoid { beta, label_smoothing: 0.0 } | Self::Robust { beta, label_smoothing: 0.0 } => {
+                dpo_loss(ratios.margin(), beta)
+            }
             Self::Sigmoid { beta, label_smoothing } => {
                 conservative_dpo_loss(ratios.margin(), beta, label_smoothing)
             }
@@ -186,7 +188,6 @@ impl PairwiseLoss {
             Self::Ipo { beta, reduction: IpoReduction::Sum } => ipo_loss(ratios.margin(), beta),
             Self::Hinge { beta } => hinge_loss(ratios.margin(), beta),
             Self::SigmoidNorm { beta } => dpo_loss(ratios.normalised_margin(), beta),
-            Self::Robust { beta, label_smoothing: 0.0 } => dpo_loss(ratios.margin(), beta),
             Self::Robust { beta, label_smoothing } => robust_dpo_loss(ratios.margin(), beta, label_smoothing),
             Self::ExoPair { beta, label_smoothing } => exo_pair_loss(ratios.margin(), beta, label_smoothing),
             Self::NcaPair { beta } => nca_pair_loss(ratios, beta),

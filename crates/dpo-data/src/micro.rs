@@ -50,16 +50,12 @@ fn best_fit(trees: &[&TokenTree], window: Range<usize>, max_tokens: usize) -> Ve
     let mut rooms: BTreeSet<(usize, usize)> = BTreeSet::new();
     for tree_idx in longest_first(trees, window) {
         let n_tokens = trees[tree_idx].n_tokens();
-        let (room, micro_idx) = match rooms.range((n_tokens, 0)..).next().copied() {
-            Some(fullest) => {
-                rooms.remove(&fullest);
-                fullest
-            }
-            None => {
-                micro.push(Vec::new());
-                (max_tokens.max(n_tokens), micro.len() - 1)
-            }
-        };
+        let fullest = rooms.range((n_tokens, 0)..).next().copied();
+        let (room, micro_idx) = fullest.unwrap_or_else(|| {
+            micro.push(Vec::new());
+            (max_tokens.max(n_tokens), micro.len() - 1)
+        });
+        rooms.remove(&(room, micro_idx));
         micro[micro_idx].push(tree_idx);
         rooms.insert((room - n_tokens, micro_idx));
     }
