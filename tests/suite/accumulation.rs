@@ -75,6 +75,7 @@ fn rows_keep_their_places_however_they_are_sorted() {
     for max_tokens in [1, 64, 100, 300] {
         let parts = of(max_tokens);
         assert_eq!(parts.row_losses, whole.row_losses, "{max_tokens}");
+        assert_eq!(parts.loss, whole.loss, "{max_tokens}");
         assert_eq!(format!("{:?}", parts.pairs), format!("{:?}", whole.pairs), "{max_tokens}");
         assert_eq!(parts.n_tokens, whole.n_tokens, "{max_tokens}");
         let limit = NonZeroUsize::new(max_tokens).unwrap();

@@ -192,9 +192,9 @@ fn estimated_gib(run: &Run) -> f64 {
 fn blocks_that_are_computed_again_take_less_memory() {
     let sandbox = Sandbox::new();
     let model = deep_model(&sandbox);
-    let words = |n: usize| (0..n).map(|idx| format!("word {idx}")).collect::<Vec<_>>().join(" ");
+    let words = |n: usize| "word ".repeat(n);
     let pair = |idx: usize| {
-        json!({ "prompt": words(60 + idx), "chosen": words(30), "rejected": words(31) }).to_string() + "\n"
+        json!({ "prompt": words(100 + idx), "chosen": words(40), "rejected": words(41) }).to_string() + "\n"
     };
     let data = sandbox.file("long.jsonl", &(0..8).map(pair).collect::<String>());
     let train = |out: &str, more: &str| {

@@ -9,6 +9,7 @@ use dpo_model::{Decoder, GradientList, GradientSums};
 use crate::{
     BatchScores, DeviceBatch, LossSpec, MicroBatching, Row,
     loss::{chosen, sorted},
+    scores::RowScores,
 };
 
 /// What becomes of what blocks compute on the way forward and need on the way back. The gradient is the same.
@@ -77,7 +78,7 @@ impl LossSpec {
     ) -> Option<BatchGradient> {
         let pass = Pass { spec: self, policy, scale: self.scale(rows), dropout };
         let micro = sorted(rows, micro);
-        let mut scores = BatchScores::default();
+        let mut scores = RowScores::default();
         let mut times = PassTimes::default();
         let mut sums = GradientSums::default();
         for indices in &micro {
@@ -86,7 +87,7 @@ impl LossSpec {
             }
             scores.extend(pass.add(&chosen(rows, indices), &mut sums, &mut times));
         }
-        let scores = scores.placed(&micro.concat());
+        let scores = scores.of_batch(rows, &micro.concat(), pass.scale);
         Some(BatchGradient { scores, gradients: sums.into_list(policy), times })
     }
 }
@@ -101,7 +102,7 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     /// Forward and backward of one micro-batch.
-    fn add(&self, rows: &[Row<'_>], sums: &mut GradientSums, times: &mut PassTimes) -> BatchScores {
+    fn add(&self, rows: &[Row<'_>], sums: &mut GradientSums, times: &mut PassTimes) -> RowScores {
         let start = Instant::now();
         let batch = self.batch(rows);
         let scored = |logps| self.spec.of_rows(rows, &batch, logps, self.scale).read();

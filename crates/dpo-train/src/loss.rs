@@ -7,7 +7,10 @@ use dpo_core::{BatchScale, LogRatios, Objective, RowSize, sft_loss};
 use dpo_data::{TokenTree, pack};
 use dpo_model::Decoder;
 
-use crate::{Activations, BatchScores, DeviceBatch, MicroBatching, scores::RowLosses};
+use crate::{
+    Activations, BatchScores, DeviceBatch, MicroBatching,
+    scores::{RowLosses, RowScores},
+};
 
 /// A row and what the reference says of it.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +54,7 @@ impl LossSpec {
     ) -> Option<BatchScores> {
         let scale = self.scale(rows);
         let micro = sorted(rows, MicroBatching::Tokens(max_tokens));
-        let mut total = BatchScores::default();
+        let mut total = RowScores::default();
         for indices in &micro {
             if stop() {
                 return None;
@@ -60,7 +63,7 @@ impl LossSpec {
             let batch = self.on_device(&rows, model);
             total.extend(self.of_rows(&rows, &batch, batch.token_logps(model), scale).read().0);
         }
-        Some(total.placed(&micro.concat()))
+        Some(total.of_batch(rows, &micro.concat(), scale))
     }
 
     /// The denominator of the loss of `rows` as one batch.
@@ -80,7 +83,7 @@ impl LossSpec {
         }
     }
 
-    /// Losses of the rows of a micro-batch, of whose scored tokens the policy says `token_logps`.
+    /// Losses of the rows of a micro-batch, of whose scored tokens the policy says `token_logps`; `scale` is the batch's.
     pub(crate) fn of_rows(
         &self,
         rows: &[Row<'_>],

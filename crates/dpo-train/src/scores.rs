@@ -1,7 +1,7 @@
 //! What rows came to.
 
 use burn::tensor::Tensor;
-use dpo_core::PairScore;
+use dpo_core::{BatchScale, PairScore};
 use dpo_data::RowId;
 
 use crate::{Row, micro::placed, optimizer::host_values};
@@ -20,24 +20,35 @@ pub struct BatchScores {
 }
 
 impl BatchScores {
-    /// Adds the next micro-batch.
-    pub(crate) fn extend(&mut self, part: Self) {
-        self.loss += part.loss;
-        self.row_losses.extend(part.row_losses);
-        self.pairs.extend(part.pairs);
-        self.n_tokens += part.n_tokens;
-    }
-
-    /// In the order of the rows, from that in which they were computed.
-    pub(crate) fn placed(self, places: &[usize]) -> Self {
-        let (row_losses, pairs) = (placed(self.row_losses, places), placed(self.pairs, places));
-        Self { row_losses, pairs, ..self }
-    }
-
     /// Rows whose loss is not a number.
     pub(crate) fn bad_rows(&self, rows: &[Row<'_>]) -> Vec<RowId> {
         let bad = self.row_losses.iter().zip(rows).filter(|(loss, _)| !loss.is_finite());
         bad.map(|(_, row)| row.tree.row).collect()
+    }
+}
+
+/// What rows came to, in the order in which they were computed.
+#[derive(Debug, Default)]
+pub(crate) struct RowScores {
+    losses: Vec<f64>,
+    pairs: Vec<PairScore>,
+    n_tokens: usize,
+}
+
+impl RowScores {
+    /// Adds the next micro-batch.
+    pub(crate) fn extend(&mut self, part: Self) {
+        self.losses.extend(part.losses);
+        self.pairs.extend(part.pairs);
+        self.n_tokens += part.n_tokens;
+    }
+
+    /// As one batch: row `i` here is row `places[i]` there. The loss is the same to the last bit however rows were cut.
+    pub(crate) fn of_batch(self, rows: &[Row<'_>], places: &[usize], scale: BatchScale) -> BatchScores {
+        let row_losses = placed(self.losses, places);
+        let sum: f64 = rows.iter().zip(&row_losses).map(|(row, loss)| row.tree.weight * loss).sum();
+        let loss = if scale.denominator() > 0.0 { sum / scale.denominator() } else { sum * 0.0 };
+        BatchScores { loss, row_losses, pairs: placed(self.pairs, places), n_tokens: self.n_tokens }
     }
 }
 
@@ -54,12 +65,12 @@ pub(crate) struct RowLosses {
 
 impl RowLosses {
     /// Everything of interest in one transfer, and the loss to go backward from.
-    pub(crate) fn read(self) -> (BatchScores, Tensor<1>) {
+    pub(crate) fn read(self) -> (RowScores, Tensor<1>) {
         let n_rows = self.losses.dims()[0];
-        let mut parts = vec![self.loss.clone().inner(), self.losses.inner()];
+        let mut parts = vec![self.losses.inner()];
         parts.extend(self.sums.into_iter().flatten());
         let values = host_values(Tensor::cat(parts, 0));
-        let (row_losses, sums) = values[1..].split_at(n_rows);
+        let (losses, sums) = values.split_at(n_rows);
         let (policy, reference) = sums.split_at(sums.len() / 2);
         let pair = |(policy, reference): (&[f64], &[f64])| PairScore {
             policy_chosen: policy[0],
@@ -68,8 +79,6 @@ impl RowLosses {
             reference_rejected: reference[1],
         };
         let pairs = policy.chunks_exact(2).zip(reference.chunks_exact(2)).map(pair).collect();
-        let scores =
-            BatchScores { loss: values[0], row_losses: row_losses.to_vec(), pairs, n_tokens: self.n_tokens };
-        (scores, self.loss)
+        (RowScores { losses: losses.to_vec(), pairs, n_tokens: self.n_tokens }, self.loss)
     }
 }
