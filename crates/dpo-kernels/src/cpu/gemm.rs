@@ -3,7 +3,7 @@
 use gemm::Parallelism;
 
 /// A matrix to read: element `(i, j)` lies at `i · row_stride + j · col_stride`.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Matrix<'a> {
     data: &'a [f32],
     rows: usize,
@@ -44,25 +44,27 @@ impl<'a> Matrix<'a> {
     }
 
     /// Whether the elements of a row are neighbours in memory; else those of a column are.
-    #[cfg(any(test, target_arch = "x86_64"))]
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn has_contiguous_rows(&self) -> bool {
         self.col_stride == 1
     }
 
-    /// `N` elements of a row, which lie side by side in memory, from column `col` on; zeros where the matrix has none.
-    #[cfg(any(test, target_arch = "x86_64"))]
+    /// The elements of a row, which lie side by side in memory, from column `col` on; none where the matrix has none.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    pub(crate) fn row_part<const N: usize>(&self, row: usize, col: usize) -> [f32; N] {
-        let mut part = [0.0; N];
+    pub(crate) fn rest_of_row(&self, row: usize, col: usize) -> &'a [f32] {
         if row < self.rows && col < self.cols {
-            let (start, len) = (row * self.row_stride + col, N.min(self.cols - col));
-            let source = &self.data[start..start + len];
-            match source.first_chunk() {
-                Some(whole) => part = *whole,
-                None => part[..len].copy_from_slice(source),
-            }
+            let start = row * self.row_stride;
+            &self.data[start + col..start + self.cols]
+        } else {
+            &[]
         }
-        part
+    }
+
+    /// An element; zero where the matrix has none.
+    pub(crate) fn number(&self, row: usize, col: usize) -> f32 {
+        let is_there = row < self.rows && col < self.cols;
+        if is_there { self.data[row * self.row_stride + col * self.col_stride] } else { 0.0 }
     }
 
     fn is_empty(&self) -> bool {

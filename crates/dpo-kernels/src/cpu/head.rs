@@ -9,7 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{
-    bf16,
+    bf16::{self, Operand, Side},
     buffer::{transpose_into, with_scratch},
     exp::exp,
     gemm::{Matrix, Target, Write},
@@ -78,6 +78,11 @@ impl<'a> Head<'a> {
         (0..n_ranges).map(|i| self.vocab * i / n_ranges..self.vocab * (i + 1) / n_ranges).collect()
     }
 
+    /// What [`hidden_lanes`](Self::hidden_lanes) gave, as an operand.
+    pub(super) fn lanes_operand<'m>(&self, hidden_lanes: &'m [f32], lanes: usize) -> Operand<'m> {
+        self.operand(Matrix::new(hidden_lanes, [self.d_model, lanes], lanes), Side::Right)
+    }
+
     /// Hidden rows as `[d_model, lanes]`.
     pub(super) fn hidden_lanes(&self, rows: &Range<usize>) -> Vec<f32> {
         let lanes = self.lanes(rows.len());
@@ -106,18 +111,26 @@ impl<'a> Head<'a> {
         })
     }
 
-    /// `lhs · rhs` on the calling thread; rounded already where the head [`rounds`](Self::rounds).
-    pub(super) fn multiply(&self, target: Target<'_>, lhs: Matrix<'_>, rhs: Matrix<'_>) {
+    /// An operand of products; rounded already where the head [`rounds`](Self::rounds).
+    pub(super) fn operand<'m>(&self, matrix: Matrix<'m>, side: Side) -> Operand<'m> {
+        Operand::new(self.unit, matrix, side)
+    }
+
+    /// `lhs · rhs` on the calling thread.
+    pub(super) fn multiply(&self, target: Target<'_>, lhs: &Operand<'_>, rhs: &Operand<'_>) {
         bf16::multiply(self.unit, target, lhs, rhs);
     }
 
     /// Logits `[words, lanes]`, under the cap.
-    pub(super) fn logits(&self, tile: &mut [f32], weight: Matrix<'_>, hidden_lanes: &[f32], lanes: usize) {
-        self.multiply(
-            Target { data: &mut *tile, stride: lanes, write: Write::Replace },
-            weight,
-            Matrix::new(hidden_lanes, [self.d_model, lanes], lanes),
-        );
+    pub(super) fn logits(
+        &self,
+        tile: &mut [f32],
+        weight: Matrix<'_>,
+        hidden_lanes: &Operand<'_>,
+        lanes: usize,
+    ) {
+        let target = Target { data: &mut *tile, stride: lanes, write: Write::Replace };
+        self.multiply(target, &self.operand(weight, Side::Left), hidden_lanes);
         if let Some(softcap) = self.softcap {
             cap(tile, softcap);
         }
@@ -154,6 +167,7 @@ pub(super) fn forward(head: Head<'_>) -> (Vec<f32>, Vec<f32>) {
     for rows in head.row_chunks() {
         let lanes = head.lanes(rows.len());
         let hidden_lanes = head.hidden_lanes(&rows);
+        let hidden_lanes = head.lanes_operand(&hidden_lanes, lanes);
         let statistics: Vec<Statistics> =
             ranges.par_iter().map(|words| statistics(&head, words, &rows, &hidden_lanes, lanes)).collect();
         let mut picked = vec![0.0; lanes];
@@ -173,7 +187,7 @@ fn statistics(
     head: &Head<'_>,
     words: &Range<usize>,
     rows: &Range<usize>,
-    hidden_lanes: &[f32],
+    hidden_lanes: &Operand<'_>,
     lanes: usize,
 ) -> Statistics {
     head.with_tile(words, lanes, |tile, weight| {

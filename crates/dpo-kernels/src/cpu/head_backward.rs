@@ -6,6 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{
+    bf16::{Operand, Side},
     exp::exp,
     gemm::{Matrix, Target, Write},
     head::Head,
@@ -23,9 +24,9 @@ struct Chunk<'a> {
     rows: Range<usize>,
     lanes: usize,
     /// `[d_model, lanes]`.
-    hidden_lanes: Vec<f32>,
+    hidden_lanes: Operand<'a>,
     /// `[rows, d_model]`.
-    hidden: Matrix<'a>,
+    hidden: Operand<'a>,
     /// `[lanes]`, 0 in those that are left.
     log_sum_exp: Vec<f32>,
     /// `[lanes]`, 0 in those that are left.
@@ -33,7 +34,12 @@ struct Chunk<'a> {
 }
 
 impl<'a> Chunk<'a> {
-    fn new(head: &Head<'a>, rows: Range<usize>, log_sum_exp: &[f32], grad: &[f32]) -> Self {
+    fn new(
+        head: &Head<'a>,
+        rows: Range<usize>,
+        hidden_lanes: &'a [f32],
+        [log_sum_exp, grad]: [&[f32]; 2],
+    ) -> Self {
         let lanes = head.lanes(rows.len());
         let padded = |values: &[f32]| {
             let mut values = values[rows.clone()].to_vec();
@@ -41,10 +47,11 @@ impl<'a> Chunk<'a> {
             values
         };
         let d_model = head.d_model;
+        let hidden = Matrix::new(&head.hidden[rows.start * d_model..], [rows.len(), d_model], d_model);
         Self {
             lanes,
-            hidden_lanes: head.hidden_lanes(&rows),
-            hidden: Matrix::new(&head.hidden[rows.start * d_model..], [rows.len(), d_model], d_model),
+            hidden_lanes: head.lanes_operand(hidden_lanes, lanes),
+            hidden: head.operand(hidden, Side::Right),
             log_sum_exp: padded(log_sum_exp),
             grad: padded(grad),
             rows,
@@ -63,7 +70,8 @@ pub(super) fn backward(
     let mut dweight = weight_wanted.then(|| vec![0.0; head.weight.len()]);
     let groups = groups(&head);
     for rows in head.row_chunks() {
-        let chunk = Chunk::new(&head, rows, log_sum_exp, grad);
+        let hidden_lanes = head.hidden_lanes(&rows);
+        let chunk = Chunk::new(&head, rows, &hidden_lanes, [log_sum_exp, grad]);
         let dweights = split_by_group(dweight.as_deref_mut(), &groups, head.d_model);
         let parts: Vec<Option<Vec<f32>>> = groups
             .par_iter()
@@ -122,11 +130,12 @@ fn group_backward(
                 // The first chunk finds zeros that nothing has touched yet: reading them would cost a page fault twice.
                 let write = if chunk.rows.start == 0 { Write::Replace } else { Write::Add };
                 let target = Target { data: &mut dweight[place..], stride: head.d_model, write };
-                head.multiply(target, slope, chunk.hidden);
+                head.multiply(target, &head.operand(slope, Side::Left), &chunk.hidden);
             }
             if let Some(dhidden) = &mut dhidden {
                 let target = Target { data: dhidden, stride: head.d_model, write: Write::Add };
-                head.multiply(target, slope.transposed(), weight);
+                let slope = head.operand(slope.transposed(), Side::Left);
+                head.multiply(target, &slope, &head.operand(weight, Side::Right));
             }
         });
     }

@@ -19,8 +19,8 @@ pub(super) fn operands<const N: usize>(tensors: [FlexTensor; N], precision: Prec
 /// The product of two of [`operands`].
 pub(super) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>, precision: Precision) -> FlexTensor {
     let dims = [lhs.dims()[0], rhs.dims()[1]];
-    let is_in_bf16 = precision == Precision::Bf16 && bf16::is_fast();
-    tensor(if is_in_bf16 { bf16::product(lhs, rhs) } else { gemm::product(lhs, rhs) }, dims)
+    let unit = bf16::Unit::here().filter(|_| precision == Precision::Bf16);
+    tensor(unit.map_or_else(|| gemm::product(lhs, rhs), |unit| unit.product(lhs, rhs)), dims)
 }
 
 /// A tensor's matrix, wherever its rows and columns lie.

@@ -4,7 +4,10 @@
 
 use std::{arch::asm, marker::PhantomData, sync::OnceLock};
 
-use super::tile::{LINES, Multiplier, Tile, assert_strips_and_square, is_right};
+use super::{
+    pack_avx512,
+    tile::{LINES, Multiplier, Square, Start, Tile, assert_strips, is_right},
+};
 
 /// `CPUID.7.0:EDX`, bits 22 (bfloat16) and 24 (tiles).
 fn is_in_the_processor() -> bool {
@@ -67,7 +70,8 @@ impl Multiplier for Amx {
     fn is_there() -> bool {
         static THERE: OnceLock<bool> = OnceLock::new();
         // Miri knows neither how to ask for it nor what it does.
-        *THERE.get_or_init(|| !cfg!(miri) && is_in_the_processor() && is_permitted())
+        *THERE
+            .get_or_init(|| !cfg!(miri) && pack_avx512::is_there() && is_in_the_processor() && is_permitted())
     }
 
     fn is_usable() -> bool {
@@ -89,21 +93,32 @@ impl Multiplier for Amx {
         Self { _of_this_thread: PhantomData }
     }
 
-    fn add(&self, left: &[Tile], right: &[Tile], square: &mut [f32], stride: usize) {
-        assert_strips_and_square(left, right, square, stride);
+    fn add(&self, left: &[Tile], right: &[Tile], square: &mut Square, start: Start) {
+        assert_strips(left, right);
         if left.is_empty() {
+            if start == Start::Zeros {
+                *square = Square::ZERO;
+            }
             return;
         }
-        let (top, row_bytes) = (square.as_mut_ptr(), stride * size_of::<f32>());
+        let top = square.0.as_mut_ptr();
         #[allow(unsafe_code)]
         // SAFETY: tiles are configured while `self` lives on this thread. Each step reads two tiles of 1,024 bytes of each
-        // operand, of which there are as many; the square's rows were found to lie in its slice.
+        // operand, of which there are as many; a square is 32 lines of 128 bytes.
         unsafe {
             asm!(
+                "test {from_zeros}, {from_zeros}",
+                "jz 3f",
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                "jmp 2f",
+                "3:",
                 "tileloadd tmm0, [{top} + {row_bytes}*1]",
                 "tileloadd tmm1, [{top} + {row_bytes}*1 + 64]",
-                "tileloadd tmm2, [{bottom} + {row_bytes}*1]",
-                "tileloadd tmm3, [{bottom} + {row_bytes}*1 + 64]",
+                "tileloadd tmm2, [{top} + {row_bytes}*1 + 2048]",
+                "tileloadd tmm3, [{top} + {row_bytes}*1 + 2112]",
                 "2:",
                 "tileloadd tmm4, [{left} + {line}*1]",
                 "tileloadd tmm6, [{right} + {line}*1]",
@@ -119,15 +134,15 @@ impl Multiplier for Amx {
                 "jnz 2b",
                 "tilestored [{top} + {row_bytes}*1], tmm0",
                 "tilestored [{top} + {row_bytes}*1 + 64], tmm1",
-                "tilestored [{bottom} + {row_bytes}*1], tmm2",
-                "tilestored [{bottom} + {row_bytes}*1 + 64], tmm3",
+                "tilestored [{top} + {row_bytes}*1 + 2048], tmm2",
+                "tilestored [{top} + {row_bytes}*1 + 2112], tmm3",
                 left = inout(reg) left.as_ptr() => _,
                 right = inout(reg) right.as_ptr() => _,
                 steps = inout(reg) left.len() / 2 => _,
+                from_zeros = in(reg) usize::from(start == Start::Zeros),
                 line = in(reg) 64usize,
                 top = in(reg) top,
-                bottom = in(reg) top.add(LINES * stride),
-                row_bytes = in(reg) row_bytes,
+                row_bytes = in(reg) 128usize,
                 out("tmm0") _,
                 out("tmm1") _,
                 out("tmm2") _,

@@ -10,7 +10,10 @@ use std::{
     sync::OnceLock,
 };
 
-use super::tile::{LINES, Multiplier, PAIRS, SQUARE, Tile, assert_strips_and_square, is_right};
+use super::{
+    pack_avx512,
+    tile::{LINES, Multiplier, PAIRS, SQUARE, Square, Start, Tile, assert_strips, is_right},
+};
 
 /// Made only where the processor has it.
 pub(super) struct Avx512(());
@@ -19,7 +22,7 @@ impl Multiplier for Avx512 {
     const NAME: &str = "avx512bf16";
 
     fn is_there() -> bool {
-        is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16")
+        pack_avx512::is_there()
     }
 
     fn is_usable() -> bool {
@@ -33,29 +36,27 @@ impl Multiplier for Avx512 {
     }
 
     /// 12, 12 and 8 rows at a time: 24 of the 32 registers are sums, enough of them to be added to while others still are.
-    fn add(&self, left: &[Tile], right: &[Tile], square: &mut [f32], stride: usize) {
-        assert_strips_and_square(left, right, square, stride);
+    fn add(&self, left: &[Tile], right: &[Tile], square: &mut Square, start: Start) {
+        assert_strips(left, right);
+        if start == Start::Zeros {
+            *square = Square::ZERO;
+        }
         #[allow(unsafe_code)]
         // SAFETY: safe functions but for the features they need, which `new` found.
         unsafe {
-            add_rows::<0, 12>(left, right, square, stride);
-            add_rows::<12, 12>(left, right, square, stride);
-            add_rows::<24, 8>(left, right, square, stride);
+            add_rows::<0, 12>(left, right, square);
+            add_rows::<12, 12>(left, right, square);
+            add_rows::<24, 8>(left, right, square);
         }
     }
 }
 
 /// Rows `FIRST..FIRST + ROWS` of a square, whose sums stay in registers along the whole depth.
 #[target_feature(enable = "avx512f,avx512bf16")]
-fn add_rows<const FIRST: usize, const ROWS: usize>(
-    left: &[Tile],
-    right: &[Tile],
-    square: &mut [f32],
-    stride: usize,
-) {
+fn add_rows<const FIRST: usize, const ROWS: usize>(left: &[Tile], right: &[Tile], square: &mut Square) {
     let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
     for (row, sums) in sums.iter_mut().enumerate() {
-        let numbers = square[(FIRST + row) * stride..][..SQUARE].as_chunks().0;
+        let numbers = square.0[(FIRST + row) * SQUARE..][..SQUARE].as_chunks().0;
         sums.iter_mut().zip(numbers).for_each(|(sum, numbers)| *sum = load(numbers));
     }
     for (left, right) in left.chunks_exact(2).zip(right.chunks_exact(2)) {
@@ -71,7 +72,7 @@ fn add_rows<const FIRST: usize, const ROWS: usize>(
         }
     }
     for (row, sums) in sums.iter().enumerate() {
-        let numbers = square[(FIRST + row) * stride..][..SQUARE].as_chunks_mut().0;
+        let numbers = square.0[(FIRST + row) * SQUARE..][..SQUARE].as_chunks_mut().0;
         numbers.iter_mut().zip(sums).for_each(|(numbers, sum)| *numbers = stored(*sum));
     }
 }

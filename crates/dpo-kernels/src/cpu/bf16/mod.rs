@@ -8,15 +8,17 @@
 mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-#[cfg(any(test, target_arch = "x86_64"))]
 mod pack;
+#[cfg(target_arch = "x86_64")]
+mod pack_avx512;
+mod packed;
 #[cfg(any(test, target_arch = "x86_64"))]
 mod product;
 #[cfg(test)]
 pub(crate) mod tests;
-#[cfg(any(test, target_arch = "x86_64"))]
 mod tile;
 
+pub(crate) use self::{pack::Side, packed::Packed};
 use super::gemm::{self, Matrix, Target};
 
 /// What multiplies bfloat16 operands, and rounds them on the way.
@@ -25,8 +27,8 @@ pub(crate) struct Unit {
     /// Another one where the last bits of products may be others.
     pub(crate) name: &'static str,
     is_usable: fn() -> bool,
-    on_all_threads: fn(Matrix<'_>, Matrix<'_>) -> Vec<f32>,
-    on_this_thread: fn(Target<'_>, Matrix<'_>, Matrix<'_>),
+    on_all_threads: fn(&Packed, &Packed) -> Vec<f32>,
+    on_this_thread: fn(Target<'_>, &Packed, &Packed),
 }
 
 /// The fastest first.
@@ -55,6 +57,12 @@ impl Unit {
         let units = tests::allowed().unwrap_or(units);
         units.iter().find(|unit| (unit.is_usable)())
     }
+
+    /// `lhs · rhs`, `[lhs.rows, rhs.cols]`, of operands that are rounded on the way, on all threads.
+    pub(super) fn product(&self, lhs: Matrix<'_>, rhs: Matrix<'_>) -> Vec<f32> {
+        let lhs = Packed::on_all_threads(lhs, Side::Left);
+        (self.on_all_threads)(&lhs, &Packed::on_all_threads(rhs, Side::Right))
+    }
 }
 
 /// Whether there is a unit for bfloat16 [here](Unit::here).
@@ -62,17 +70,28 @@ pub(crate) fn is_fast() -> bool {
     Unit::here().is_some()
 }
 
-/// `lhs · rhs`, `[lhs.rows, rhs.cols]`, of operands that are rounded on the way, on all threads of a processor that
-/// [`is_fast`].
-pub(super) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>) -> Vec<f32> {
-    let unit = Unit::here().expect("a unit for bfloat16");
-    (unit.on_all_threads)(lhs, rhs)
+/// An operand of products that run on one thread each: packed for a unit, or as it is.
+#[derive(Debug)]
+pub(super) enum Operand<'a> {
+    Packed(Packed),
+    Plain(Matrix<'a>),
 }
 
-/// As [`gemm::multiply`]; a unit rounds the operands on the way, without one they are taken as they are.
-pub(super) fn multiply(unit: Option<&Unit>, target: Target<'_>, lhs: Matrix<'_>, rhs: Matrix<'_>) {
-    match unit {
-        Some(unit) => (unit.on_this_thread)(target, lhs, rhs),
-        None => gemm::multiply(target, lhs, rhs),
+impl<'a> Operand<'a> {
+    /// Rounded and packed, where there is a unit, on the calling thread.
+    pub(super) fn new(unit: Option<&Unit>, matrix: Matrix<'a>, side: Side) -> Self {
+        match unit {
+            Some(_) => Self::Packed(Packed::on_this_thread(matrix, side)),
+            None => Self::Plain(matrix),
+        }
+    }
+}
+
+/// As [`gemm::multiply`], of operands that were made for this unit.
+pub(super) fn multiply(unit: Option<&Unit>, target: Target<'_>, lhs: &Operand<'_>, rhs: &Operand<'_>) {
+    match (unit, lhs, rhs) {
+        (Some(unit), Operand::Packed(lhs), Operand::Packed(rhs)) => (unit.on_this_thread)(target, lhs, rhs),
+        (None, Operand::Plain(lhs), Operand::Plain(rhs)) => gemm::multiply(target, *lhs, *rhs),
+        _ => unreachable!("operands of a product are made for what multiplies them"),
     }
 }

@@ -1,83 +1,56 @@
-//! Matrices as tiles of rounded pairs.
+//! Rounded pairs of a matrix in tiles.
 
 use super::tile::{DEPTH, LINES, PAIRS, SQUARE, Tile};
-use crate::cpu::{
-    gemm::Matrix,
-    round::nearest,
-    simd::{Arith, simd},
-};
+use crate::cpu::{gemm::Matrix, round::nearest};
 
 /// Which operand of a product a matrix is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
     Left,
     Right,
 }
 
-/// Tiles of a strip of this depth.
-pub(super) fn strip_len(depth: usize) -> usize {
-    2 * depth.div_ceil(DEPTH)
+/// Strips of a matrix `[lines, depth]`, a few steps along the depth.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'a> {
+    pub(super) matrix: Matrix<'a>,
+    pub(super) side: Side,
+    /// The first of the strips of [`SQUARE`] lines.
+    pub(super) first_strip: usize,
+    /// The first of the steps of [`DEPTH`] numbers.
+    pub(super) first_step: usize,
+    pub(super) n_steps: usize,
 }
 
-/// Packs the strip of lines from `strip · SQUARE` on of a matrix `[lines, depth]`: a left operand as it is, a right one
-/// with rows and columns exchanged.
-pub(super) fn pack(tiles: &mut [Tile], matrix: Matrix<'_>, strip: usize, side: Side) {
-    if matrix.has_contiguous_rows() {
-        pack_along(tiles, matrix, strip * SQUARE, side);
-    } else {
-        pack_across(tiles, matrix, strip * SQUARE, side);
+impl Part<'_> {
+    /// Where a tile of a strip begins in the matrix, line and depth.
+    pub(super) fn place(&self, strip: usize, step: usize, half: usize) -> [usize; 2] {
+        [(self.first_strip + strip) * SQUARE + half * LINES, (self.first_step + step) * DEPTH]
     }
 }
 
-simd! {
-    /// Numbers that are neighbours along the depth are neighbours in memory.
-    fn pack_along(tiles: &mut [Tile], matrix: Matrix<'_>, first_line: usize, side: Side) = pack_along_body;
+/// Fills the tiles of a part, `[strip][step][half of the lines]`.
+pub(super) fn fill(tiles: &mut [Tile], part: Part<'_>) {
+    #[cfg(target_arch = "x86_64")]
+    if super::pack_avx512::is_there() {
+        return super::pack_avx512::fill(tiles, part);
+    }
+    fill_plain(tiles, part);
 }
 
-#[inline(always)]
-fn pack_along_body<A: Arith>(tiles: &mut [Tile], matrix: Matrix<'_>, first_line: usize, side: Side) {
+/// As [`fill`], on any processor.
+pub(super) fn fill_plain(tiles: &mut [Tile], part: Part<'_>) {
     for (idx, tile) in tiles.iter_mut().enumerate() {
-        let (first_line, depth) = (first_line + idx % 2 * LINES, idx / 2 * DEPTH);
-        for line in 0..LINES {
-            let numbers: [f32; DEPTH] = matrix.row_part(first_line + line, depth);
-            let pairs = std::array::from_fn(|pair| pair_of(numbers[2 * pair], numbers[2 * pair + 1]));
-            place(tile, line, pairs, side == Side::Left);
-        }
-    }
-}
-
-simd! {
-    /// The same place in neighbouring lines is neighbours in memory.
-    fn pack_across(tiles: &mut [Tile], matrix: Matrix<'_>, first_line: usize, side: Side) = pack_across_body;
-}
-
-#[inline(always)]
-fn pack_across_body<A: Arith>(tiles: &mut [Tile], matrix: Matrix<'_>, first_line: usize, side: Side) {
-    let by_depth = matrix.transposed();
-    for (idx, tile) in tiles.iter_mut().enumerate() {
-        let (first_line, depth) = (first_line + idx % 2 * LINES, idx / 2 * DEPTH);
-        for pair in 0..PAIRS {
-            let first: [f32; LINES] = by_depth.row_part(depth + 2 * pair, first_line);
-            let second: [f32; LINES] = by_depth.row_part(depth + 2 * pair + 1, first_line);
-            let pairs = std::array::from_fn(|line| pair_of(first[line], second[line]));
-            place(tile, pair, pairs, side == Side::Right);
-        }
-    }
-}
-
-#[inline(always)]
-fn pair_of(first: f32, second: f32) -> u32 {
-    nearest(first).to_bits() >> 16 | nearest(second).to_bits()
-}
-
-/// A row of the tile, or a column of it.
-#[inline(always)]
-fn place(tile: &mut Tile, idx: usize, pairs: [u32; 16], is_row: bool) {
-    if is_row {
-        tile.0[idx * 16..][..16].copy_from_slice(&pairs);
-    } else {
-        for (place, pair) in tile.0[idx..].iter_mut().step_by(16).zip(pairs) {
-            *place = pair;
+        let (strip, step) = (idx / 2 / part.n_steps, idx / 2 % part.n_steps);
+        let [line, depth] = part.place(strip, step, idx % 2);
+        for (of_line, of_pair) in (0..LINES).flat_map(|line| (0..PAIRS).map(move |pair| (line, pair))) {
+            let number =
+                |idx| nearest(part.matrix.number(line + of_line, depth + 2 * of_pair + idx)).to_bits();
+            let place = match part.side {
+                Side::Left => of_line * PAIRS + of_pair,
+                Side::Right => of_pair * LINES + of_line,
+            };
+            tile.0[place] = number(0) >> 16 | number(1);
         }
     }
 }

@@ -1,138 +1,114 @@
 //! Whole products out of squares.
 
-use std::cell::Cell;
+use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
 use super::{
-    pack::{Side, pack, strip_len},
-    tile::{Multiplier, SQUARE, Tile, square_len},
+    packed::Packed,
+    tile::{Multiplier, SQUARE, Square, Start},
 };
-use crate::cpu::{
-    buffer::{filled, no_sides},
-    gemm::{Matrix, Target, Write},
-};
+use crate::cpu::gemm::{Target, Write};
 
-/// Strips of the left operand that a task multiplies with each strip of the right one while that is in cache.
+/// Strips of the left operand that a strip of the right one is multiplied with while it is in cache.
 const STRIPS: usize = 4;
 
-/// An operand in tiles.
-struct Packed {
-    tiles: Vec<Tile>,
-    /// Rows of a left operand, columns of a right one.
-    lines: usize,
-    depth: usize,
-}
-
-impl Packed {
-    /// Lines of `matrix` are those of a left operand, or of a right one with rows and columns exchanged; on all threads.
-    fn new(matrix: Matrix<'_>, side: Side) -> Self {
-        let [lines, depth] = matrix.dims();
-        let mut tiles = vec![Tile::ZERO; lines.div_ceil(SQUARE) * strip_len(depth)];
-        let strips = tiles.par_chunks_mut(strip_len(depth).max(1)).enumerate();
-        strips.for_each(|(strip, tiles)| pack(tiles, matrix, strip, side));
-        Self { tiles, lines, depth }
+/// `lhs · rhs`, row by row, on all threads.
+pub(super) fn on_all_threads<M: Multiplier>(lhs: &Packed, rhs: &Packed) -> Vec<f32> {
+    assert_eq!(lhs.depth(), rhs.depth(), "inner dimensions of a product");
+    let (len, width) = (lhs.lines() * rhs.lines(), rhs.lines());
+    if lhs.depth() == 0 {
+        return vec![0.0; len];
     }
-
-    /// Into tiles that were used before, on the calling thread.
-    fn reusing(mut tiles: Vec<Tile>, matrix: Matrix<'_>, side: Side) -> Self {
-        let [lines, depth] = matrix.dims();
-        tiles.resize(lines.div_ceil(SQUARE) * strip_len(depth), Tile::ZERO);
-        for (strip, tiles) in tiles.chunks_mut(strip_len(depth).max(1)).enumerate() {
-            pack(tiles, matrix, strip, side);
-        }
-        Self { tiles, lines, depth }
+    let mut product: Vec<f32> = Vec::with_capacity(len);
+    // Where there are few rows, tasks are smaller, so that all threads have some.
+    let strips = (lhs.n_strips() / (2 * rayon::current_num_threads())).clamp(1, STRIPS);
+    let tasks = product.spare_capacity_mut()[..len].par_chunks_mut((strips * SQUARE * width).max(1));
+    tasks.enumerate().for_each(|(task, rows)| {
+        let multiplier = M::new();
+        let mut rows = RowsOf { rows, stride: width };
+        multiply(&multiplier, [lhs, rhs], task * strips, |place, square| rows.set(place, square));
+    });
+    #[allow(unsafe_code)]
+    // SAFETY: the tasks cover all rows, and each sets every number of its rows: `multiply` hands over all squares of them.
+    unsafe {
+        product.set_len(len);
     }
-
-    fn strip(&self, strip: usize) -> &[Tile] {
-        let len = strip_len(self.depth);
-        &self.tiles[strip * len..(strip + 1) * len]
-    }
-
-    fn n_strips(&self) -> usize {
-        self.lines.div_ceil(SQUARE)
-    }
-}
-
-/// `lhs · rhs`, on all threads.
-pub(super) fn on_all_threads<M: Multiplier>(lhs: Matrix<'_>, rhs: Matrix<'_>) -> Vec<f32> {
-    assert_eq!(lhs.dims()[1], rhs.dims()[0], "inner dimensions of a product");
-    let (left, right) = (Packed::new(lhs, Side::Left), Packed::new(rhs.transposed(), Side::Right));
-    let (len, chunk) = (left.lines * right.lines, (STRIPS * SQUARE * right.lines).max(1));
-    filled(len, chunk, no_sides(len, chunk), |task, (), rows| {
-        add_rows::<M>(rows, right.lines, &left, task * STRIPS, &right);
-    })
-}
-
-thread_local! {
-    static TILES: Cell<[Vec<Tile>; 2]> = const { Cell::new([Vec::new(), Vec::new()]) };
+    product
 }
 
 /// `lhs · rhs` to a target, on the calling thread.
-pub(super) fn on_this_thread<M: Multiplier>(target: Target<'_>, lhs: Matrix<'_>, rhs: Matrix<'_>) {
+pub(super) fn on_this_thread<M: Multiplier>(target: Target<'_>, lhs: &Packed, rhs: &Packed) {
     let Target { data, stride, write } = target;
-    let ([rows, depth], [rhs_depth, cols]) = (lhs.dims(), rhs.dims());
-    assert_eq!(depth, rhs_depth, "inner dimensions of a product");
+    let (rows, cols) = (lhs.lines(), rhs.lines());
+    assert_eq!(lhs.depth(), rhs.depth(), "inner dimensions of a product");
     if rows == 0 || cols == 0 {
         return;
     }
     assert!(stride >= cols && (rows - 1) * stride + cols <= data.len(), "target of a product");
-    if write == Write::Replace {
-        data.chunks_mut(stride).take(rows).for_each(|row| row[..cols].fill(0.0));
+    if lhs.depth() == 0 {
+        if write == Write::Replace {
+            data.chunks_mut(stride).take(rows).for_each(|row| row[..cols].fill(0.0));
+        }
+        return;
     }
-    let [left, right] = TILES.take();
-    let left = Packed::reusing(left, lhs, Side::Left);
-    let right = Packed::reusing(right, rhs.transposed(), Side::Right);
-    add_rows::<M>(&mut data[..(rows - 1) * stride + cols], stride, &left, 0, &right);
-    TILES.set([left.tiles, right.tiles]);
+    let multiplier = M::new();
+    for first_strip in (0..lhs.n_strips()).step_by(STRIPS) {
+        let first_row = first_strip * SQUARE;
+        multiply(&multiplier, [lhs, rhs], first_strip, |[row, col], square| {
+            let width = SQUARE.min(cols - col);
+            let lines = square.lines().take(rows - first_row - row);
+            for (line, row) in lines.zip(first_row + row..) {
+                let target = &mut data[row * stride + col..][..width];
+                match write {
+                    Write::Replace => target.copy_from_slice(&line[..width]),
+                    Write::Add => target.iter_mut().zip(line).for_each(|(sum, number)| *sum += number),
+                }
+            }
+        });
+    }
 }
 
-/// Adds the product of the left strips from `first_strip` on, as many as `rows` holds, and the right operand.
-fn add_rows<M: Multiplier>(
-    rows: &mut [f32],
-    stride: usize,
-    left: &Packed,
+/// The squares of up to [`STRIPS`] strips of the left operand, each once, with the row and the column where it begins,
+/// counted from the first of these strips. What lies beyond the product is 0.
+fn multiply<M: Multiplier>(
+    multiplier: &M,
+    [left, right]: [&Packed; 2],
     first_strip: usize,
-    right: &Packed,
+    mut hand_over: impl FnMut([usize; 2], &Square),
 ) {
-    let multiplier = M::new();
-    let n_rows = rows.len().div_ceil(stride);
+    let n_strips = STRIPS.min(left.n_strips() - first_strip);
+    let mut squares = [Square::ZERO; STRIPS];
     for col_strip in 0..right.n_strips() {
-        let (col, of_right) = (col_strip * SQUARE, right.strip(col_strip));
-        let n_cols = SQUARE.min(right.lines - col);
-        for row_strip in 0..n_rows.div_ceil(SQUARE) {
-            let place = row_strip * SQUARE * stride + col;
-            let of_left = left.strip(first_strip + row_strip);
-            let height = SQUARE.min(n_rows - row_strip * SQUARE);
-            if height == SQUARE && n_cols == SQUARE {
-                multiplier.add(of_left, of_right, &mut rows[place..][..square_len(stride)], stride);
-            } else {
-                let part = Part { rows: &mut rows[place..], stride, height, width: n_cols };
-                part.with_square(|square| multiplier.add(of_left, of_right, square, SQUARE));
+        for block in 0..left.n_blocks() {
+            let (of_right, start) =
+                (right.strip(block, col_strip), if block == 0 { Start::Zeros } else { Start::Square });
+            for (strip, square) in squares.iter_mut().enumerate().take(n_strips) {
+                multiplier.add(left.strip(block, first_strip + strip), of_right, square, start);
             }
         }
+        for (strip, square) in squares.iter().enumerate().take(n_strips) {
+            hand_over([strip * SQUARE, col_strip * SQUARE], square);
+        }
     }
 }
 
-/// What of a square lies within a product.
-struct Part<'a> {
-    rows: &'a mut [f32],
+/// Rows that nothing was written to yet.
+struct RowsOf<'a> {
+    rows: &'a mut [MaybeUninit<f32>],
     stride: usize,
-    height: usize,
-    width: usize,
 }
 
-impl Part<'_> {
-    /// Lends it as a whole square, with what is there: its numbers are then added up as those of any other.
-    fn with_square(self, work: impl FnOnce(&mut [f32])) {
-        let mut square = [0.0; SQUARE * SQUARE];
-        let rows = |row: usize| row * self.stride..row * self.stride + self.width;
-        for (row, line) in square.chunks_exact_mut(SQUARE).take(self.height).enumerate() {
-            line[..self.width].copy_from_slice(&self.rows[rows(row)]);
-        }
-        work(&mut square);
-        for (row, line) in square.chunks_exact(SQUARE).take(self.height).enumerate() {
-            self.rows[rows(row)].copy_from_slice(&line[..self.width]);
+impl RowsOf<'_> {
+    /// What of the square lies in the rows.
+    fn set(&mut self, [row, col]: [usize; 2], square: &Square) {
+        let width = SQUARE.min(self.stride - col);
+        for (row, line) in self.rows.chunks_exact_mut(self.stride).skip(row).zip(square.lines()) {
+            match row[col..].first_chunk_mut::<SQUARE>() {
+                // A copy of known length is a few instructions, not a call.
+                Some(target) => *target = line.map(MaybeUninit::new),
+                None => drop(row[col..].write_copy_of_slice(&line[..width])),
+            }
         }
     }
 }

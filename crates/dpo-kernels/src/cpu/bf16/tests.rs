@@ -3,8 +3,8 @@
 use std::cell::Cell;
 
 use super::{
-    UNITS, Unit,
-    tile::{Multiplier, Plain, Tile, is_right},
+    Operand, Side, UNITS, Unit, multiply,
+    tile::{Multiplier, Plain, SQUARE, Square, Start, Tile, is_right},
 };
 use crate::cpu::{
     gemm::{Matrix, Target, Write},
@@ -37,6 +37,12 @@ pub(in crate::cpu) fn units() -> Vec<&'static Unit> {
     let (usable, others): (Vec<_>, Vec<_>) = UNITS.iter().partition(|unit| (unit.is_usable)());
     others.iter().for_each(|unit| eprintln!("skipped: {} is not here", unit.name));
     usable.into_iter().chain([&PLAIN]).collect()
+}
+
+fn on_this_thread(unit: &Unit, target: Target<'_>, left: Matrix<'_>, right: Matrix<'_>) {
+    let (left, right) =
+        (Operand::new(Some(unit), left, Side::Left), Operand::new(Some(unit), right, Side::Right));
+    multiply(Some(unit), target, &left, &right);
 }
 
 /// A matrix in memory, with NaN wherever it is not.
@@ -122,7 +128,7 @@ fn a_product_is_that_of_rounded_operands() {
             .enumerate()
         {
             let what = format!("{}, {m} × {k} × {n}, layouts {idx}", unit.name);
-            let found = (unit.on_all_threads)(left.matrix(), right.matrix());
+            let found = unit.product(left.matrix(), right.matrix());
             assert_product(&found, n, 0.0, [&a, &b], [m, k, n], &what);
         }
     }
@@ -139,7 +145,7 @@ fn a_product_is_written_over_a_target_or_added_to_it() {
             let (stride, add) = (n + 3, if write == Write::Add { there } else { 0.0 });
             let mut memory = vec![there; 1 + m * stride];
             let target = Target { data: &mut memory[1..], stride, write };
-            (unit.on_this_thread)(target, left, right);
+            on_this_thread(unit, target, left, right);
             assert_product(&memory[1..], stride, add, [&a, &b], [m, k, n], &what);
             let untouched = |row: &[f32]| row[n..].iter().all(|number| number.to_bits() == there.to_bits());
             assert!(memory[1..].chunks(stride).all(untouched), "{what}: nothing is written beside it");
@@ -158,8 +164,8 @@ fn a_row_does_not_depend_on_the_others() {
             let left = Matrix::new(&a[rows.start * k..], [rows.len(), k], k);
             let mut sum = there[rows.start * n..rows.end * n].to_vec();
             let target = Target { data: &mut sum, stride: n, write: Write::Add };
-            (unit.on_this_thread)(target, left, right);
-            [(unit.on_all_threads)(left, right), sum]
+            on_this_thread(unit, target, left, right);
+            [unit.product(left, right), sum]
         };
         let all = run(0..m);
         for rows in [0..1, 31..32, 32..33, 69..70, 5..40, 20..70] {
@@ -176,9 +182,8 @@ fn nan_and_infinity_stay_in_their_lines() {
     for unit in units() {
         for special in [f32::NAN, f32::INFINITY] {
             let [mut a, mut b] = [vec![1.0; m * k], vec![1.0; k * n]];
-            let product = |a: &[f32], b: &[f32]| {
-                (unit.on_all_threads)(Matrix::new(a, [m, k], k), Matrix::new(b, [k, n], n))
-            };
+            let product =
+                |a: &[f32], b: &[f32]| unit.product(Matrix::new(a, [m, k], k), Matrix::new(b, [k, n], n));
             let places = |found: &[f32]| -> Vec<usize> {
                 let same = |value: f32| value.is_nan() == special.is_nan() && !value.is_finite();
                 (0..m * n).filter(|&idx| same(found[idx])).collect()
@@ -197,12 +202,12 @@ fn nan_and_infinity_stay_in_their_lines() {
 fn an_empty_product_is_empty_and_one_without_depth_is_zero() {
     let right = Matrix::new(&[], [0, 3], 3);
     for unit in units() {
-        assert_eq!((unit.on_all_threads)(Matrix::new(&[], [0, 0], 0), right), [0.0; 0]);
-        assert_eq!((unit.on_all_threads)(Matrix::new(&[], [2, 0], 0), right), [0.0; 6]);
+        assert_eq!(unit.product(Matrix::new(&[], [0, 0], 0), right), [0.0; 0]);
+        assert_eq!(unit.product(Matrix::new(&[], [2, 0], 0), right), [0.0; 6]);
         let mut there = [7.0; 6];
         for (write, expected) in [(Write::Add, [7.0; 6]), (Write::Replace, [0.0; 6])] {
             let target = Target { data: &mut there, stride: 3, write };
-            (unit.on_this_thread)(target, Matrix::new(&[], [2, 0], 0), right);
+            on_this_thread(unit, target, Matrix::new(&[], [2, 0], 0), right);
             assert_eq!(there, expected);
         }
     }
@@ -241,9 +246,9 @@ impl Multiplier for Wrong {
         Self
     }
 
-    fn add(&self, left: &[Tile], right: &[Tile], square: &mut [f32], stride: usize) {
-        Plain.add(left, right, square, stride);
-        square[17 * stride + 5] += 1.0;
+    fn add(&self, left: &[Tile], right: &[Tile], square: &mut Square, start: Start) {
+        Plain.add(left, right, square, start);
+        square.0[17 * SQUARE + 5] += 1.0;
     }
 }
 

@@ -11,12 +11,34 @@ pub(super) const SQUARE: usize = 2 * LINES;
 
 /// Pairs of bfloat16, the first in the lower half: `[line][pair]` of a left operand, `[pair][line]` of a right one. What is
 /// left of it beyond the matrix is 0.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(64))]
 pub(super) struct Tile(pub(super) [u32; LINES * PAIRS]);
 
 impl Tile {
     pub(super) const ZERO: Self = Self([0; LINES * PAIRS]);
+}
+
+/// `[row][column]` of a part of the product, on its way there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C, align(64))]
+pub(super) struct Square(pub(super) [f32; SQUARE * SQUARE]);
+
+impl Square {
+    pub(super) const ZERO: Self = Self([0.0; SQUARE * SQUARE]);
+
+    pub(super) fn lines(&self) -> impl Iterator<Item = &[f32; SQUARE]> {
+        self.0.as_chunks().0.iter()
+    }
+}
+
+/// What a product is added to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// Zeros; what the square holds is not read.
+    Zeros,
+    /// What the square holds.
+    Square,
 }
 
 /// What multiplies tiles, ready on the thread that made it.
@@ -36,22 +58,16 @@ pub(super) trait Multiplier {
     /// Where it is not there.
     fn new() -> Self;
 
-    /// Adds the product of a strip of the left operand and one of the right to a square whose rows lie `stride` apart: to
-    /// each number its products one after another, in the same order wherever in the square it is.
+    /// Adds the product of a strip of the left operand and one of the right to a square, or to zeros in its place: to each
+    /// number its products one after another, in the same order wherever in the square it is.
     ///
     /// A strip is two tiles for each step along the depth, as many of each operand.
-    fn add(&self, left: &[Tile], right: &[Tile], square: &mut [f32], stride: usize);
-}
-
-/// The length that a square takes in memory.
-pub(super) fn square_len(stride: usize) -> usize {
-    (SQUARE - 1) * stride + SQUARE
+    fn add(&self, left: &[Tile], right: &[Tile], square: &mut Square, start: Start);
 }
 
 /// Asserts what [`Multiplier::add`] says of its arguments.
-pub(super) fn assert_strips_and_square(left: &[Tile], right: &[Tile], square: &[f32], stride: usize) {
+pub(super) fn assert_strips(left: &[Tile], right: &[Tile]) {
     assert!(left.len() == right.len() && left.len().is_multiple_of(2), "strips of one depth");
-    assert!(stride >= SQUARE && square.len() >= square_len(stride), "room for a square");
 }
 
 /// One square against the one in plain Rust; sums of products of small whole numbers have no rounding to differ in.
@@ -63,10 +79,13 @@ pub(super) fn is_right<M: Multiplier>() -> bool {
         (0..6).map(tile).collect()
     };
     let (left, right) = (strip(5), strip(11));
-    let [mut found, mut expected] = [[1.0; SQUARE * SQUARE]; 2];
-    M::new().add(&left, &right, &mut found, SQUARE);
-    Plain::new().add(&left, &right, &mut expected, SQUARE);
-    found == expected
+    let [mut found, mut expected] = [Square([1.0; SQUARE * SQUARE]); 2];
+    let is_same = |start| {
+        M::new().add(&left, &right, &mut found, start);
+        Plain::new().add(&left, &right, &mut expected, start);
+        found == expected
+    };
+    [Start::Square, Start::Zeros].into_iter().all(is_same)
 }
 
 /// The same in plain Rust: pair by pair along the depth, each of its products, which are exact, added by itself.
@@ -87,13 +106,16 @@ impl Multiplier for Plain {
         Self
     }
 
-    fn add(&self, left: &[Tile], right: &[Tile], square: &mut [f32], stride: usize) {
-        assert_strips_and_square(left, right, square, stride);
+    fn add(&self, left: &[Tile], right: &[Tile], square: &mut Square, start: Start) {
+        assert_strips(left, right);
+        if start == Start::Zeros {
+            *square = Square::ZERO;
+        }
         let halves = |pair: u32| [f32::from_bits(pair << 16), f32::from_bits(pair & 0xffff_0000)];
         for (left, right) in left.chunks_exact(2).zip(right.chunks_exact(2)) {
             for (row, col) in (0..SQUARE).flat_map(|row| (0..SQUARE).map(move |col| (row, col))) {
                 let (of_row, of_col) = (&left[row / LINES].0, &right[col / LINES].0);
-                let sum = &mut square[row * stride + col];
+                let sum = &mut square.0[row * SQUARE + col];
                 for pair in 0..PAIRS {
                     let a = halves(of_row[row % LINES * PAIRS + pair]);
                     let b = halves(of_col[pair * LINES + col % LINES]);
