@@ -60,8 +60,8 @@ impl Unit {
 
     /// `lhs · rhs`, `[lhs.rows, rhs.cols]`, of operands that are rounded on the way, on all threads.
     pub(super) fn product(&self, lhs: Matrix<'_>, rhs: Matrix<'_>) -> Vec<f32> {
-        let lhs = Packed::on_all_threads(lhs, Side::Left);
-        (self.on_all_threads)(&lhs, &Packed::on_all_threads(rhs, Side::Right))
+        let [lhs, rhs] = Packed::both_on_all_threads(lhs, rhs);
+        (self.on_all_threads)(&lhs, &rhs)
     }
 }
 

@@ -10,22 +10,21 @@ pub(crate) enum Side {
     Right,
 }
 
-/// Strips of a matrix `[lines, depth]`, a few steps along the depth.
+/// Strips of a matrix `[lines, depth]`.
 #[derive(Clone, Copy)]
 pub(super) struct Part<'a> {
     pub(super) matrix: Matrix<'a>,
     pub(super) side: Side,
     /// The first of the strips of [`SQUARE`] lines.
     pub(super) first_strip: usize,
-    /// The first of the steps of [`DEPTH`] numbers.
-    pub(super) first_step: usize,
+    /// Steps of [`DEPTH`] numbers.
     pub(super) n_steps: usize,
 }
 
 impl Part<'_> {
     /// Where a tile of a strip begins in the matrix, line and depth.
     pub(super) fn place(&self, strip: usize, step: usize, half: usize) -> [usize; 2] {
-        [(self.first_strip + strip) * SQUARE + half * LINES, (self.first_step + step) * DEPTH]
+        [(self.first_strip + strip) * SQUARE + half * LINES, step * DEPTH]
     }
 }
 

@@ -2,16 +2,16 @@
 
 use std::{
     arch::x86_64::{
-        __m512, __m512i, _mm512_cvtne2ps_pbh, _mm512_permutexvar_epi16, _mm512_setzero_si512,
-        _mm512_shuffle_i32x4, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
-        _mm512_unpacklo_epi64,
+        __m512, __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_cvtne2ps_pbh, _mm512_permutexvar_epi16,
+        _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
+        _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
     },
     mem::transmute,
 };
 
 use super::{
     pack::{Part, Side},
-    tile::{LINES, PAIRS, Tile},
+    tile::{DEPTH, LINES, PAIRS, Tile},
 };
 use crate::cpu::gemm::Matrix;
 
@@ -31,18 +31,24 @@ pub(super) fn fill(tiles: &mut [Tile], part: Part<'_>) {
     }
 }
 
-/// Numbers that are neighbours along the depth are neighbours in memory: strip by strip.
+/// Numbers that are neighbours along the depth are neighbours in memory, which is read in its order.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn along(tiles: &mut [Tile], part: Part<'_>) {
     for (strip, tiles) in tiles.chunks_exact_mut(2 * part.n_steps).enumerate() {
-        for (idx, tile) in tiles.iter_mut().enumerate() {
-            let [line, depth] = part.place(strip, idx / 2, idx % 2);
-            let mut lines = [_mm512_setzero_si512(); LINES];
-            for (idx, pairs) in lines.iter_mut().enumerate() {
-                let [first, second] = [0, PAIRS].map(|half| numbers(part.matrix, line + idx, depth + half));
-                *pairs = rounded(first, second);
+        for line in 0..2 * LINES {
+            let (half, of_line) = (line / LINES, line % LINES);
+            for (step, tiles) in tiles.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+                let [line, depth] = part.place(strip, step, half);
+                // Not in a closure: it would be compiled without the features, and called.
+                let first = numbers(part.matrix, line + of_line, depth);
+                let second = numbers(part.matrix, line + of_line, depth + PAIRS);
+                tiles[half].0.as_chunks_mut().0[of_line] = stored(rounded(first, second));
             }
-            store(tile, if part.side == Side::Left { lines } else { transposed(lines) });
+        }
+        if part.side == Side::Right {
+            for tile in tiles {
+                store(tile, transposed(lines_of(tile)));
+            }
         }
     }
 }
@@ -58,13 +64,26 @@ fn across(tiles: &mut [Tile], part: Part<'_>) {
                 let [line, depth] = part.place(strip, step, half);
                 let mut rows = [_mm512_setzero_si512(); PAIRS];
                 for (pair, pairs) in rows.iter_mut().enumerate() {
-                    let [first, second] = [0, 1].map(|idx| numbers(by_depth, depth + 2 * pair + idx, line));
-                    *pairs = interleaved(rounded(first, second));
+                    let depth = depth + 2 * pair;
+                    fetch(by_depth, depth + DEPTH, line);
+                    fetch(by_depth, depth + DEPTH + 1, line);
+                    *pairs = interleaved(rounded(
+                        numbers(by_depth, depth, line),
+                        numbers(by_depth, depth + 1, line),
+                    ));
                 }
                 let tile = &mut tiles[strip * strip_len + 2 * step + half];
                 store(tile, if part.side == Side::Right { rows } else { transposed(rows) });
             }
         }
+    }
+}
+
+/// Lets the processor fetch an element that will be read soon: rows that lie far apart are no pattern to it.
+#[target_feature(enable = "avx512f")]
+fn fetch(matrix: Matrix<'_>, row: usize, col: usize) {
+    if let Some(element) = matrix.rest_of_row(row, col).first() {
+        _mm_prefetch::<_MM_HINT_T0>((&raw const *element).cast());
     }
 }
 
@@ -118,7 +137,7 @@ fn interleaved(halves: __m512i) -> __m512i {
 fn transposed(rows: [__m512i; LINES]) -> [__m512i; LINES] {
     let mut turned = [_mm512_setzero_si512(); LINES];
     for four in 0..4 {
-        let [a, b, c, d] = [0, 1, 2, 3].map(|idx| rows[4 * four + idx]);
+        let (a, b, c, d) = (rows[4 * four], rows[4 * four + 1], rows[4 * four + 2], rows[4 * four + 3]);
         let (ab_low, ab_high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
         let (cd_low, cd_high) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
         turned[4 * four] = _mm512_unpacklo_epi64(ab_low, cd_low);
@@ -129,7 +148,7 @@ fn transposed(rows: [__m512i; LINES]) -> [__m512i; LINES] {
     // `turned[4·four + k]` has, in its block `j`, column `4·j + k` of four rows.
     let mut columns = [_mm512_setzero_si512(); LINES];
     for k in 0..4 {
-        let [a, b, c, d] = [0, 1, 2, 3].map(|four| turned[4 * four + k]);
+        let (a, b, c, d) = (turned[k], turned[4 + k], turned[8 + k], turned[12 + k]);
         let (ab_even, ab_odd) =
             (_mm512_shuffle_i32x4::<0b10_00_10_00>(a, b), _mm512_shuffle_i32x4::<0b11_01_11_01>(a, b));
         let (cd_even, cd_odd) =
@@ -151,6 +170,22 @@ fn load(numbers: &[f32; LINES]) -> __m512 {
 }
 
 #[target_feature(enable = "avx512f")]
+fn stored(line: __m512i) -> [u32; PAIRS] {
+    #[allow(unsafe_code)] // SAFETY: both are 512 bits, and any bits are whole numbers.
+    unsafe {
+        transmute(line)
+    }
+}
+
+#[target_feature(enable = "avx512f")]
+fn lines_of(tile: &Tile) -> [__m512i; LINES] {
+    #[allow(unsafe_code)] // SAFETY: both are sixteen lines of 512 bits, and any bits are whole numbers.
+    unsafe {
+        transmute(tile.0)
+    }
+}
+
+#[target_feature(enable = "avx512f")]
 fn store(tile: &mut Tile, lines: [__m512i; LINES]) {
     #[allow(unsafe_code)] // SAFETY: both are sixteen lines of 512 bits, and any bits are whole numbers.
     let lines: [u32; LINES * PAIRS] = unsafe { transmute(lines) };
@@ -162,7 +197,7 @@ mod tests {
     use super::*;
     use crate::cpu::{bf16::pack::fill_plain, tests::numbers as random};
 
-    /// Odd sizes, both sides, rows or columns side by side, whole and from a strip and a step on.
+    /// Odd sizes, both sides, rows or columns side by side, whole and from a strip on.
     #[test]
     fn tiles_are_those_of_any_processor() {
         if !is_there() {
@@ -175,8 +210,9 @@ mod tests {
             for (matrix, side) in
                 [along, across].into_iter().flat_map(|m| [(m, Side::Left), (m, Side::Right)])
             {
-                for (first_strip, first_step, n_steps) in [(0, 0, depth.div_ceil(32)), (1, 1, 2)] {
-                    let part = Part { matrix, side, first_strip, first_step, n_steps };
+                for first_strip in 0..2 {
+                    let n_steps = depth.div_ceil(DEPTH);
+                    let part = Part { matrix, side, first_strip, n_steps };
                     let [mut found, mut expected] = [(); 2].map(|()| vec![Tile::ZERO; 3 * 2 * n_steps]);
                     fill(&mut found, part);
                     fill_plain(&mut expected, part);

@@ -13,10 +13,10 @@ use crate::cpu::gemm::Matrix;
 /// Steps along the depth that are done for some squares before the next: as many as let a strip of the right operand stay in
 /// the fastest cache, 18 KiB, while strips of the left one pass by.
 const STEPS: usize = 9;
-/// Strips that a task packs.
+/// Strips that a task packs, at most.
 const STRIPS_PACKED: usize = 8;
 
-/// An operand in tiles: block after block along the depth, `[block][strip][step][half of the lines]`.
+/// An operand in tiles, `[strip][step][half of the lines]`.
 #[derive(Debug)]
 pub(crate) struct Packed {
     /// At least as many as are used.
@@ -27,17 +27,19 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// Rounds and packs `matrix`, a left operand `[lines, depth]` or a right one `[depth, lines]`, on all threads.
-    pub(crate) fn on_all_threads(matrix: Matrix<'_>, side: Side) -> Self {
-        let (mut packed, matrix) = Self::unfilled(matrix, side);
-        packed.parts(matrix, side).into_par_iter().for_each(|(part, tiles)| fill(tiles, part));
-        packed
+    /// The operands of `lhs · rhs`, rounded and packed on all threads.
+    pub(crate) fn both_on_all_threads(lhs: Matrix<'_>, rhs: Matrix<'_>) -> [Self; 2] {
+        let [(mut left, lhs), (mut right, rhs)] =
+            [(lhs, Side::Left), (rhs, Side::Right)].map(|(matrix, side)| Self::unfilled(matrix, side));
+        let parts = left.parts(lhs, Side::Left).chain(right.parts(rhs, Side::Right));
+        parts.collect::<Vec<_>>().into_par_iter().with_max_len(1).for_each(|(part, tiles)| fill(tiles, part));
+        [left, right]
     }
 
-    /// The same on the calling thread.
+    /// A left operand `[lines, depth]` or a right one `[depth, lines]`, rounded and packed on the calling thread.
     pub(crate) fn on_this_thread(matrix: Matrix<'_>, side: Side) -> Self {
         let (mut packed, matrix) = Self::unfilled(matrix, side);
-        packed.parts(matrix, side).into_iter().for_each(|(part, tiles)| fill(tiles, part));
+        packed.parts(matrix, side).for_each(|(part, tiles)| fill(tiles, part));
         packed
     }
 
@@ -50,20 +52,13 @@ impl Packed {
     }
 
     /// The tiles, cut for tasks.
-    fn parts<'a>(&mut self, matrix: Matrix<'a>, side: Side) -> Vec<(Part<'a>, &mut [Tile])> {
+    fn parts<'a>(&mut self, matrix: Matrix<'a>, side: Side) -> impl Iterator<Item = (Part<'a>, &mut [Tile])> {
         let (n_strips, n_steps) = (self.n_strips(), self.n_steps());
-        let mut rest = &mut self.tiles[..2 * n_strips * n_steps];
-        let mut parts = Vec::new();
-        for first_step in (0..n_steps).step_by(STEPS) {
-            for first_strip in (0..n_strips).step_by(STRIPS_PACKED) {
-                let n_steps = STEPS.min(n_steps - first_step);
-                let len = 2 * n_steps * STRIPS_PACKED.min(n_strips - first_strip);
-                let tiles;
-                (tiles, rest) = rest.split_at_mut(len);
-                parts.push((Part { matrix, side, first_strip, first_step, n_steps }, tiles));
-            }
-        }
-        parts
+        let strips = (n_strips / (4 * rayon::current_num_threads())).clamp(1, STRIPS_PACKED);
+        let tiles = self.tiles[..2 * n_strips * n_steps].chunks_mut((2 * n_steps * strips).max(1));
+        tiles
+            .enumerate()
+            .map(move |(task, tiles)| (Part { matrix, side, first_strip: task * strips, n_steps }, tiles))
     }
 
     /// Rows of a left operand, columns of a right one.
@@ -90,9 +85,9 @@ impl Packed {
 
     /// The tiles of a strip in a block.
     pub(super) fn strip(&self, block: usize, strip: usize) -> &[Tile] {
-        let n_steps = STEPS.min(self.n_steps() - block * STEPS);
-        let start = 2 * (block * STEPS * self.n_strips() + strip * n_steps);
-        &self.tiles[start..start + 2 * n_steps]
+        let n_steps = self.n_steps();
+        let [start, end] = [block, block + 1].map(|block| strip * n_steps + n_steps.min(block * STEPS));
+        &self.tiles[2 * start..2 * end]
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whole products out of squares.
 
-use std::mem::MaybeUninit;
+use std::{mem::MaybeUninit, ops::Range};
 
 use rayon::prelude::*;
 
@@ -21,13 +21,14 @@ pub(super) fn on_all_threads<M: Multiplier>(lhs: &Packed, rhs: &Packed) -> Vec<f
         return vec![0.0; len];
     }
     let mut product: Vec<f32> = Vec::with_capacity(len);
-    // Where there are few rows, tasks are smaller, so that all threads have some.
-    let strips = (lhs.n_strips() / (2 * rayon::current_num_threads())).clamp(1, STRIPS);
+    // Where there are few rows, tasks are smaller, so that all threads have some, and a slow one fewer.
+    let strips = (lhs.n_strips() / (4 * rayon::current_num_threads())).clamp(1, STRIPS);
     let tasks = product.spare_capacity_mut()[..len].par_chunks_mut((strips * SQUARE * width).max(1));
-    tasks.enumerate().for_each(|(task, rows)| {
+    tasks.enumerate().with_max_len(1).for_each(|(task, rows)| {
         let multiplier = M::new();
         let mut rows = RowsOf { rows, stride: width };
-        multiply(&multiplier, [lhs, rhs], task * strips, |place, square| rows.set(place, square));
+        let of_task = task * strips..lhs.n_strips().min((task + 1) * strips);
+        multiply(&multiplier, [lhs, rhs], of_task, |place, square| rows.set(place, square));
     });
     #[allow(unsafe_code)]
     // SAFETY: the tasks cover all rows, and each sets every number of its rows: `multiply` hands over all squares of them.
@@ -55,39 +56,40 @@ pub(super) fn on_this_thread<M: Multiplier>(target: Target<'_>, lhs: &Packed, rh
     let multiplier = M::new();
     for first_strip in (0..lhs.n_strips()).step_by(STRIPS) {
         let first_row = first_strip * SQUARE;
-        multiply(&multiplier, [lhs, rhs], first_strip, |[row, col], square| {
+        let strips = first_strip..lhs.n_strips().min(first_strip + STRIPS);
+        multiply(&multiplier, [lhs, rhs], strips, |[row, col], square| {
             let width = SQUARE.min(cols - col);
             let lines = square.lines().take(rows - first_row - row);
             for (line, row) in lines.zip(first_row + row..) {
                 let target = &mut data[row * stride + col..][..width];
-                match write {
-                    Write::Replace => target.copy_from_slice(&line[..width]),
-                    Write::Add => target.iter_mut().zip(line).for_each(|(sum, number)| *sum += number),
+                match (write, target.as_chunks_mut()) {
+                    (Write::Replace, ([whole], [])) => *whole = *line,
+                    (Write::Replace, _) => target.copy_from_slice(&line[..width]),
+                    (Write::Add, _) => target.iter_mut().zip(line).for_each(|(sum, number)| *sum += number),
                 }
             }
         });
     }
 }
 
-/// The squares of up to [`STRIPS`] strips of the left operand, each once, with the row and the column where it begins,
-/// counted from the first of these strips. What lies beyond the product is 0.
+/// The squares of some strips of the left operand, at most [`STRIPS`], each once, with the row and the column where it
+/// begins, counted from the first of these strips. What lies beyond the product is 0.
 fn multiply<M: Multiplier>(
     multiplier: &M,
     [left, right]: [&Packed; 2],
-    first_strip: usize,
+    strips: Range<usize>,
     mut hand_over: impl FnMut([usize; 2], &Square),
 ) {
-    let n_strips = STRIPS.min(left.n_strips() - first_strip);
     let mut squares = [Square::ZERO; STRIPS];
     for col_strip in 0..right.n_strips() {
         for block in 0..left.n_blocks() {
             let (of_right, start) =
                 (right.strip(block, col_strip), if block == 0 { Start::Zeros } else { Start::Square });
-            for (strip, square) in squares.iter_mut().enumerate().take(n_strips) {
-                multiplier.add(left.strip(block, first_strip + strip), of_right, square, start);
+            for (strip, square) in strips.clone().zip(&mut squares) {
+                multiplier.add(left.strip(block, strip), of_right, square, start);
             }
         }
-        for (strip, square) in squares.iter().enumerate().take(n_strips) {
+        for (strip, square) in squares.iter().enumerate().take(strips.len()) {
             hand_over([strip * SQUARE, col_strip * SQUARE], square);
         }
     }
@@ -106,7 +108,7 @@ impl RowsOf<'_> {
         for (row, line) in self.rows.chunks_exact_mut(self.stride).skip(row).zip(square.lines()) {
             match row[col..].first_chunk_mut::<SQUARE>() {
                 // A copy of known length is a few instructions, not a call.
-                Some(target) => *target = line.map(MaybeUninit::new),
+                Some(target) => drop(target.write_copy_of_slice(line)),
                 None => drop(row[col..].write_copy_of_slice(&line[..width])),
             }
         }
