@@ -12,9 +12,9 @@ use burn::backend::{
 };
 
 use crate::{
-    Activation, AttentionSpec, Frozen, FusedOps, FusedPrimitives, LogitSpec, Precision,
+    Activation, AttentionSpec, Frozen, FusedOps, FusedPrimitives, LogitSpec, LoraSpec, Precision,
     backend::Rotation,
-    saved::{AttentionSaved, LayerNormSaved, LogpsSaved},
+    saved::{AttentionSaved, LayerNormSaved, LogpsSaved, LoraSaved},
 };
 
 // The halves are called on the backend inside; these bodies are never reached.
@@ -57,6 +57,13 @@ backward!(LinearConstantBackward, 1, (FloatTensor<B>, Precision), |saved, grad, 
 backward!(LinearFrozenBackward, 1, (Frozen, Precision), |saved, grad, _wanted| {
     let weight = saved.0.on_device_of::<B>(&grad);
     [Some(B::linear_input_backward(weight, grad, saved.1))]
+});
+backward!(LoraBackward, 3, (LoraSaved<B>, FloatTensor<B>), |saved, grad, wanted| {
+    B::lora_backward(saved.0, saved.1, grad, wanted)
+});
+backward!(LoraFrozenBackward, 3, (LoraSaved<B>, Frozen), |saved, grad, wanted| {
+    let weight = saved.1.on_device_of::<B>(&grad);
+    B::lora_backward(saved.0, weight, grad, wanted)
 });
 backward!(RowsBackward, 1, (IntTensor<B>, usize), |saved, grad, _wanted| {
     [Some(B::rows_backward(saved.0, grad, saved.1))]
@@ -108,6 +115,40 @@ impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         let output = B::linear_frozen(x.primitive().clone(), weight.clone(), precision);
         match LinearFrozenBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((weight, precision), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn lora_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        down: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        spec: LoraSpec,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), down.node(), up.node()];
+        let [x, weight, down, up] = [x, weight, down, up].map(|tensor| tensor.into_primitive());
+        let adapter = [down.clone(), up.clone()];
+        let (output, narrow) = B::lora_forward(x.clone(), weight.clone(), adapter, spec);
+        match LoraBackward.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((LoraSaved { x, narrow, down, up, spec }, weight), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn lora_linear_frozen(
+        x: FloatTensor<Self>,
+        weight: Frozen,
+        down: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        spec: LoraSpec,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), down.node(), up.node()];
+        let [x, down, up] = [x, down, up].map(|tensor| tensor.into_primitive());
+        let (dense, adapter) = (weight.on_device_of::<B>(&x), [down.clone(), up.clone()]);
+        let (output, narrow) = B::lora_forward(x.clone(), dense, adapter, spec);
+        match LoraFrozenBackward.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((LoraSaved { x, narrow, down, up, spec }, weight), output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }

@@ -6,8 +6,8 @@ use burn::backend::{
 };
 
 use crate::{
-    Activation, AdamWStep, AttentionSpec, Frozen, LogitSpec, Precision, portable,
-    saved::{AttentionSaved, LayerNormSaved, LogpsSaved, RowStatistics},
+    Activation, AdamWStep, AttentionSpec, Frozen, LogitSpec, LoraSpec, Precision, portable,
+    saved::{AttentionSaved, LayerNormSaved, LogpsSaved, LoraSaved, RowStatistics},
 };
 
 /// Forward and backward halves on a plain backend. The defaults run anywhere.
@@ -46,6 +46,26 @@ pub trait FusedPrimitives: Backend {
         precision: Precision,
     ) -> FloatTensor<Self> {
         portable::linear::input_backward::<Self>(weight, grad, precision)
+    }
+
+    /// Output of `lora_linear`, and `s·x · Aᵀ`; the adapter is `[down, up]`.
+    fn lora_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        adapter: [FloatTensor<Self>; 2],
+        spec: LoraSpec,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        portable::lora::forward::<Self>(x, weight, adapter, spec)
+    }
+
+    /// Gradients of `lora_linear` for its input, `down` and `up`, where wanted.
+    fn lora_backward(
+        saved: LoraSaved<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        wanted: [bool; 3],
+    ) -> [Option<FloatTensor<Self>>; 3] {
+        portable::lora::backward::<Self>(saved, weight, grad, wanted)
     }
 
     /// Rows of a matrix.
@@ -233,6 +253,29 @@ pub trait FusedOps: FusedPrimitives {
     fn linear_frozen(x: FloatTensor<Self>, weight: Frozen, precision: Precision) -> FloatTensor<Self> {
         let weight = weight.on_device_of::<Self>(&x);
         Self::linear_forward(x, weight, precision)
+    }
+
+    /// See [`crate::lora_linear`].
+    fn lora_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        down: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        spec: LoraSpec,
+    ) -> FloatTensor<Self> {
+        Self::lora_forward(x, weight, [down, up], spec).0
+    }
+
+    /// See [`crate::lora_linear_frozen`].
+    fn lora_linear_frozen(
+        x: FloatTensor<Self>,
+        weight: Frozen,
+        down: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        spec: LoraSpec,
+    ) -> FloatTensor<Self> {
+        let weight = weight.on_device_of::<Self>(&x);
+        Self::lora_forward(x, weight, [down, up], spec).0
     }
 
     /// See [`crate::select_rows`].

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`linear`] | input, weight |
 //! | [`linear_constant`], [`linear_frozen`] | the weight, shared or packed |
+//! | [`lora_linear`], [`lora_linear_frozen`] | input, the adapter and what is between its matrices, the weight, shared or packed |
 //! | [`select_rows`] | the numbers of the rows |
 //! | [`rms_norm`] | input, one number a row |
 //! | [`layer_norm`] | input, two numbers a row |
@@ -43,10 +44,10 @@ pub use backend::{FusedOps, FusedPrimitives};
 pub use frozen::{Frozen, FrozenMatrix};
 pub use layout::{AttentionSpec, Segment, TreeLayout, TreeRange};
 pub use optimizer::{AdamWStep, AdamWUpdate, adamw, squared_norm};
-pub use precision::{LogitSpec, Precision};
+pub use precision::{LogitSpec, LoraSpec, Precision};
 pub use tensor::{
-    activate, completion_logps, gated, layer_norm, linear, linear_constant, linear_frozen, rms_norm, rotary,
-    select_rows, tree_attention,
+    activate, completion_logps, gated, layer_norm, linear, linear_constant, linear_frozen, lora_linear,
+    lora_linear_frozen, rms_norm, rotary, select_rows, tree_attention,
 };
 
 /// Batches of at least this many rows give each row the same bits, whatever the other rows are. Smaller ones are padded by

@@ -31,3 +31,12 @@ pub struct LogitSpec {
     /// Operands of the products with the head.
     pub precision: Precision,
 }
+
+/// How an adapter is added to the matrix beside it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LoraSpec {
+    /// `s`, usually `α / rank`.
+    pub scale: f64,
+    /// Operands of all products.
+    pub precision: Precision,
+}

@@ -5,7 +5,7 @@ use burn::backend::{
     tensor::{FloatTensor, IntTensor},
 };
 
-use crate::LogitSpec;
+use crate::{LogitSpec, LoraSpec};
 
 /// What is known of the numbers of each row: `[n, 1]` each.
 #[derive(Debug, Clone)]
@@ -41,4 +41,15 @@ pub struct LogpsSaved<B: Backend> {
     pub(crate) targets: IntTensor<B>,
     pub(crate) log_sum_exp: FloatTensor<B>,
     pub(crate) spec: LogitSpec,
+}
+
+/// What `lora_linear` keeps for its backward, beside the weight.
+#[derive(Debug, Clone)]
+pub struct LoraSaved<B: Backend> {
+    pub(crate) x: FloatTensor<B>,
+    /// `s·x · Aᵀ`
+    pub(crate) narrow: FloatTensor<B>,
+    pub(crate) down: FloatTensor<B>,
+    pub(crate) up: FloatTensor<B>,
+    pub(crate) spec: LoraSpec,
 }

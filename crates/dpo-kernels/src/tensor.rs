@@ -5,7 +5,7 @@ use burn::{
     tensor::{Int, Tensor},
 };
 
-use crate::{Activation, AttentionSpec, Frozen, FusedOps, LogitSpec, Precision};
+use crate::{Activation, AttentionSpec, Frozen, FusedOps, LogitSpec, LoraSpec, Precision};
 
 /// `x · Wᵀ`, with the weight laid out as checkpoints have it.
 ///
@@ -40,6 +40,50 @@ pub fn linear_constant(x: Tensor<2>, weight: Tensor<2>, precision: Precision) ->
 /// Those of [`linear`].
 pub fn linear_frozen(x: Tensor<2>, weight: &Frozen, precision: Precision) -> Tensor<2> {
     Tensor::from_dispatch(<Dispatch as FusedOps>::linear_frozen(x.into_dispatch(), weight.clone(), precision))
+}
+
+/// `x · Wᵀ + s·(x · Aᵀ) · Bᵀ`, a matrix that is not trained and the low-rank adapter beside it:
+/// <https://arxiv.org/abs/2106.09685>.
+///
+/// # Shapes
+/// - `x`: `[n, d_in]`
+/// - `weight`: `[d_out, d_in]`, `W`
+/// - `down`, `up`: `[rank, d_in]` and `[d_out, rank]`, `A` and `B`
+/// - output: `[n, d_out]`
+pub fn lora_linear(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    down: Tensor<2>,
+    up: Tensor<2>,
+    spec: LoraSpec,
+) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as FusedOps>::lora_linear(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        down.into_dispatch(),
+        up.into_dispatch(),
+        spec,
+    ))
+}
+
+/// As [`lora_linear`] with a weight that is unpacked where it is used.
+///
+/// # Shapes
+/// Those of [`lora_linear`].
+pub fn lora_linear_frozen(
+    x: Tensor<2>,
+    weight: &Frozen,
+    down: Tensor<2>,
+    up: Tensor<2>,
+    spec: LoraSpec,
+) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as FusedOps>::lora_linear_frozen(
+        x.into_dispatch(),
+        weight.clone(),
+        down.into_dispatch(),
+        up.into_dispatch(),
+        spec,
+    ))
 }
 
 /// Rows of a matrix, in any order and as often as wanted: an embedding's, or those that are scored.

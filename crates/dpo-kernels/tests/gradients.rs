@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use dpo_kernels::{
-    Activation, AttentionSpec, LogitSpec, Precision, TreeLayout, TreeRange, activate, completion_logps,
-    gated, layer_norm, linear, rms_norm, rotary, tree_attention,
+    Activation, AttentionSpec, LogitSpec, LoraSpec, Precision, TreeLayout, TreeRange, activate,
+    completion_logps, gated, layer_norm, linear, lora_linear, rms_norm, rotary, tree_attention,
 };
 
 type Op<'a> = &'a dyn Fn(&[Tensor<2>]) -> Tensor<2>;
@@ -57,6 +57,17 @@ fn check(name: &str, shapes: &[[usize; 2]], op: Op<'_>) {
 #[test]
 fn linear_has_its_gradient() {
     check("linear", &[[3, 5], [4, 5]], &|x| linear(x[0].clone(), x[1].clone(), Precision::F32));
+}
+
+/// Of the input and of the adapter; the matrix beside it has none.
+#[test]
+fn lora_linear_has_its_gradient() {
+    check("lora_linear", &[[3, 5], [2, 5], [4, 2]], &|x| {
+        let weight = TensorData::new(numbers(20, 5), [4, 5]);
+        let weight = Tensor::from_data(weight, (&x[0].device(), x[0].dtype()));
+        let spec = LoraSpec { scale: 1.7, precision: Precision::F32 };
+        lora_linear(x[0].clone(), weight, x[1].clone(), x[2].clone(), spec)
+    });
 }
 
 #[test]

@@ -43,6 +43,11 @@ impl<'a> Matrix<'a> {
         [self.rows, self.cols]
     }
 
+    /// Distances of two rows, and of two columns.
+    pub(crate) fn strides(&self) -> [usize; 2] {
+        [self.row_stride, self.col_stride]
+    }
+
     /// Whether the elements of a row are neighbours in memory; else those of a column are.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn has_contiguous_rows(&self) -> bool {
@@ -121,19 +126,34 @@ pub(crate) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>) -> Vec<f32> {
     if m == 0 || n == 0 || k == 0 {
         return vec![0.0; m * n];
     }
-    let parallelism = match m * n * k >= PARALLEL_PRODUCT {
-        true => Parallelism::Rayon(0),
-        false => Parallelism::None,
-    };
     let mut values: Vec<f32> = Vec::with_capacity(m * n);
     #[allow(unsafe_code)]
     // SAFETY: the operands were checked. The target has room for `m` rows of `n`, nothing else points to it, and since
     // its values are replaced none is read before it is written; afterwards all of them are.
     unsafe {
-        gemm(values.as_mut_ptr(), n, Write::Replace, [lhs, rhs], parallelism);
+        gemm(values.as_mut_ptr(), n, Write::Replace, [lhs, rhs], parallelism(m * n * k));
         values.set_len(m * n);
     }
     values
+}
+
+/// Adds `lhs · rhs` to a matrix of its size, as [`product`] is made.
+pub(crate) fn add_product(sum: &mut [f32], lhs: Matrix<'_>, rhs: Matrix<'_>) {
+    let (m, n, k) = (lhs.rows, rhs.cols, lhs.cols);
+    check_operands(lhs, rhs);
+    assert_eq!(sum.len(), m * n, "target of a product");
+    if m == 0 || n == 0 || k == 0 {
+        return;
+    }
+    #[allow(unsafe_code)]
+    // SAFETY: the operands were checked, and the target is `m` rows of `n` numbers, borrowed mutably.
+    unsafe {
+        gemm(sum.as_mut_ptr(), n, Write::Add, [lhs, rhs], parallelism(m * n * k));
+    }
+}
+
+fn parallelism(n_products: usize) -> Parallelism {
+    if n_products >= PARALLEL_PRODUCT { Parallelism::Rayon(0) } else { Parallelism::None }
 }
 
 fn check_operands(lhs: Matrix<'_>, rhs: Matrix<'_>) {

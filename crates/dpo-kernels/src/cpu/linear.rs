@@ -1,12 +1,14 @@
 //! Products of whole tensors.
 
+use std::sync::Arc;
+
 use burn::backend::{TensorMetadata, flex::FlexTensor};
 
 use super::{
-    bf16,
+    bf16::{self, Packed, Side, Unit},
     buffer::{contiguous, dims2, strided, tensor, values},
     gemm::{self, Matrix},
-    round,
+    recent, round,
 };
 use crate::Precision;
 
@@ -16,18 +18,68 @@ pub(super) fn operands<const N: usize>(tensors: [FlexTensor; N], precision: Prec
     tensors.map(|operand| if is_rounded_here { rounded(operand) } else { strided(operand) })
 }
 
-/// The product of two of [`operands`].
-pub(super) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>, precision: Precision) -> FlexTensor {
-    let dims = [lhs.dims()[0], rhs.dims()[1]];
-    let unit = bf16::Unit::here().filter(|_| precision == Precision::Bf16);
-    tensor(unit.map_or_else(|| gemm::product(lhs, rhs), |unit| unit.product(lhs, rhs)), dims)
+/// One of [`operands`] in a product.
+#[derive(Clone, Copy)]
+pub(super) struct Factor<'a> {
+    pub(super) tensor: &'a FlexTensor,
+    is_transposed: bool,
+    /// Whether other products read it too, soon.
+    pub(super) is_shared: bool,
 }
 
-/// A tensor's matrix, wherever its rows and columns lie.
-pub(super) fn matrix(tensor: &FlexTensor) -> Matrix<'_> {
-    let layout = tensor.layout();
-    let strides = [0, 1].map(|axis| layout.strides()[axis].unsigned_abs());
-    Matrix::strided(&tensor.storage()[layout.start_offset()..], dims2(tensor), strides)
+impl<'a> Factor<'a> {
+    /// What products with several weights read.
+    pub(super) fn activation(tensor: &'a FlexTensor) -> Self {
+        Self { tensor, is_transposed: false, is_shared: true }
+    }
+
+    /// What one product reads, this way round.
+    pub(super) fn weight(tensor: &'a FlexTensor) -> Self {
+        Self { tensor, is_transposed: false, is_shared: false }
+    }
+
+    pub(super) fn transposed(self) -> Self {
+        Self { is_transposed: !self.is_transposed, ..self }
+    }
+
+    /// Wherever its rows and columns lie.
+    pub(super) fn matrix(self) -> Matrix<'a> {
+        let layout = self.tensor.layout();
+        let strides = [0, 1].map(|axis| layout.strides()[axis].unsigned_abs());
+        let matrix =
+            Matrix::strided(&self.tensor.storage()[layout.start_offset()..], dims2(self.tensor), strides);
+        if self.is_transposed { matrix.transposed() } else { matrix }
+    }
+}
+
+/// `lhs · rhs`.
+pub(super) fn product(lhs: Factor<'_>, rhs: Factor<'_>, precision: Precision) -> FlexTensor {
+    sum_of_products(&[[lhs, rhs]], precision)
+}
+
+/// `Σ lhs · rhs` of factors whose products have one size.
+pub(super) fn sum_of_products(factors: &[[Factor<'_>; 2]], precision: Precision) -> FlexTensor {
+    let [lhs, rhs] = factors[0].map(|factor| factor.matrix().dims());
+    let sum = match Unit::here().filter(|_| precision == Precision::Bf16) {
+        Some(unit) => of_packed(unit, factors),
+        None => of_plain(factors),
+    };
+    tensor(sum, [lhs[0], rhs[1]])
+}
+
+fn of_plain(factors: &[[Factor<'_>; 2]]) -> Vec<f32> {
+    let mut products = factors.iter().map(|factors| factors.map(Factor::matrix));
+    let [lhs, rhs] = products.next().expect("factors of a product");
+    let mut sum = gemm::product(lhs, rhs);
+    products.for_each(|[lhs, rhs]| gemm::add_product(&mut sum, lhs, rhs));
+    sum
+}
+
+fn of_packed(unit: &Unit, factors: &[[Factor<'_>; 2]]) -> Vec<f32> {
+    let sides = factors.iter().flat_map(|[lhs, rhs]| [(*lhs, Side::Left), (*rhs, Side::Right)]);
+    let packed: Vec<Arc<Packed>> = recent::packed(&sides.collect::<Vec<_>>());
+    let factors: Vec<[&Packed; 2]> = packed.as_chunks().0.iter().map(|[lhs, rhs]| [&**lhs, &**rhs]).collect();
+    unit.product(&factors)
 }
 
 /// Numbers of a matrix as bfloat16 has them, in f32.

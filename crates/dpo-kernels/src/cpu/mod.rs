@@ -20,9 +20,11 @@ mod head;
 mod head_backward;
 mod layer_norm;
 mod linear;
+mod lora;
 mod norm;
 mod normal;
 mod pick;
+mod recent;
 mod rotary;
 mod round;
 mod rows;
@@ -39,13 +41,13 @@ use burn::backend::{
 use self::{
     attention_block::{Heads, Inputs},
     buffer::{all_f32, contiguous, dims2, row_numbers, tensor, values, whole},
-    linear::matrix,
+    linear::Factor,
 };
 use crate::{
-    Activation, AdamWStep, AttentionSpec, FusedPrimitives, LogitSpec, Precision,
+    Activation, AdamWStep, AttentionSpec, FusedPrimitives, LogitSpec, LoraSpec, Precision,
     backend::Rotation,
     portable,
-    saved::{AttentionSaved, LayerNormSaved, LogpsSaved, RowStatistics},
+    saved::{AttentionSaved, LayerNormSaved, LogpsSaved, LoraSaved, RowStatistics},
 };
 
 impl FusedPrimitives for Flex {
@@ -65,7 +67,7 @@ impl FusedPrimitives for Flex {
             return portable::linear::forward::<Self>(x, weight, precision);
         }
         let [x, weight] = linear::operands([x, weight], precision);
-        linear::product(matrix(&x), matrix(&weight).transposed(), precision)
+        linear::product(Factor::activation(&x), Factor::weight(&weight).transposed(), precision)
     }
 
     fn linear_backward(
@@ -80,9 +82,9 @@ impl FusedPrimitives for Flex {
             return portable::linear::backward::<Self>(x, weight, grad, precision, wanted);
         }
         let [x, weight, grad] = linear::operands([x, weight, grad], precision);
-        let dx = x_wanted.then(|| linear::product(matrix(&grad), matrix(&weight), precision));
-        let dweight =
-            weight_wanted.then(|| linear::product(matrix(&grad).transposed(), matrix(&x), precision));
+        let (x, grad) = (Factor::activation(&x), Factor::activation(&grad));
+        let dx = x_wanted.then(|| linear::product(grad, Factor::weight(&weight), precision));
+        let dweight = weight_wanted.then(|| linear::product(grad.transposed(), x, precision));
         [dx, dweight]
     }
 
@@ -95,7 +97,31 @@ impl FusedPrimitives for Flex {
             return portable::linear::input_backward::<Self>(weight, grad, precision);
         }
         let [weight, grad] = linear::operands([weight, grad], precision);
-        linear::product(matrix(&grad), matrix(&weight), precision)
+        linear::product(Factor::activation(&grad), Factor::weight(&weight), precision)
+    }
+
+    fn lora_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        [down, up]: [FloatTensor<Self>; 2],
+        spec: LoraSpec,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        if !all_f32([&x, &weight, &down, &up]) {
+            return portable::lora::forward::<Self>(x, weight, [down, up], spec);
+        }
+        lora::forward(x, weight, [down, up], spec)
+    }
+
+    fn lora_backward(
+        saved: LoraSaved<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        wanted: [bool; 3],
+    ) -> [Option<FloatTensor<Self>>; 3] {
+        if !all_f32([&saved.x, &saved.narrow, &saved.down, &saved.up, &weight, &grad]) {
+            return portable::lora::backward::<Self>(saved, weight, grad, wanted);
+        }
+        lora::backward(saved, weight, grad, wanted)
     }
 
     fn rows_forward(matrix: FloatTensor<Self>, rows: IntTensor<Self>) -> FloatTensor<Self> {

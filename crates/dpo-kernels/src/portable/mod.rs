@@ -6,6 +6,7 @@ pub(crate) mod attention;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;
 pub(crate) mod logps;
+pub(crate) mod lora;
 pub(crate) mod norm;
 pub(crate) mod rotary;
 pub(crate) mod rows;

@@ -5,7 +5,7 @@ use burn::{
     module::{Module, Param},
     tensor::{Device, Tensor, TensorData},
 };
-use dpo_kernels::{linear, linear_constant};
+use dpo_kernels::{LoraSpec, linear, linear_constant};
 
 use super::{parts::Projection, pass::Pass};
 use crate::adapter::AdapterModule;
@@ -48,6 +48,19 @@ impl Lora {
             scale,
             dropout,
         }
+    }
+
+    /// How it is added, if it is the same input that goes into the matrix and into the adapter, and nothing else is done:
+    /// one operation can then do both.
+    pub(super) fn plain(&self, pass: &Pass) -> Option<LoraSpec> {
+        let drops = pass.dropout.is_some() && self.dropout.rate > 0.0;
+        let is_plain = self.magnitude.is_none() && !drops;
+        is_plain.then_some(LoraSpec { scale: self.scale, precision: pass.precision })
+    }
+
+    /// `A` and `B`.
+    pub(super) fn matrices(&self) -> [Tensor<2>; 2] {
+        [self.down.val(), self.up.val()]
     }
 
     /// `y`, `[n, d_out]`, is what the matrix made of `x`, `[n, d_in]`, without a bias.

@@ -5,7 +5,8 @@ use burn::{
     tensor::{Device, Int, Tensor, TensorData},
 };
 use dpo_kernels::{
-    Frozen, Precision, layer_norm, linear, linear_constant, linear_frozen, rms_norm, select_rows,
+    Frozen, Precision, layer_norm, linear, linear_constant, linear_frozen, lora_linear, lora_linear_frozen,
+    rms_norm, select_rows,
 };
 
 use super::{lora::Lora, pass::Pass};
@@ -143,11 +144,19 @@ impl Projection {
         }
     }
 
+    fn adapted(&self, adapter: &Lora, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        let (plain, [down, up]) = (adapter.plain(pass), adapter.matrices());
+        match (plain, &self.weight, &self.packed) {
+            (Some(spec), Some(weight), _) if self.is_frozen => lora_linear(x, weight.val(), down, up, spec),
+            (Some(spec), None, Some(packed)) => lora_linear_frozen(x, packed, down, up, spec),
+            _ => adapter.add(self.product(x.clone(), pass.precision), x, self, pass),
+        }
+    }
+
     pub(super) fn forward(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
-        let y = self.product(x.clone(), pass.precision);
         let y = match &self.adapter {
-            Some(adapter) => adapter.add(y, x, self, pass),
-            None => y,
+            Some(adapter) => self.adapted(adapter, x, pass),
+            None => self.product(x, pass.precision),
         };
         match &self.bias {
             Some(bias) => y + bias.val().unsqueeze(),

@@ -27,7 +27,7 @@ pub(crate) struct Unit {
     /// Another one where the last bits of products may be others.
     pub(crate) name: &'static str,
     is_usable: fn() -> bool,
-    on_all_threads: fn(&Packed, &Packed) -> Vec<f32>,
+    on_all_threads: fn(&[[&Packed; 2]]) -> Vec<f32>,
     on_this_thread: fn(Target<'_>, &Packed, &Packed),
 }
 
@@ -58,10 +58,9 @@ impl Unit {
         units.iter().find(|unit| (unit.is_usable)())
     }
 
-    /// `lhs · rhs`, `[lhs.rows, rhs.cols]`, of operands that are rounded on the way, on all threads.
-    pub(super) fn product(&self, lhs: Matrix<'_>, rhs: Matrix<'_>) -> Vec<f32> {
-        let [lhs, rhs] = Packed::both_on_all_threads(lhs, rhs);
-        (self.on_all_threads)(&lhs, &rhs)
+    /// `Σ lhs · rhs`, `[lhs.rows, rhs.cols]`, of factors `[lhs, rhs]`, on all threads.
+    pub(super) fn product(&self, factors: &[[&Packed; 2]]) -> Vec<f32> {
+        (self.on_all_threads)(factors)
     }
 }
 

@@ -216,10 +216,7 @@ mod tests {
                     let [mut found, mut expected] = [(); 2].map(|()| vec![Tile::ZERO; 3 * 2 * n_steps]);
                     fill(&mut found, part);
                     fill_plain(&mut expected, part);
-                    assert!(
-                        found == expected,
-                        "{lines} × {depth}, {side:?}, from {first_strip}, {first_step}"
-                    );
+                    assert!(found == expected, "{lines} × {depth}, {side:?}, from {first_strip}");
                 }
             }
         }

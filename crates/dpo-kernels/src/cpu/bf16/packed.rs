@@ -27,13 +27,20 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// The operands of `lhs · rhs`, rounded and packed on all threads.
-    pub(crate) fn both_on_all_threads(lhs: Matrix<'_>, rhs: Matrix<'_>) -> [Self; 2] {
-        let [(mut left, lhs), (mut right, rhs)] =
-            [(lhs, Side::Left), (rhs, Side::Right)].map(|(matrix, side)| Self::unfilled(matrix, side));
-        let parts = left.parts(lhs, Side::Left).chain(right.parts(rhs, Side::Right));
-        parts.collect::<Vec<_>>().into_par_iter().with_max_len(1).for_each(|(part, tiles)| fill(tiles, part));
-        [left, right]
+    /// Operands, rounded and packed on all threads.
+    pub(crate) fn on_all_threads(matrices: &[(Matrix<'_>, Side)]) -> Vec<Self> {
+        let (mut all, matrices): (Vec<_>, Vec<_>) = matrices
+            .iter()
+            .map(|(matrix, side)| {
+                let (packed, matrix) = Self::unfilled(*matrix, *side);
+                (packed, (matrix, *side))
+            })
+            .unzip();
+        let parts =
+            all.iter_mut().zip(matrices).flat_map(|(packed, (matrix, side))| packed.parts(matrix, side));
+        let parts: Vec<_> = parts.collect();
+        parts.into_par_iter().with_max_len(1).for_each(|(part, tiles)| fill(tiles, part));
+        all
     }
 
     /// A left operand `[lines, depth]` or a right one `[depth, lines]`, rounded and packed on the calling thread.

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use super::{
-    Operand, Side, UNITS, Unit, multiply,
+    Operand, Packed, Side, UNITS, Unit, multiply,
     tile::{Multiplier, Plain, SQUARE, Square, Start, Tile, is_right},
 };
 use crate::cpu::{
@@ -37,6 +37,11 @@ pub(in crate::cpu) fn units() -> Vec<&'static Unit> {
     let (usable, others): (Vec<_>, Vec<_>) = UNITS.iter().partition(|unit| (unit.is_usable)());
     others.iter().for_each(|unit| eprintln!("skipped: {} is not here", unit.name));
     usable.into_iter().chain([&PLAIN]).collect()
+}
+
+fn product(unit: &Unit, left: Matrix<'_>, right: Matrix<'_>) -> Vec<f32> {
+    let packed = Packed::on_all_threads(&[(left, Side::Left), (right, Side::Right)]);
+    unit.product(&[[&packed[0], &packed[1]]])
 }
 
 fn on_this_thread(unit: &Unit, target: Target<'_>, left: Matrix<'_>, right: Matrix<'_>) {
@@ -128,7 +133,7 @@ fn a_product_is_that_of_rounded_operands() {
             .enumerate()
         {
             let what = format!("{}, {m} × {k} × {n}, layouts {idx}", unit.name);
-            let found = unit.product(left.matrix(), right.matrix());
+            let found = product(unit, left.matrix(), right.matrix());
             assert_product(&found, n, 0.0, [&a, &b], [m, k, n], &what);
         }
     }
@@ -153,6 +158,26 @@ fn a_product_is_written_over_a_target_or_added_to_it() {
     }
 }
 
+/// A product of factors side by side is the sum of their products.
+#[test]
+fn factors_are_added_up() {
+    let ([m, n], depths) = ([70, 45], [90, 16, 1]);
+    for unit in units() {
+        let (mut a, mut b) = (vec![Vec::new(); m], Vec::new());
+        let mut packed = Vec::new();
+        for (idx, k) in depths.into_iter().enumerate() {
+            let (left, right) = (numbers(m * k, idx as u64), numbers(k * n, 7 + idx as u64));
+            let sides =
+                [(Matrix::new(&left, [m, k], k), Side::Left), (Matrix::new(&right, [k, n], n), Side::Right)];
+            packed.push(Packed::on_all_threads(&sides));
+            a.iter_mut().zip(left.chunks(k)).for_each(|(row, part)| row.extend_from_slice(part));
+            b.extend_from_slice(&right);
+        }
+        let factors: Vec<[&Packed; 2]> = packed.iter().map(|sides| [&sides[0], &sides[1]]).collect();
+        assert_product(&unit.product(&factors), n, 0.0, [&a.concat(), &b], [m, 107, n], unit.name);
+    }
+}
+
 /// Alone or among others, in a whole square or at an edge, a row has the same bits: new and added to what is there.
 #[test]
 fn a_row_does_not_depend_on_the_others() {
@@ -165,7 +190,7 @@ fn a_row_does_not_depend_on_the_others() {
             let mut sum = there[rows.start * n..rows.end * n].to_vec();
             let target = Target { data: &mut sum, stride: n, write: Write::Add };
             on_this_thread(unit, target, left, right);
-            [unit.product(left, right), sum]
+            [product(unit, left, right), sum]
         };
         let all = run(0..m);
         for rows in [0..1, 31..32, 32..33, 69..70, 5..40, 20..70] {
@@ -183,7 +208,7 @@ fn nan_and_infinity_stay_in_their_lines() {
         for special in [f32::NAN, f32::INFINITY] {
             let [mut a, mut b] = [vec![1.0; m * k], vec![1.0; k * n]];
             let product =
-                |a: &[f32], b: &[f32]| unit.product(Matrix::new(a, [m, k], k), Matrix::new(b, [k, n], n));
+                |a: &[f32], b: &[f32]| product(unit, Matrix::new(a, [m, k], k), Matrix::new(b, [k, n], n));
             let places = |found: &[f32]| -> Vec<usize> {
                 let same = |value: f32| value.is_nan() == special.is_nan() && !value.is_finite();
                 (0..m * n).filter(|&idx| same(found[idx])).collect()
@@ -202,8 +227,8 @@ fn nan_and_infinity_stay_in_their_lines() {
 fn an_empty_product_is_empty_and_one_without_depth_is_zero() {
     let right = Matrix::new(&[], [0, 3], 3);
     for unit in units() {
-        assert_eq!(unit.product(Matrix::new(&[], [0, 0], 0), right), [0.0; 0]);
-        assert_eq!(unit.product(Matrix::new(&[], [2, 0], 0), right), [0.0; 6]);
+        assert_eq!(product(unit, Matrix::new(&[], [0, 0], 0), right), [0.0; 0]);
+        assert_eq!(product(unit, Matrix::new(&[], [2, 0], 0), right), [0.0; 6]);
         let mut there = [7.0; 6];
         for (write, expected) in [(Write::Add, [7.0; 6]), (Write::Replace, [0.0; 6])] {
             let target = Target { data: &mut there, stride: 3, write };

@@ -6,6 +6,7 @@ mod edges;
 mod elementwise;
 mod head;
 mod linear;
+mod lora;
 mod optimizer;
 mod precision;
 mod rows;

@@ -13,12 +13,12 @@ use crate::{
 };
 
 /// In f32; with rounded operands and no unit, and on each unit.
-fn settings() -> Vec<(Precision, Option<&'static Unit>)> {
+pub(super) fn settings() -> Vec<(Precision, Option<&'static Unit>)> {
     let on_units = units().into_iter().map(|unit| (Precision::Bf16, Some(unit)));
     [(Precision::F32, None), (Precision::Bf16, None)].into_iter().chain(on_units).collect()
 }
 
-fn name((precision, unit): (Precision, Option<&'static Unit>)) -> String {
+pub(super) fn name((precision, unit): (Precision, Option<&'static Unit>)) -> String {
     format!("{precision:?} on {}", unit.map_or("no unit", |unit| unit.name))
 }
 
@@ -87,6 +87,22 @@ fn a_view_is_read_by_its_layout() {
             assert_eq!(bits(view), bits(plain), "{what} of transposed operands in {}", name(setting));
             assert_eq!(bits(part), bits(plain), "{what} of rows of a larger matrix in {}", name(setting));
         }
+    }
+}
+
+/// What was packed of a tensor is not taken for what it holds since.
+#[test]
+fn a_tensor_that_was_changed_is_packed_again() {
+    for setting @ (precision, unit) in settings() {
+        on(unit, || {
+            let [mut x, weight, _] = inputs([33, 17, 31]);
+            let before = Flex::linear_forward(x.clone(), weight.clone(), precision);
+            x.storage_mut::<f32>().fill(0.5);
+            let after = Flex::linear_forward(x.clone(), weight.clone(), precision);
+            let fresh = Flex::linear_forward(matrix(&[0.5; 33 * 17], [33, 17]), weight, precision);
+            assert_eq!(bits(&after), bits(&fresh), "{}", name(setting));
+            assert_ne!(bits(&after), bits(&before), "{}", name(setting));
+        });
     }
 }
 
