@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use burn::tensor::{Device, Tensor};
-use dpo_core::CompletionLogps;
+use dpo_core::{CompletionLogps, TokenLogps};
 use dpo_data::{PackedBatch, TreeSpan};
 use dpo_kernels::{EXACT_ROWS, TreeLayout, TreeRange};
 use dpo_model::{Decoder, PackedInput, RecomputedLogps, ScoredRows};
@@ -79,5 +79,9 @@ impl DeviceBatch {
     /// Sums of token log-probs over each completion.
     pub fn completion_logps(&self, token_logps: Tensor<1>) -> CompletionLogps {
         CompletionLogps::from_scored_tokens(token_logps, &self.n_scored, &self.n_tokens)
+    }
+    /// Token log-probs with the completions that they belong to.
+    pub fn tokens(&self, token_logps: Tensor<1>) -> TokenLogps {
+        TokenLogps::new(token_logps, &self.n_scored, &self.n_tokens)
     }
 }

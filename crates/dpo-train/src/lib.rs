@@ -3,6 +3,7 @@
 mod batch;
 mod cache;
 mod checkpoint;
+mod composite;
 mod displacement;
 mod error;
 mod evaluation;

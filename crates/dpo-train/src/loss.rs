@@ -2,13 +2,13 @@
 
 use std::num::NonZeroUsize;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use dpo_core::{BatchScale, LogRatios, Objective, RowSize, sft_loss};
 use dpo_data::{TokenTree, pack};
 use dpo_model::Decoder;
 
 use crate::{
-    Activations, BatchScores, DeviceBatch, MicroBatching,
+    Activations, BatchScores, DeviceBatch, MicroBatching, composite,
     scores::{RowLosses, RowScores},
 };
 
@@ -22,7 +22,7 @@ pub struct Row<'a> {
 }
 
 /// The objective, and how it and its gradient are computed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct LossSpec {
     /// What is minimised.
     pub objective: Objective,
@@ -54,6 +54,11 @@ impl LossSpec {
     ) -> Option<BatchScores> {
         let scale = self.scale(rows);
         let micro = sorted(rows, MicroBatching::Tokens(max_tokens));
+        if let Objective::Composite(composite) = &self.objective
+            && composite.couples_batch()
+        {
+            return self.scores_of_one_batch(composite, model, rows, &micro, stop);
+        }
         let mut total = RowScores::default();
         for indices in &micro {
             if stop() {
@@ -92,29 +97,40 @@ impl LossSpec {
         scale: BatchScale,
     ) -> RowLosses {
         let n_tokens = rows.iter().map(|row| row.tree.n_tokens()).sum();
-        let policy = batch.completion_logps(token_logps);
+        let policy = batch.completion_logps(token_logps.clone());
         let device = policy.token_counts.device();
-        let weights: Vec<f32> = rows.iter().map(|row| row.tree.weight as f32).collect();
-        let weights = Tensor::from_data(weights.as_slice(), &device);
-        match self.objective {
+        let weights = weights(rows, &device);
+        match &self.objective {
             Objective::Sft => {
                 let losses = sft_loss(&policy);
                 let loss = scale.reduce(losses.clone(), weights);
-                RowLosses { loss, losses, sums: None, n_tokens }
+                RowLosses { loss, losses, sums: None, lengths: Vec::new(), n_tokens }
             }
             Objective::Pairwise(pairwise) => {
-                let reference =
-                    rows.iter().flat_map(|row| row.reference.iter().copied()).collect::<Vec<f32>>();
-                let n = reference.len();
-                let reference = Tensor::from_data(TensorData::new(reference, [n]), &device);
-                let reference = batch.completion_logps(reference);
-                let sums = [policy.sums.clone().inner(), reference.sums.clone()];
+                let reference = batch.completion_logps(reference_logps(rows, &device));
+                let sums = Some((policy.sums.clone().inner(), Some(reference.sums.clone())));
                 let losses = pairwise.loss(&LogRatios::new(policy.into_pairs(), reference.into_pairs()));
                 let loss = scale.reduce(losses.clone(), weights);
-                RowLosses { loss, losses, sums: Some(sums), n_tokens }
+                RowLosses { loss, losses, sums, lengths: Vec::new(), n_tokens }
+            }
+            Objective::Composite(composite) => {
+                composite::of_rows(composite, rows, &batch.tokens(token_logps), scale, &device)
             }
         }
     }
+}
+
+/// Weights of rows, `[n_rows]`.
+pub(crate) fn weights(rows: &[Row<'_>], device: &Device) -> Tensor<1> {
+    let weights: Vec<f32> = rows.iter().map(|row| row.tree.weight as f32).collect();
+    Tensor::from_data(weights.as_slice(), device)
+}
+
+/// What the reference says of the scored tokens of rows, `[n_scored]`.
+pub(crate) fn reference_logps(rows: &[Row<'_>], device: &Device) -> Tensor<1> {
+    let logps: Vec<f32> = rows.iter().flat_map(|row| row.reference.iter().copied()).collect();
+    let n = logps.len();
+    Tensor::from_data(TensorData::new(logps, [n]), device)
 }
 
 /// Tokens of each completion that have a log-prob.

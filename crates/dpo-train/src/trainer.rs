@@ -65,6 +65,27 @@ impl TrainerConfig {
     }
 }
 
+impl TrainerConfig {
+    /// Refuses rows that a loss of whole batches has no meaning for: cut into micro-batches at any step, or weighed apart.
+    pub fn check_coupling(&self, trees: &[TokenTree]) -> Result<(), TrainError> {
+        if !self.loss.objective.couples_batch() {
+            return Ok(());
+        }
+        self.loss.check_weights(trees)?;
+        let loss = self.loss.objective.name();
+        let mut epoch = CurrentEpoch::default();
+        for done in 0..self.schedule.total_steps() {
+            let rows: Vec<&TokenTree> =
+                epoch.batch(&self.order, done).into_iter().map(|row_idx| &trees[row_idx]).collect();
+            let parts = self.micro.sorted(&rows).len();
+            if parts > 1 {
+                return Err(TrainError::CoupledBatchCut { step: done + 1, parts, loss });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What must hold before the first update, when the reference is the policy that training starts from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum StepZeroGate {
