@@ -167,3 +167,21 @@ fn a_loss_of_batches_is_given_whole_batches() {
     let first = &crate::support::json_lines(&Run::at(sandbox.path("whole")).read("eval.jsonl"))[0];
     assert!((first["eval_loss"].as_f64().unwrap() - LN_2).abs() < 1e-6, "{first}");
 }
+
+/// The formula with its numbers, how a step is computed, and where the loss starts.
+#[test]
+fn a_run_file_explains_itself() {
+    let sandbox = Sandbox::new();
+    let explain = |text: &str| {
+        let file = sandbox.file("run.toml", &format!("[model]\nbase = \"m\"\n[data]\ntrain = \"d\"\n{text}"));
+        sandbox.run("config", &paths([("--explain", &file)]))
+    };
+    let dpo = explain("[loss]\nbeta = 0.3\n").success().out;
+    assert!(dpo.contains("−ln σ(0.3·h)") && dpo.contains("https://arxiv.org/abs/2305.18290"), "{dpo}");
+    assert!(dpo.contains("a step is 8 rows") && dpo.contains("0.693147"), "{dpo}");
+    let free = explain("[loss]\nkind = \"simpo\"\n").success().out;
+    assert!(free.contains("−ln σ(2·(p̄_w − p̄_l) − 1)") && free.contains("there is no reference"), "{free}");
+    let wrong = explain("[loss]\nkind = \"simpo\"\nld_alpha = 0.5\n");
+    assert_eq!(wrong.code, Some(2));
+    assert!(wrong.messages.contains("run.toml:7:12: `loss.ld_alpha` is set, but"), "{}", wrong.messages);
+}

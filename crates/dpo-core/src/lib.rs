@@ -27,6 +27,7 @@ mod composite;
 mod config;
 mod coupled;
 mod divergence;
+mod explain;
 mod logps;
 mod losses;
 mod metrics;
