@@ -185,3 +185,41 @@ fn a_run_file_explains_itself() {
     assert_eq!(wrong.code, Some(2));
     assert!(wrong.messages.contains("run.toml:7:12: `loss.ld_alpha` is set, but"), "{}", wrong.messages);
 }
+
+/// WPO's weights are at most 1 on average here, so that the first loss is below ln 2; in parts and with blocks computed again
+/// the run is the same.
+#[test]
+fn weighted_pairs_cost_less_and_are_the_same_however_they_are_computed() {
+    let sandbox = Sandbox::new();
+    let whole = train(&sandbox, "whole", "sigmoid --wpo").series("loss");
+    assert!(0.0 < whole[0] && whole[0] < LN_2, "{whole:?}");
+    let again = train(&sandbox, "again", "sigmoid --wpo --recompute").series("loss");
+    assert_eq!(whole, again);
+    let parts = train(&sandbox, "parts", "sigmoid --wpo --accumulate 2").series("loss");
+    assert_eq!(whole[0], parts[0]);
+    for (a, b) in whole.iter().zip(&parts) {
+        assert!((a - b).abs() < 1e-5, "{a} {b}");
+    }
+}
+
+/// β follows the margin from the second step on, and a run that goes on from a checkpoint follows the same one.
+#[test]
+fn a_strength_that_follows_the_margin_survives_a_resume() {
+    let sandbox = Sandbox::new();
+    let data = golden("runs/train_conv.json");
+    let text = |loss: &str| {
+        tiny(&format!("--max-steps 6 --save-every 2 --keep-checkpoints 0 --learning-rate 3e-3 --loss {loss}"))
+    };
+    let model = golden("runs/model");
+    let whole = sandbox.train_on(&model, &data, "whole", &text("beta_dpo --beta-dpo-alpha 5"));
+    let dpo = sandbox.train_on(&model, &data, "dpo", &text("sigmoid"));
+    assert_eq!(whole.series("loss")[0], dpo.series("loss")[0]);
+    assert_ne!(whole.series("loss")[4], dpo.series("loss")[4]);
+
+    let mut args = train_args(&model, &data, &sandbox.path("whole"), &text("beta_dpo --beta-dpo-alpha 5"));
+    let checkpoint = sandbox.path("whole").join("checkpoints/step-000004");
+    args.extend(paths([("--resume", &checkpoint)]));
+    let expected = whole.outcome();
+    sandbox.run("train", &args).success();
+    Run::at(sandbox.path("whole")).outcome().assert_same(&expected, "from step 4");
+}

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use dpo_core::LossKind;
 
 use crate::{
     run_file::{RunConfig, RunFile, TrainArgs, config::MicroBatches, template},
@@ -48,9 +49,10 @@ fn explained(config: &RunConfig) -> String {
         }
     };
     if let Some(value) = config.loss.at_zero_margin().filter(|_| config.model.reference.is_none()) {
-        text += &format!(
-            "  the first step's loss is {value} for every pair, where policy and reference are one\n"
-        );
+        let is_of_lengths = config.loss.parts().iter().any(|part| part.loss.kind() == LossKind::RDpo);
+        let pair = if is_of_lengths { "a pair of equal lengths" } else { "every pair" };
+        text +=
+            &format!("  the first step's loss is {value} for {pair}: there policy and reference are one\n");
     }
     text
 }

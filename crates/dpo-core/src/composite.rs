@@ -67,6 +67,9 @@ pub struct PairTokens<'a> {
     pub reference: Option<&'a TokenLogps>,
     /// `ln Σ_v p_t(v)²` of the policy where it predicts each of these tokens, `[n_scored]`; `None` where it is not read.
     pub log_sum_squares: Option<&'a Tensor<1>>,
+    /// `M₀` of β-DPO: the moving average of the mean margins of the batches before this one, in nats. `None` before the first
+    /// batch, and where it is not read.
+    pub moving_margin: Option<f64>,
 }
 
 impl Composite {
@@ -109,7 +112,7 @@ impl Composite {
                     let ratios = LogRatios::new(policy, reference);
                     loss.loss(&divergence.scores(&ratios, largest_exponent(&loss)))
                 }
-                PartLoss::Coupled(loss) => loss.loss(&models().0, &models().1),
+                PartLoss::Coupled(loss) => loss.loss(&models().0, &models().1, tokens.moving_margin),
                 PartLoss::ReferenceFree(loss) => loss.loss(&plain),
                 PartLoss::Sft => sft_loss(&plain.chosen) * scale.rows_per_token(),
             };
@@ -134,6 +137,14 @@ impl Composite {
             Some(alpha) => logps.length_desensitised(alpha),
             None => logps.completions(),
         }
+    }
+
+    /// The momentum with which the moving average of margins follows, where a loss reads it.
+    pub fn margin_momentum(&self) -> Option<f64> {
+        self.parts.iter().find_map(|part| match part.loss {
+            PartLoss::Coupled(CoupledLoss::BetaDpo { momentum, .. }) => Some(momentum),
+            _ => None,
+        })
     }
 
     /// Whether the loss of a pair depends on the other pairs of its batch.
@@ -166,6 +177,10 @@ impl Composite {
                 "mix",
                 "has a weight that is not a number above 0; correct it or remove that loss",
             );
+        }
+        let followers = self.parts.iter().filter(|part| part.loss.kind() == LossKind::BetaDpo);
+        if followers.count() > 1 {
+            return unsound("mix", "has `beta_dpo` twice, and there is one moving average; remove one");
         }
         for part in &self.parts {
             if let PartLoss::Pairwise { loss, divergence } = part.loss
@@ -203,10 +218,9 @@ impl Composite {
                 return unsound("sft_weight", format!("is {weight}; give a number that is not negative"));
             }
         }
-        match kinds().find(|kind| matches!(kind, LossKind::Aot | LossKind::AotUnpaired)) {
+        match kinds().find(|kind| kind.couples_batch()) {
             Some(kind) if wpo => {
-                let why =
-                    format!("is set, but `{kind}` puts completions of different prompts together; remove it");
+                let why = format!("is set, but `{kind}` reads all pairs of a batch alike; remove it");
                 unsound("wpo", why)
             }
             _ => Ok(()),
@@ -270,6 +284,9 @@ pub(crate) fn no_divergence(kind: LossKind) -> InvalidLoss {
     let reason = match kind {
         LossKind::Sft | LossKind::Simpo | LossKind::Orpo | LossKind::Cpo => {
             format!("is set, but `{kind}` has no reference to diverge from; remove it")
+        }
+        LossKind::BetaDpo => {
+            format!("is set, but `{kind}` follows the margin of plain log-ratios; remove it")
         }
         LossKind::Aot | LossKind::AotUnpaired => {
             format!(

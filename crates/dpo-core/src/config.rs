@@ -54,11 +54,13 @@ pub enum LossKind {
     Aot,
     /// AOT of unpaired completions.
     AotUnpaired,
+    /// DPO with a strength that follows the margin.
+    BetaDpo,
 }
 
 impl LossKind {
     /// Every loss, in the order of the documentation.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Sigmoid,
         Self::Ipo,
         Self::Hinge,
@@ -80,6 +82,7 @@ impl LossKind {
         Self::Cpo,
         Self::Aot,
         Self::AotUnpaired,
+        Self::BetaDpo,
     ];
 
     /// Its name in a run file.
@@ -106,6 +109,7 @@ impl LossKind {
             Self::Cpo => "cpo",
             Self::Aot => "aot",
             Self::AotUnpaired => "aot_unpaired",
+            Self::BetaDpo => "beta_dpo",
         }
     }
 
@@ -131,8 +135,14 @@ impl LossKind {
             "simpo_gamma" | "simpo_alpha" => self == Self::Simpo,
             "orpo_lambda" => self == Self::Orpo,
             "cpo_alpha" => self == Self::Cpo,
+            "beta_dpo_alpha" | "beta_dpo_momentum" => self == Self::BetaDpo,
             _ => false,
         }
+    }
+
+    /// Whether what a pair costs depends on the others of its batch.
+    pub fn couples_batch(self) -> bool {
+        matches!(self, Self::Aot | Self::AotUnpaired | Self::BetaDpo)
     }
 
     /// Whether it is a loss of pairs that has no reference.
@@ -198,6 +208,12 @@ pub struct LossConfig {
     /// Weight `α ≥ 0` of the chosen completion's likelihood; `cpo` only, by default 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpo_alpha: Option<f64>,
+    /// How much the strength follows the margin, `a ≥ 0` in 1/nats; `beta_dpo` only, by default 0.6.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta_dpo_alpha: Option<f64>,
+    /// What of the moving average of margins stays at a step, `0 ≤ m < 1`; `beta_dpo` only, by default 0.9.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta_dpo_momentum: Option<f64>,
     /// What the policy is held to its reference by; losses of the margin only, by default the reverse KL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub f_divergence: Option<DivergenceKind>,
@@ -276,6 +292,7 @@ impl LossConfig {
             LossKind::Simpo | LossKind::Orpo | LossKind::Cpo => {
                 return self.reference_free(beta).map(PartLoss::ReferenceFree);
             }
+            LossKind::BetaDpo => return self.beta_dpo(beta()?),
             LossKind::Aot => {
                 let (beta, label_smoothing) = (beta()?, self.smoothing(0.0)?);
                 return Ok(PartLoss::Coupled(CoupledLoss::Aot { beta, label_smoothing }));
@@ -313,6 +330,14 @@ impl LossConfig {
             }
         };
         Ok(PartLoss::Pairwise { loss, divergence })
+    }
+
+    fn beta_dpo(&self, beta: f64) -> Result<PartLoss, InvalidLoss> {
+        let alpha = not_negative("beta_dpo_alpha", self.beta_dpo_alpha.unwrap_or(0.6))?;
+        let momentum = self.beta_dpo_momentum.unwrap_or(0.9);
+        let is_share = (0.0..1.0).contains(&momentum);
+        let momentum = in_range("beta_dpo_momentum", momentum, is_share, "a share from 0 to below 1")?;
+        Ok(PartLoss::Coupled(CoupledLoss::BetaDpo { beta, alpha, momentum }))
     }
 
     fn reference_free(
@@ -384,6 +409,8 @@ impl LossConfig {
             ("simpo_alpha", self.simpo_alpha.is_some()),
             ("orpo_lambda", self.orpo_lambda.is_some()),
             ("cpo_alpha", self.cpo_alpha.is_some()),
+            ("beta_dpo_alpha", self.beta_dpo_alpha.is_some()),
+            ("beta_dpo_momentum", self.beta_dpo_momentum.is_some()),
         ];
         match given.into_iter().find(|&(parameter, is_set)| is_set && !kind.reads(parameter)) {
             Some((parameter, _)) => Err(InvalidLoss::NotAParameter { parameter, kind }),

@@ -175,9 +175,17 @@ fn pairwise(loss: &PairwiseLoss) -> Formula {
 }
 
 fn coupled(loss: &CoupledLoss) -> Formula {
+    if let CoupledLoss::BetaDpo { beta, alpha, momentum } = loss {
+        let strength = format!("β_b = max({beta}·(1 + {alpha}·(M_b − M₀)), 0.001)");
+        let average = format!("M_b the batch's mean h, M₀ ← {momentum}·M₀ + {}·M_b", short(1.0 - momentum));
+        let source = "β-DPO, https://arxiv.org/abs/2407.08639";
+        return Formula { equation: format!("−ln σ(β_b·h), {strength}, {average}"), source };
+    }
     let z = match loss {
         CoupledLoss::Aot { beta, .. } => format!("{beta}·(u₍ᵢ₎ − v₍ᵢ₎)"),
-        CoupledLoss::AotUnpaired { beta, .. } => format!("{beta}·(Δ_w₍ᵢ₎ − Δ_l₍ᵢ₎)"),
+        CoupledLoss::AotUnpaired { beta, .. } | CoupledLoss::BetaDpo { beta, .. } => {
+            format!("{beta}·(Δ_w₍ᵢ₎ − Δ_l₍ᵢ₎)")
+        }
     };
     let source = "AOT, https://arxiv.org/abs/2406.05882";
     Formula { equation: logistic(&z, loss.label_smoothing()), source }

@@ -44,10 +44,11 @@ pub use coupled::CoupledLoss;
 pub use divergence::{DivergenceKind, FDivergence};
 pub use logps::{CompletionLogps, PairLogps};
 pub use losses::{
-    alphapo_reward, aot_loss, aot_unpaired_loss, apo_down_loss, apo_zero_loss, bco_pair_loss, cal_dpo_loss,
-    conservative_dpo_loss, conservative_simpo_loss, cpo_loss, discopop_loss, dpo_loss, dpop_loss,
-    exo_pair_loss, hinge_loss, ipo_loss, log_odds, log_sigmoid, mean_nll_loss, nca_pair_loss,
-    odds_ratio_loss, orpo_loss, r_dpo_loss, robust_dpo_loss, sft_loss, simpo_loss, sppo_hard_loss,
+    alphapo_reward, aot_loss, aot_unpaired_loss, apo_down_loss, apo_zero_loss, bco_pair_loss, beta_dpo_loss,
+    cal_dpo_loss, conservative_dpo_loss, conservative_simpo_loss, cpo_loss, discopop_loss, dpo_loss,
+    dpop_loss, dynamic_beta, exo_pair_loss, hinge_loss, ipo_loss, log_odds, log_sigmoid, mean_nll_loss,
+    nca_pair_loss, odds_ratio_loss, orpo_loss, r_dpo_loss, robust_dpo_loss, sft_loss, simpo_loss,
+    sppo_hard_loss,
 };
 pub use metrics::{MetricMeans, PairMetrics, PairScore};
 pub use objective::{IpoReduction, Objective, PairwiseLoss};

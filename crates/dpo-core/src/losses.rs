@@ -12,7 +12,7 @@ use burn::tensor::{Tensor, activation};
 
 use crate::CompletionLogps;
 
-pub use of_batch::{aot_loss, aot_unpaired_loss};
+pub use of_batch::{aot_loss, aot_unpaired_loss, beta_dpo_loss, dynamic_beta};
 pub use of_margin::{
     conservative_dpo_loss, discopop_loss, dpo_loss, exo_pair_loss, hinge_loss, ipo_loss, robust_dpo_loss,
 };

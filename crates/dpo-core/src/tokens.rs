@@ -1,6 +1,6 @@
 //! What a model says of each token of each completion.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 use crate::CompletionLogps;
 
@@ -23,6 +23,11 @@ impl TokenLogps {
         assert_shape!(per_token, [n_scored.iter().sum::<usize>()]);
         assert_eq!(n_scored.len(), n_tokens.len(), "one token count a completion");
         Self { per_token, n_scored: n_scored.to_vec(), n_tokens: n_tokens.to_vec() }
+    }
+
+    /// Where the log-probs are, without autodiff.
+    pub fn device(&self) -> Device {
+        self.per_token.device().inner()
     }
 
     /// Sums over each completion, `log π(y|x) = Σ_t ℓ_t`.

@@ -42,3 +42,13 @@ pub struct LogpsSaved<B: Backend> {
     pub(crate) log_sum_exp: FloatTensor<B>,
     pub(crate) spec: LogitSpec,
 }
+
+/// What the forward half of `completion_logps` gives, `[n]` each.
+#[derive(Debug, Clone)]
+pub struct LogpsOutput<B: Backend> {
+    pub(crate) logps: FloatTensor<B>,
+    /// Of each row's logits.
+    pub(crate) log_sum_exp: FloatTensor<B>,
+    /// `ln Σ_v p(v)²` of each row, where it was asked for.
+    pub(crate) log_sum_squares: Option<FloatTensor<B>>,
+}

@@ -1,7 +1,7 @@
 //! Losses of rows under an objective of several parts, of modified ones, or of a batch as a whole.
 
-use burn::tensor::{Device, Tensor, TensorData};
-use dpo_core::{BatchScale, Composite, PairTokens, TokenLogps};
+use burn::tensor::{Tensor, TensorData};
+use dpo_core::{BatchScale, Composite, Objective, PairTokens, TokenLogps};
 use dpo_data::TokenTree;
 use dpo_model::Decoder;
 
@@ -13,17 +13,26 @@ use crate::{
     scores::{RowLosses, RowScores},
 };
 
-/// Losses of rows of which the policy says `policy`.
+/// What the policy says of the scored tokens of rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Said<'a> {
+    pub(crate) policy: &'a TokenLogps,
+    /// `ln Σ_v p(v)²`, where the objective reads it.
+    pub(crate) log_sum_squares: Option<&'a Tensor<1>>,
+}
+
+/// Losses of rows of which the policy says `said`.
 pub(crate) fn of_rows(
     composite: &Composite,
     rows: &[Row<'_>],
-    policy: &TokenLogps,
+    Said { policy, log_sum_squares }: Said<'_>,
+    moving_margin: Option<f64>,
     scale: BatchScale,
-    device: &Device,
 ) -> RowLosses {
+    let device = &policy.device();
     let reference = composite.needs_reference().then(|| tokens(rows, reference_logps(rows, device)));
-    let losses =
-        composite.losses(PairTokens { policy, reference: reference.as_ref(), log_sum_squares: None }, &scale);
+    let losses = composite
+        .losses(PairTokens { policy, reference: reference.as_ref(), log_sum_squares, moving_margin }, &scale);
     let loss = scale.reduce(losses.clone(), weights(rows, device));
     let sums = |tokens: &TokenLogps| composite.compared(tokens).sums.inner();
     let sums = Some((sums(policy), reference.as_ref().map(sums)));
@@ -45,6 +54,14 @@ fn lengths(row: &Row<'_>) -> [usize; 2] {
 }
 
 impl LossSpec {
+    /// See [`Composite::margin_momentum`].
+    pub(crate) fn margin_momentum(&self) -> Option<f64> {
+        match &self.objective {
+            Objective::Composite(composite) => composite.margin_momentum(),
+            Objective::Pairwise(_) | Objective::Sft => None,
+        }
+    }
+
     /// Refuses rows that are weighed apart, where the loss puts one in the place of another.
     pub fn check_weights(&self, trees: &[TokenTree]) -> Result<(), TrainError> {
         match trees.iter().find(|tree| tree.weight != 1.0) {
@@ -79,7 +96,9 @@ impl LossSpec {
         let n = logps.len();
         let policy = tokens(rows, Tensor::from_data(TensorData::new(logps, [n]), &device));
         let scale = self.scale(rows);
-        let scores: RowScores = of_rows(composite, rows, &policy, scale, &device).read().0;
+        // A set is measured with the strength that training started with.
+        let said = Said { policy: &policy, log_sum_squares: None };
+        let scores: RowScores = of_rows(composite, rows, said, None, scale).read().0;
         Some(scores.of_batch(rows, &(0..rows.len()).collect::<Vec<_>>(), scale))
     }
 }

@@ -5,10 +5,11 @@ use std::num::NonZeroUsize;
 use burn::tensor::{Device, Tensor, TensorData};
 use dpo_core::{BatchScale, LogRatios, Objective, RowSize, sft_loss};
 use dpo_data::{TokenTree, pack};
-use dpo_model::Decoder;
+use dpo_model::{Decoder, ScoredTokens, TokenOutputs};
 
 use crate::{
-    Activations, BatchScores, DeviceBatch, MicroBatching, composite,
+    Activations, BatchScores, DeviceBatch, MicroBatching,
+    composite::{self, Said},
     scores::{RowLosses, RowScores},
 };
 
@@ -31,12 +32,14 @@ pub struct LossSpec {
     pub constant_token: Option<u32>,
     /// What is kept for the gradient.
     pub activations: Activations,
+    /// Moving average of the batches' mean margins before this step, for a loss that follows it; `None` before the first.
+    pub moving_margin: Option<f64>,
 }
 
 impl LossSpec {
     /// All of a token counts, and activations are kept.
     pub fn new(objective: Objective) -> Self {
-        Self { objective, constant_token: None, activations: Activations::Keep }
+        Self { objective, constant_token: None, activations: Activations::Keep, moving_margin: None }
     }
 
     /// Scores of `rows` without a gradient; `model` is on a plain device.
@@ -66,9 +69,18 @@ impl LossSpec {
             }
             let rows = chosen(rows, indices);
             let batch = self.on_device(&rows, model);
-            total.extend(self.of_rows(&rows, &batch, batch.token_logps(model), scale).read().0);
+            let said = batch.scored_tokens(model, self.outputs());
+            total.extend(self.of_rows(&rows, &batch, said, scale).read().0);
         }
         Some(total.of_batch(rows, &micro.concat(), scale))
+    }
+
+    /// What the loss reads of each token.
+    pub(crate) fn outputs(&self) -> TokenOutputs {
+        match self.objective.modifiers().wpo {
+            true => TokenOutputs::LogpsAndSquares,
+            false => TokenOutputs::Logps,
+        }
     }
 
     /// The denominator of the loss of `rows` as one batch.
@@ -88,16 +100,16 @@ impl LossSpec {
         }
     }
 
-    /// Losses of the rows of a micro-batch, of whose scored tokens the policy says `token_logps`; `scale` is the batch's.
+    /// Losses of the rows of a micro-batch, of whose scored tokens the policy says `said`; `scale` is the batch's.
     pub(crate) fn of_rows(
         &self,
         rows: &[Row<'_>],
         batch: &DeviceBatch,
-        token_logps: Tensor<1>,
+        said: ScoredTokens,
         scale: BatchScale,
     ) -> RowLosses {
         let n_tokens = rows.iter().map(|row| row.tree.n_tokens()).sum();
-        let policy = batch.completion_logps(token_logps.clone());
+        let policy = batch.completion_logps(said.logps.clone());
         let device = policy.token_counts.device();
         let weights = weights(rows, &device);
         match &self.objective {
@@ -114,7 +126,9 @@ impl LossSpec {
                 RowLosses { loss, losses, sums, lengths: Vec::new(), n_tokens }
             }
             Objective::Composite(composite) => {
-                composite::of_rows(composite, rows, &batch.tokens(token_logps), scale, &device)
+                let policy = batch.tokens(said.logps);
+                let said = Said { policy: &policy, log_sum_squares: said.log_sum_squares.as_ref() };
+                composite::of_rows(composite, rows, said, self.moving_margin, scale)
             }
         }
     }

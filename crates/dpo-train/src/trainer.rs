@@ -255,7 +255,8 @@ impl Trainer {
         let rows = self.rows(&indices);
         let stop = || observer.stop_requested();
         let dropout = self.config.dropout_seed.map(|seed| DropoutSeed { seed, step });
-        let Some(batch) = self.config.loss.gradient(&policy, &rows, self.config.micro, dropout, &stop) else {
+        let loss = LossSpec { moving_margin: self.progress.margin.value(), ..self.config.loss.clone() };
+        let Some(batch) = loss.gradient(&policy, &rows, self.config.micro, dropout, &stop) else {
             return Ok(Stepped { policy, made: false });
         };
         let passes_end = Instant::now();
@@ -268,6 +269,9 @@ impl Trainer {
         let grad_scale = clip_factor(grad_norm, self.config.max_grad_norm);
         let policy = self.optimizer.step(policy, batch.gradients, learning_rate, grad_scale);
         let seconds = start.elapsed().as_secs_f64();
+        if let Some(momentum) = self.config.loss.margin_momentum() {
+            self.progress.margin.follow(&batch.scores.pairs, momentum);
+        }
         self.progress.step = step;
         self.progress.n_tokens += batch.scores.n_tokens as u64;
         self.progress.seconds += seconds;

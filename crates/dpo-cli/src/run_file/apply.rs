@@ -55,7 +55,8 @@ impl LossSection {
     fn apply(&self, over: &Self) -> Self {
         lay!(LossSection, over, self;
             kind, beta, label_smoothing, ipo_reduction, bco_delta, discopop_tau, dpop_lambda, r_dpo_alpha,
-            simpo_gamma, simpo_alpha, orpo_lambda, cpo_alpha, f_divergence, f_alpha, ld_alpha, sft_weight, mix)
+            simpo_gamma, simpo_alpha, orpo_lambda, cpo_alpha, beta_dpo_alpha,
+            beta_dpo_momentum, f_divergence, f_alpha, ld_alpha, sft_weight, wpo, mix)
     }
 
     /// There is one loss or a mixture.

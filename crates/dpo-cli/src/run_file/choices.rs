@@ -77,6 +77,8 @@ pub(crate) enum LossKind {
     Aot,
     /// Optimal transport between chosen and rejected log-ratios over a batch, which is computed at once
     AotUnpaired,
+    /// DPO whose β follows the mean margin of a batch, which is computed at once, by `beta_dpo_alpha`
+    BetaDpo,
 }
 
 impl LossKind {
@@ -104,6 +106,7 @@ impl LossKind {
             Self::Cpo => dpo_core::LossKind::Cpo,
             Self::Aot => dpo_core::LossKind::Aot,
             Self::AotUnpaired => dpo_core::LossKind::AotUnpaired,
+            Self::BetaDpo => dpo_core::LossKind::BetaDpo,
         }
     }
 
@@ -137,6 +140,7 @@ impl From<dpo_core::LossKind> for LossKind {
             dpo_core::LossKind::Cpo => Self::Cpo,
             dpo_core::LossKind::Aot => Self::Aot,
             dpo_core::LossKind::AotUnpaired => Self::AotUnpaired,
+            dpo_core::LossKind::BetaDpo => Self::BetaDpo,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::keys::{Key, defaults, in_toml, keys, sections};
 
 /// What to show for a key that has no default.
-const EXAMPLES: [(&str, &str); 21] = [
+const EXAMPLES: [(&str, &str); 22] = [
     ("model.base", r#""HuggingFaceTB/SmolLM2-135M-Instruct""#),
     ("model.reference", r#""path/to/model""#),
     ("data.train", r#"["pairs.jsonl"]"#),
@@ -18,6 +18,7 @@ const EXAMPLES: [(&str, &str); 21] = [
     ("loss.f_alpha", "0.5"),
     ("loss.ld_alpha", "0.5"),
     ("loss.sft_weight", "1.0"),
+    ("loss.wpo", "true"),
     ("loss.mix", r#"[{ kind = "sigmoid", weight = 0.8 }, { kind = "sft" }]"#),
     ("lora.rank", "16"),
     ("lora.alpha", "32.0"),

@@ -58,6 +58,7 @@ fn mixed(idx: usize, MixPart { weight, loss }: &MixPart, check: &mut Check) -> P
         ("mix", loss.mix.is_some()),
         ("ld_alpha", loss.ld_alpha.is_some()),
         ("sft_weight", loss.sft_weight.is_some()),
+        ("wpo", loss.wpo.is_some()),
     ] {
         if is_set {
             let text =
@@ -103,11 +104,11 @@ fn part(
 }
 
 fn modifiers(section: &LossSection) -> Modifiers {
-    Modifiers { ld_alpha: section.ld_alpha, sft_weight: section.sft_weight, ..Modifiers::default() }
+    Modifiers { ld_alpha: section.ld_alpha, sft_weight: section.sft_weight, wpo: section.wpo == Some(true) }
 }
 
 /// The settings that belong to a single loss.
-fn own_settings(section: &LossSection) -> [(&'static str, bool); 13] {
+fn own_settings(section: &LossSection) -> [(&'static str, bool); 15] {
     [
         ("beta", section.beta.is_some()),
         ("label_smoothing", section.label_smoothing.is_some()),
@@ -120,6 +121,8 @@ fn own_settings(section: &LossSection) -> [(&'static str, bool); 13] {
         ("simpo_alpha", section.simpo_alpha.is_some()),
         ("orpo_lambda", section.orpo_lambda.is_some()),
         ("cpo_alpha", section.cpo_alpha.is_some()),
+        ("beta_dpo_alpha", section.beta_dpo_alpha.is_some()),
+        ("beta_dpo_momentum", section.beta_dpo_momentum.is_some()),
         ("f_divergence", section.f_divergence.is_some()),
         ("f_alpha", section.f_alpha.is_some()),
     ]
@@ -142,6 +145,8 @@ fn config(section: &LossSection, kind: LossKind) -> LossConfig {
         simpo_alpha: section.simpo_alpha,
         orpo_lambda: section.orpo_lambda,
         cpo_alpha: section.cpo_alpha,
+        beta_dpo_alpha: section.beta_dpo_alpha,
+        beta_dpo_momentum: section.beta_dpo_momentum,
         f_divergence: section.f_divergence.map(|divergence| match divergence {
             Divergence::ReverseKl => dpo_core::DivergenceKind::ReverseKl,
             Divergence::ForwardKl => dpo_core::DivergenceKind::ForwardKl,
@@ -166,6 +171,8 @@ fn unset(config: &mut LossConfig, parameter: &str) {
         "simpo_alpha" => config.simpo_alpha = None,
         "orpo_lambda" => config.orpo_lambda = None,
         "cpo_alpha" => config.cpo_alpha = None,
+        "beta_dpo_alpha" => config.beta_dpo_alpha = None,
+        "beta_dpo_momentum" => config.beta_dpo_momentum = None,
         "f_divergence" => (config.f_divergence, config.f_alpha) = (None, None),
         "f_alpha" => config.f_alpha = None,
         _ => *config = LossConfig::default(),
@@ -179,7 +186,8 @@ pub(super) fn section(objective: &Objective) -> LossSection {
         [Part { weight: 1.0, loss }] => of_part(loss),
         _ => LossSection { mix: Some(parts.iter().map(mix_part).collect()), ..LossSection::default() },
     };
-    let Modifiers { ld_alpha, sft_weight, .. } = objective.modifiers();
+    let Modifiers { ld_alpha, sft_weight, wpo } = objective.modifiers();
+    section.wpo = wpo.then_some(true);
     (section.ld_alpha, section.sft_weight) = (ld_alpha, sft_weight);
     section
 }
@@ -206,6 +214,8 @@ fn of_part(part: &PartLoss) -> LossSection {
         simpo_alpha: config.simpo_alpha,
         orpo_lambda: config.orpo_lambda,
         cpo_alpha: config.cpo_alpha,
+        beta_dpo_alpha: config.beta_dpo_alpha,
+        beta_dpo_momentum: config.beta_dpo_momentum,
         f_divergence: config.f_divergence.map(|divergence| match divergence {
             dpo_core::DivergenceKind::ReverseKl => Divergence::ReverseKl,
             dpo_core::DivergenceKind::ForwardKl => Divergence::ForwardKl,

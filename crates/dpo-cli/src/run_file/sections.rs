@@ -125,6 +125,12 @@ pub(crate) struct LossSection {
     /// Weight of the chosen completion's likelihood, not negative; `cpo` only
     #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
     pub(crate) cpo_alpha: Option<f64>,
+    /// How much β follows the margin of a batch, per nat, not negative; `beta_dpo` only
+    #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
+    pub(crate) beta_dpo_alpha: Option<f64>,
+    /// What of the moving average of margins stays at a step, from 0 to below 1; `beta_dpo` only
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub(crate) beta_dpo_momentum: Option<f64>,
     /// What holds the policy to its reference; losses of the margin only: `sigmoid`, `ipo`, `hinge`, `sigmoid_norm`, `robust`,
     /// `exo_pair`, `discopop` and `r_dpo`. Without it, the reverse KL divergence
     #[arg(long)]
@@ -140,12 +146,15 @@ pub(crate) struct LossSection {
     /// `orpo` and `cpo`, which have it
     #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true)]
     pub(crate) sft_weight: Option<f64>,
+    /// Weigh each pair by how likely the policy is to say both completions itself (WPO); not with losses that couple a batch
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) wpo: Option<bool>,
     /// Several losses at once, each with its weight and its own settings, instead of `kind`; as a flag, once for each:
     /// KIND=WEIGHT or KIND=WEIGHT,SETTING=VALUE
     ///
     /// In a run file, a table for each: `[[loss.mix]]` with `kind`, `weight` (1 unless it is given) and settings. Mixed
-    /// preference optimization is `--mix sigmoid=0.8 --mix bco_pair=0.2 --mix sft=1`. `ld_alpha` and `sft_weight` are for
-    /// all of them.
+    /// preference optimization is `--mix sigmoid=0.8 --mix bco_pair=0.2 --mix sft=1`. `ld_alpha`, `sft_weight` and
+    /// `wpo` are for all of them.
     #[arg(long, value_name = "KIND=WEIGHT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mix: Option<Vec<MixPart>>,

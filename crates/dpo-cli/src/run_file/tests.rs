@@ -79,6 +79,8 @@ fn needs_another(setting: &str) -> bool {
         "simpo_alpha",
         "orpo_lambda",
         "cpo_alpha",
+        "beta_dpo_alpha",
+        "beta_dpo_momentum",
     ];
     let of_adapters = ["targets", "dropout", "rslora", "dora"];
     of_losses.iter().chain(&of_adapters).any(|key| setting.starts_with(key))
@@ -279,6 +281,11 @@ fn a_setting_the_loss_does_not_read_is_refused() {
         assert_eq!(refused(loss, "--simpo-alpha", "0.5"), loss != "simpo", "{loss}");
         assert_eq!(refused(loss, "--orpo-lambda", "0.5"), loss != "orpo", "{loss}");
         assert_eq!(refused(loss, "--cpo-alpha", "0.5"), loss != "cpo", "{loss}");
+        assert_eq!(refused(loss, "--beta-dpo-alpha", "0.5"), loss != "beta_dpo", "{loss}");
+        assert_eq!(refused(loss, "--beta-dpo-momentum", "0.5"), loss != "beta_dpo", "{loss}");
+        let couples = ["aot", "aot_unpaired", "beta_dpo"].contains(&loss);
+        assert_eq!(flags(&["--loss", loss, "--wpo"]).is_err(), couples || loss == "sft", "{loss}");
+        assert_eq!(flags(&["--loss", loss, "--accumulate", "2"]).is_err(), couples, "{loss}");
         let has_reference = !["sft", "simpo", "orpo", "cpo"].contains(&loss);
         assert_eq!(refused(loss, "--reference", "r"), !has_reference, "{loss}");
         assert_eq!(refused(loss, "--ld-alpha", "0.5"), !has_reference, "{loss}");
@@ -349,7 +356,7 @@ fn keys_are_those_of_the_structs() {
     texts[1].train.warmup = Warmup::Steps(1);
     texts[1].train.micro_batches = MicroBatches::Tokens(1);
     texts.push(init(&format!(
-        "{MINIMAL}[loss]\nf_divergence = \"alpha\"\nld_alpha = 0.5\nsft_weight = 1.0\n"
+        "{MINIMAL}[loss]\nf_divergence = \"alpha\"\nld_alpha = 0.5\nsft_weight = 1.0\nwpo = true\n"
     )));
     texts.push(init(&format!("{MINIMAL}[[loss.mix]]\nkind = \"sigmoid\"\n[[loss.mix]]\nkind = \"sft\"\n")));
     texts.extend(LossKind::ALL.map(|kind| init(&format!("{MINIMAL}[loss]\nkind = \"{kind}\"\n"))));

@@ -21,7 +21,8 @@ pub(crate) fn loss_spec(config: &RunConfig, pad: Option<u32>) -> LossSpec {
         choices::PadGradient::Keep => None,
         choices::PadGradient::Drop => pad,
     };
-    LossSpec { constant_token, activations: config.train.activations, objective: config.loss.clone() }
+    let (activations, objective) = (config.train.activations, config.loss.clone());
+    LossSpec { constant_token, activations, objective, moving_margin: None }
 }
 
 /// The trainer's settings for a run over `n_rows` rows.

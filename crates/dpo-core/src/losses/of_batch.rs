@@ -39,6 +39,27 @@ pub fn aot_unpaired_loss(
     of_difference(chosen - counterpart, beta, label_smoothing)
 }
 
+/// β-DPO of each pair, `−ln σ(β_b·h)` with the strength of [`dynamic_beta`], a constant, for the batch's mean margin; of the first
+/// batch it is `β₀`: <https://arxiv.org/abs/2407.08639>.
+///
+/// # Shapes
+/// - `margin`: `[n_pairs]`, `h` in nats, the whole batch
+/// - `moving_margin`: `M₀`; `None` before the first batch
+/// - output: `[n_pairs]`, not reduced
+pub fn beta_dpo_loss(margin: Tensor<1>, beta: f64, alpha: f64, moving_margin: Option<f64>) -> Tensor<1> {
+    let beta = moving_margin.map_or(beta, |moving| {
+        let margins: Vec<f64> = margin.clone().inner().into_data().iter::<f64>().collect();
+        dynamic_beta(beta, alpha, margins.iter().sum::<f64>() / margins.len().max(1) as f64, moving)
+    });
+    dpo_loss(margin, beta)
+}
+
+/// Strength of a batch whose mean margin is `M_b`, `β_b = max(β₀(1 + a(M_b − M₀)), 10⁻³)`:
+/// <https://arxiv.org/abs/2407.08639>.
+pub fn dynamic_beta(beta: f64, alpha: f64, margin: f64, moving_margin: f64) -> f64 {
+    (beta * (1.0 + alpha * (margin - moving_margin))).max(1e-3)
+}
+
 fn of_difference(difference: Tensor<1>, beta: f64, label_smoothing: f64) -> Tensor<1> {
     match label_smoothing {
         0.0 => dpo_loss(difference, beta),

@@ -5,7 +5,8 @@ use burn::tensor::{DType, Tensor};
 use dpo_core::{
     BatchScale, CompletionLogps, CoupledLoss, FDivergence, InvalidLoss, IpoReduction, LogRatios, LossConfig,
     LossKind, Modifiers, Objective, PairLogps, PairTokens, PairwiseLoss, Part, PartLoss, PolicyScore,
-    ReferenceFreeLoss, RowSize, TokenLogps, log_odds, odds_ratio_loss, sft_loss,
+    ReferenceFreeLoss, RowSize, TokenLogps, beta_dpo_loss, dpo_loss, dynamic_beta, log_odds, odds_ratio_loss,
+    sft_loss,
 };
 
 const SIGMOID: PairwiseLoss = PairwiseLoss::Sigmoid { beta: 0.1, label_smoothing: 0.0 };
@@ -67,7 +68,12 @@ impl Rows {
         let squares = tensor(&squares, dtype);
         match objective {
             Objective::Composite(composite) => composite.losses(
-                PairTokens { policy: &policy, reference: Some(&reference), log_sum_squares: Some(&squares) },
+                PairTokens {
+                    policy: &policy,
+                    reference: Some(&reference),
+                    log_sum_squares: Some(&squares),
+                    moving_margin: Some(0.5),
+                },
                 &self.scale(objective),
             ),
             Objective::Pairwise(loss) => {
@@ -149,11 +155,27 @@ fn optimal_transport_pairs_ranks_and_keeps_rows() {
     };
     let (beta, label_smoothing) = (1.0, 0.0);
     let aot = CoupledLoss::Aot { beta, label_smoothing };
-    let found = aot.loss(&pairs(&[-1.0, -5.0], &[-4.0, -4.0]), &pairs(&[-3.0, -2.0], &[-1.0, -2.5]));
+    let found = aot.loss(&pairs(&[-1.0, -5.0], &[-4.0, -4.0]), &pairs(&[-3.0, -2.0], &[-1.0, -2.5]), None);
     assert_close(&numbers(found), &[softplus(-2.5), softplus(-1.0)], 1e-12);
     let unpaired = CoupledLoss::AotUnpaired { beta, label_smoothing };
-    let found = unpaired.loss(&pairs(&[-1.0, -1.0], &[-3.0, -1.0]), &pairs(&[-5.0, -2.0], &[-3.0, -3.0]));
+    let found =
+        unpaired.loss(&pairs(&[-1.0, -1.0], &[-3.0, -1.0]), &pairs(&[-5.0, -2.0], &[-3.0, -3.0]), None);
     assert_close(&numbers(found), &[softplus(-2.0), softplus(-1.0)], 1e-12);
+}
+
+/// Margins 3 and −1, mean 1: β = 0.1(1 + 0.6(1 − 0.5)) = 0.13; of the first batch 0.1; never below 0.001.
+#[test]
+fn the_strength_follows_the_margin() {
+    let softplus = |z: f64| z.exp().ln_1p();
+    let margin = || tensor(&[3.0, -1.0], DType::F64);
+    let found = numbers(beta_dpo_loss(margin(), 0.1, 0.6, Some(0.5)));
+    assert_close(&found, &[softplus(-0.39), softplus(0.13)], 1e-12);
+    assert_eq!(numbers(beta_dpo_loss(margin(), 0.1, 0.6, None)), numbers(dpo_loss(margin(), 0.1)));
+    assert_close(
+        &[dynamic_beta(0.1, 0.6, 1.0, 0.5), dynamic_beta(0.1, 0.6, 0.0, 50.0)],
+        &[0.13, 1e-3],
+        1e-12,
+    );
 }
 
 /// Lengths 3 and 1, α = ½: −1 + ½(−2 − 4) = −4, and −5 as it is. A first token that nothing predicts counts in the length:
@@ -360,7 +382,12 @@ fn a_mixture_adds_up_over_micro_batches() {
         let of =
             |values: &[f64]| TokenLogps::new(tensor(&values[tokens.clone()], DType::F64), lengths, lengths);
         let (policy, reference) = (of(&rows.policy), of(&rows.reference));
-        let part = PairTokens { policy: &policy, reference: Some(&reference), log_sum_squares: None };
+        let part = PairTokens {
+            policy: &policy,
+            reference: Some(&reference),
+            log_sum_squares: None,
+            moving_margin: None,
+        };
         let losses = composite.losses(part, &scale);
         sum += numbers(scale.reduce(losses, tensor(&vec![1.0; pairs.len()], DType::F64)))[0];
     }
@@ -394,7 +421,7 @@ fn unsound_combinations_are_refused() {
     for kind in [LossKind::Orpo, LossKind::Cpo] {
         assert_eq!(with(kind, sft), "sft_weight");
     }
-    for kind in [LossKind::Aot, LossKind::AotUnpaired] {
+    for kind in [LossKind::Aot, LossKind::AotUnpaired, LossKind::BetaDpo] {
         assert_eq!(with(kind, wpo), "wpo");
     }
     for modifiers in [ld, sft, wpo] {

@@ -153,7 +153,10 @@ pub(crate) fn run(inputs: &Inputs, options: &Options, dtype: DType) -> Found {
         Objective::Sft => sft_loss(&pairs(&policy).chosen),
         Objective::Composite(composite) => {
             let (reference, log_sum_squares) = (Some(&reference), squares.as_ref());
-            composite.losses(PairTokens { policy: &policy, reference, log_sum_squares }, &scale)
+            composite.losses(
+                PairTokens { policy: &policy, reference, log_sum_squares, moving_margin: None },
+                &scale,
+            )
         }
     };
     let loss = scale.reduce(losses, tensor(&vec![1.0; lengths.len() / 2], dtype));
