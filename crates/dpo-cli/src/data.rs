@@ -83,7 +83,7 @@ impl<'a> DataReader<'a> {
     ) -> Self {
         let purpose = match objective {
             Objective::Sft => Purpose::Demonstrations,
-            Objective::Pairwise(_) => Purpose::Pairs,
+            Objective::Pairwise(_) | Objective::Composite(_) => Purpose::Pairs,
         };
         let encode = EncodeConfig {
             max_length: max_length(config, model.config()),

@@ -9,6 +9,7 @@ mod device;
 mod divergence;
 mod eval;
 mod experiment;
+mod explain;
 mod export;
 mod generate;
 mod gguf;
@@ -64,8 +65,8 @@ enum Command {
     /// Make what the built-in experiment starts from: corpus, tokenizer, model and pairs
     #[command(hide = true)]
     Assets(experiment::AssetsArgs),
-    /// Print a run file with every key, its default and what it means
-    Config,
+    /// Print a run file with every key, its default and what it means, or what a run file minimises
+    Config(explain::ConfigArgs),
 }
 
 fn main() -> ExitCode {
@@ -94,8 +95,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Export(args) => export::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Assets(args) => experiment::make_assets(&args),
-        Command::Config => {
-            terminal::print(&run_file::template())?;
+        Command::Config(args) => {
+            explain::run(&args)?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{IpoReduction, Objective, PairwiseLoss};
+use crate::{
+    CoupledLoss, DivergenceKind, FDivergence, IpoReduction, Modifiers, Objective, PairwiseLoss, Part,
+    PartLoss, ReferenceFreeLoss, composite::no_divergence,
+};
 
 /// The losses by the name a run file gives them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -41,11 +44,23 @@ pub enum LossKind {
     RDpo,
     /// Supervised fine-tuning on the chosen completions.
     Sft,
+    /// SimPO, and AlphaPO.
+    Simpo,
+    /// ORPO.
+    Orpo,
+    /// CPO.
+    Cpo,
+    /// AOT: alignment by optimal transport.
+    Aot,
+    /// AOT of unpaired completions.
+    AotUnpaired,
+    /// DPO with a strength that follows the margin.
+    BetaDpo,
 }
 
 impl LossKind {
     /// Every loss, in the order of the documentation.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 22] = [
         Self::Sigmoid,
         Self::Ipo,
         Self::Hinge,
@@ -62,6 +77,12 @@ impl LossKind {
         Self::CalDpo,
         Self::RDpo,
         Self::Sft,
+        Self::Simpo,
+        Self::Orpo,
+        Self::Cpo,
+        Self::Aot,
+        Self::AotUnpaired,
+        Self::BetaDpo,
     ];
 
     /// Its name in a run file.
@@ -83,21 +104,50 @@ impl LossKind {
             Self::CalDpo => "cal_dpo",
             Self::RDpo => "r_dpo",
             Self::Sft => "sft",
+            Self::Simpo => "simpo",
+            Self::Orpo => "orpo",
+            Self::Cpo => "cpo",
+            Self::Aot => "aot",
+            Self::AotUnpaired => "aot_unpaired",
+            Self::BetaDpo => "beta_dpo",
         }
     }
 
     /// Whether it has a parameter of this name, a field of [`LossConfig`].
     pub fn reads(self, parameter: &str) -> bool {
         match parameter {
-            "beta" => self != Self::Sft,
-            "label_smoothing" => matches!(self, Self::Sigmoid | Self::Robust | Self::ExoPair),
+            "beta" => !matches!(self, Self::Sft | Self::Orpo),
+            "label_smoothing" => matches!(
+                self,
+                Self::Sigmoid
+                    | Self::Robust
+                    | Self::ExoPair
+                    | Self::Simpo
+                    | Self::Cpo
+                    | Self::Aot
+                    | Self::AotUnpaired
+            ),
             "ipo_reduction" => self == Self::Ipo,
             "bco_delta" => self == Self::BcoPair,
             "discopop_tau" => self == Self::Discopop,
             "dpop_lambda" => self == Self::Dpop,
             "r_dpo_alpha" => self == Self::RDpo,
+            "simpo_gamma" | "simpo_alpha" => self == Self::Simpo,
+            "orpo_lambda" => self == Self::Orpo,
+            "cpo_alpha" => self == Self::Cpo,
+            "beta_dpo_alpha" | "beta_dpo_momentum" => self == Self::BetaDpo,
             _ => false,
         }
+    }
+
+    /// Whether what a pair costs depends on the others of its batch.
+    pub fn couples_batch(self) -> bool {
+        matches!(self, Self::Aot | Self::AotUnpaired | Self::BetaDpo)
+    }
+
+    /// Whether it is a loss of pairs that has no reference.
+    pub fn is_reference_free(self) -> bool {
+        matches!(self, Self::Simpo | Self::Orpo | Self::Cpo)
     }
 }
 
@@ -146,6 +196,30 @@ pub struct LossConfig {
     /// Weight `α ≥ 0` of a token of length; `r_dpo` only, by default 0.01.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub r_dpo_alpha: Option<f64>,
+    /// Margin `γ ≥ 0` that is asked for; `simpo` only, by default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub simpo_gamma: Option<f64>,
+    /// AlphaPO's `α`, 0 or at least 0.001 away from it; `simpo` only, by default 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub simpo_alpha: Option<f64>,
+    /// Weight `λ > 0` of the odds ratio; `orpo` only, by default 0.1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orpo_lambda: Option<f64>,
+    /// Weight `α ≥ 0` of the chosen completion's likelihood; `cpo` only, by default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpo_alpha: Option<f64>,
+    /// How much the strength follows the margin, `a ≥ 0` in 1/nats; `beta_dpo` only, by default 0.6.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta_dpo_alpha: Option<f64>,
+    /// What of the moving average of margins stays at a step, `0 ≤ m < 1`; `beta_dpo` only, by default 0.9.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta_dpo_momentum: Option<f64>,
+    /// What the policy is held to its reference by; losses of the margin only, by default the reverse KL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub f_divergence: Option<DivergenceKind>,
+    /// `α` of the α-divergence, 1 or at least 0.001 away from it; by default 0.5.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub f_alpha: Option<f64>,
 }
 
 /// Why a [`LossConfig`] is not one.
@@ -176,15 +250,57 @@ pub enum InvalidLoss {
         /// The loss chosen.
         kind: LossKind,
     },
+    /// A setting that makes no sense with the others.
+    #[error("`loss.{parameter}` {reason}")]
+    Unsound {
+        /// The setting's name.
+        parameter: &'static str,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
 }
 
 impl LossConfig {
     /// Checks the values and fills in the defaults.
     pub fn init(&self) -> Result<Objective, InvalidLoss> {
+        let part = Part { weight: 1.0, loss: self.part()? };
+        Objective::combined(vec![part], Modifiers::default())
+    }
+
+    /// As [`init`](Self::init), for an objective of several parts.
+    pub fn part(&self) -> Result<PartLoss, InvalidLoss> {
         self.refuse_foreign_parameters()?;
-        let beta = || self.beta(if self.kind == LossKind::SigmoidNorm { 5.0 } else { 0.1 });
-        Ok(Objective::Pairwise(match self.kind {
-            LossKind::Sft => return Ok(Objective::Sft),
+        let divergence = self.divergence()?;
+        let loss = self.part_by_kind(divergence)?;
+        let reads_it = matches!(loss, PartLoss::Pairwise { loss, .. } if loss.is_of_margin());
+        match reads_it || self.f_divergence.is_none() {
+            true => Ok(loss),
+            false => Err(no_divergence(self.kind)),
+        }
+    }
+
+    fn part_by_kind(&self, divergence: FDivergence) -> Result<PartLoss, InvalidLoss> {
+        let beta = || {
+            self.beta(match self.kind {
+                LossKind::SigmoidNorm => 5.0,
+                LossKind::Simpo => 2.0,
+                _ => 0.1,
+            })
+        };
+        let loss = match self.kind {
+            LossKind::Sft => return Ok(PartLoss::Sft),
+            LossKind::Simpo | LossKind::Orpo | LossKind::Cpo => {
+                return self.reference_free(beta).map(PartLoss::ReferenceFree);
+            }
+            LossKind::BetaDpo => return self.beta_dpo(beta()?),
+            LossKind::Aot => {
+                let (beta, label_smoothing) = (beta()?, self.smoothing(0.0)?);
+                return Ok(PartLoss::Coupled(CoupledLoss::Aot { beta, label_smoothing }));
+            }
+            LossKind::AotUnpaired => {
+                let (beta, label_smoothing) = (beta()?, self.smoothing(0.0)?);
+                return Ok(PartLoss::Coupled(CoupledLoss::AotUnpaired { beta, label_smoothing }));
+            }
             LossKind::Sigmoid => {
                 PairwiseLoss::Sigmoid { beta: beta()?, label_smoothing: self.smoothing(0.0)? }
             }
@@ -212,7 +328,71 @@ impl LossConfig {
                 let alpha = not_negative("r_dpo_alpha", self.r_dpo_alpha.unwrap_or(0.01))?;
                 PairwiseLoss::RDpo { beta: beta()?, alpha }
             }
-        }))
+        };
+        Ok(PartLoss::Pairwise { loss, divergence })
+    }
+
+    fn beta_dpo(&self, beta: f64) -> Result<PartLoss, InvalidLoss> {
+        let alpha = not_negative("beta_dpo_alpha", self.beta_dpo_alpha.unwrap_or(0.6))?;
+        let momentum = self.beta_dpo_momentum.unwrap_or(0.9);
+        let is_share = (0.0..1.0).contains(&momentum);
+        let momentum = in_range("beta_dpo_momentum", momentum, is_share, "a share from 0 to below 1")?;
+        Ok(PartLoss::Coupled(CoupledLoss::BetaDpo { beta, alpha, momentum }))
+    }
+
+    fn reference_free(
+        &self,
+        beta: impl Fn() -> Result<f64, InvalidLoss>,
+    ) -> Result<ReferenceFreeLoss, InvalidLoss> {
+        match self.kind {
+            LossKind::Orpo => {
+                let lambda = self.orpo_lambda.unwrap_or(0.1);
+                let is_usable = (lambda as f32) > 0.0 && (lambda as f32).is_finite();
+                let lambda = in_range("orpo_lambda", lambda, is_usable, "a number above 0, such as 0.1")?;
+                Ok(ReferenceFreeLoss::Orpo { lambda })
+            }
+            LossKind::Cpo => Ok(ReferenceFreeLoss::Cpo {
+                beta: beta()?,
+                alpha: not_negative("cpo_alpha", self.cpo_alpha.unwrap_or(1.0))?,
+                label_smoothing: self.smoothing(0.0)?,
+            }),
+            _ => Ok(ReferenceFreeLoss::Simpo {
+                beta: beta()?,
+                gamma: not_negative("simpo_gamma", self.simpo_gamma.unwrap_or(1.0))?,
+                alpha: self.simpo_alpha()?,
+                label_smoothing: self.smoothing(0.0)?,
+            }),
+        }
+    }
+
+    fn divergence(&self) -> Result<FDivergence, InvalidLoss> {
+        if self.f_alpha.is_some() && self.f_divergence != Some(DivergenceKind::Alpha) {
+            let reason = "is set, but `f_divergence` is not `alpha`; remove it".to_owned();
+            return Err(InvalidLoss::Unsound { parameter: "f_alpha", reason });
+        }
+        Ok(match self.f_divergence {
+            None | Some(DivergenceKind::ReverseKl) => FDivergence::ReverseKl,
+            Some(DivergenceKind::ForwardKl) => FDivergence::ForwardKl,
+            Some(DivergenceKind::Js) => FDivergence::Js,
+            Some(DivergenceKind::Alpha) => match self.f_alpha.unwrap_or(0.5) {
+                1.0 => FDivergence::ReverseKl,
+                alpha => {
+                    let is_usable = (alpha as f32).is_finite() && (alpha - 1.0).abs() >= LEAST_EXPONENT;
+                    let expected = "1, or a number that is at least 0.001 away from it, such as 0.5";
+                    FDivergence::Alpha(in_range("f_alpha", alpha, is_usable, expected)?)
+                }
+            },
+        })
+    }
+
+    pub(crate) fn with_divergence(self, divergence: FDivergence) -> Self {
+        let (kind, f_alpha) = match divergence {
+            FDivergence::ReverseKl => return self,
+            FDivergence::ForwardKl => (DivergenceKind::ForwardKl, None),
+            FDivergence::Js => (DivergenceKind::Js, None),
+            FDivergence::Alpha(alpha) => (DivergenceKind::Alpha, Some(alpha)),
+        };
+        Self { f_divergence: Some(kind), f_alpha, ..self }
     }
 
     fn refuse_foreign_parameters(&self) -> Result<(), InvalidLoss> {
@@ -225,6 +405,12 @@ impl LossConfig {
             ("discopop_tau", self.discopop_tau.is_some()),
             ("dpop_lambda", self.dpop_lambda.is_some()),
             ("r_dpo_alpha", self.r_dpo_alpha.is_some()),
+            ("simpo_gamma", self.simpo_gamma.is_some()),
+            ("simpo_alpha", self.simpo_alpha.is_some()),
+            ("orpo_lambda", self.orpo_lambda.is_some()),
+            ("cpo_alpha", self.cpo_alpha.is_some()),
+            ("beta_dpo_alpha", self.beta_dpo_alpha.is_some()),
+            ("beta_dpo_momentum", self.beta_dpo_momentum.is_some()),
         ];
         match given.into_iter().find(|&(parameter, is_set)| is_set && !kind.reads(parameter)) {
             Some((parameter, _)) => Err(InvalidLoss::NotAParameter { parameter, kind }),
@@ -260,6 +446,12 @@ impl LossConfig {
         in_range("bco_delta", found, (found as f32).is_finite(), "a number")
     }
 
+    fn simpo_alpha(&self) -> Result<f64, InvalidLoss> {
+        let found = self.simpo_alpha.unwrap_or(0.0);
+        let is_usable = found == 0.0 || (found as f32).is_finite() && found.abs() >= LEAST_EXPONENT;
+        in_range("simpo_alpha", found, is_usable, "0, or a number that is at least 0.001 away from it")
+    }
+
     /// Above 1 the loss would grow exponentially with a margin that falls.
     fn discopop_tau(&self) -> Result<f64, InvalidLoss> {
         let found = self.discopop_tau.unwrap_or(0.05);
@@ -267,6 +459,9 @@ impl LossConfig {
         in_range("discopop_tau", found, is_usable, "a number above 0 and not above 1, such as 0.05")
     }
 }
+
+/// `(e^{ax} − 1)/a` has no digits left in `f32` for a smaller `a`.
+const LEAST_EXPONENT: f64 = 1e-3;
 
 fn not_negative(parameter: &'static str, found: f64) -> Result<f64, InvalidLoss> {
     in_range(parameter, found, found >= 0.0 && (found as f32).is_finite(), "a number that is not negative")
@@ -319,9 +514,11 @@ mod tests {
     fn every_objective_can_be_written_down() {
         for kind in LossKind::ALL {
             let objective = LossConfig { kind, ..LossConfig::default() }.init().unwrap();
-            assert_eq!(objective.kind(), kind);
-            assert_eq!(objective.config().init(), Ok(objective));
-            assert_eq!(objective.beta(), objective.config().beta);
+            assert_eq!(objective.name(), kind.name());
+            let config = objective.parts()[0].loss.config();
+            assert_eq!(config.kind, kind);
+            assert_eq!(config.init().as_ref(), Ok(&objective));
+            assert_eq!(objective.beta(), config.beta);
         }
     }
 

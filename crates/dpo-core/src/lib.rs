@@ -23,22 +23,37 @@
 #[macro_use]
 mod shape;
 
+mod composite;
 mod config;
+mod coupled;
+mod divergence;
+mod explain;
 mod logps;
 mod losses;
 mod metrics;
 mod objective;
+mod policy_score;
 mod ratios;
+mod reference_free;
 mod scale;
+mod tokens;
 
+pub use composite::{Composite, Modifiers, PairTokens, Part, PartLoss};
 pub use config::{InvalidLoss, LossConfig, LossKind};
+pub use coupled::CoupledLoss;
+pub use divergence::{DivergenceKind, FDivergence};
 pub use logps::{CompletionLogps, PairLogps};
 pub use losses::{
-    apo_down_loss, apo_zero_loss, bco_pair_loss, cal_dpo_loss, conservative_dpo_loss, discopop_loss,
-    dpo_loss, dpop_loss, exo_pair_loss, hinge_loss, ipo_loss, log_sigmoid, nca_pair_loss, r_dpo_loss,
-    robust_dpo_loss, sft_loss, sppo_hard_loss,
+    alphapo_reward, aot_loss, aot_unpaired_loss, apo_down_loss, apo_zero_loss, bco_pair_loss, beta_dpo_loss,
+    cal_dpo_loss, conservative_dpo_loss, conservative_simpo_loss, cpo_loss, discopop_loss, dpo_loss,
+    dpop_loss, dynamic_beta, exo_pair_loss, hinge_loss, ipo_loss, log_odds, log_sigmoid, mean_nll_loss,
+    nca_pair_loss, odds_ratio_loss, orpo_loss, r_dpo_loss, robust_dpo_loss, sft_loss, simpo_loss,
+    sppo_hard_loss,
 };
 pub use metrics::{MetricMeans, PairMetrics, PairScore};
 pub use objective::{IpoReduction, Objective, PairwiseLoss};
+pub use policy_score::PolicyScore;
 pub use ratios::{LogRatios, Rewards};
+pub use reference_free::ReferenceFreeLoss;
 pub use scale::{BatchScale, RowSize};
+pub use tokens::TokenLogps;

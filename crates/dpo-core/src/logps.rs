@@ -70,6 +70,11 @@ impl CompletionLogps {
         self.len() == 0
     }
 
+    /// Mean log-prob of a completion's tokens, `p̄ = log π(y|x)/|y|`, `[n_completions]`; an empty completion counts as one token.
+    pub fn means(&self) -> Tensor<1> {
+        self.sums.clone() / self.token_counts.clone().clamp_min(1.0)
+    }
+
     /// Completions that lie chosen, rejected, chosen, rejected, … as pairs.
     ///
     /// # Shapes
@@ -94,8 +99,20 @@ pub struct PairLogps {
     pub rejected: CompletionLogps,
 }
 
+impl PairLogps {
+    /// `log π(y_w|x) − log π(y_l|x)` of each pair, `[n_pairs]`.
+    pub fn margin(&self) -> Tensor<1> {
+        self.chosen.sums.clone() - self.rejected.sums.clone()
+    }
+
+    /// `log π(y_w|x)/|w| − log π(y_l|x)/|l|` of each pair, `[n_pairs]`.
+    pub fn margin_per_token(&self) -> Tensor<1> {
+        self.chosen.means() - self.rejected.means()
+    }
+}
+
 /// Elements 0, 2, 4, … and elements 1, 3, 5, ….
-fn every_other(values: Tensor<1>) -> (Tensor<1>, Tensor<1>) {
+pub(crate) fn every_other(values: Tensor<1>) -> (Tensor<1>, Tensor<1>) {
     let [n] = values.dims();
     assert!(n.is_multiple_of(2), "{n} completions are not pairs");
     let pairs: Tensor<2> = values.reshape([n / 2, 2]);

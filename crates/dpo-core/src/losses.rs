@@ -1,16 +1,24 @@
 //! The losses of one pair. None of them is reduced over the batch.
 //!
-//! Those of `of_margin` are functions of `h = Δ_w − Δ_l` alone, those of `of_ratios` of `Δ_w` and `Δ_l`.
+//! Those of `of_margin` are functions of `h = Δ_w − Δ_l` alone, those of `of_ratios` of `Δ_w` and `Δ_l`, those of
+//! `of_policy` have no reference, and those of `of_batch` couple the pairs of a batch.
 
+mod of_batch;
 mod of_margin;
+mod of_policy;
 mod of_ratios;
 
 use burn::tensor::{Tensor, activation};
 
 use crate::CompletionLogps;
 
+pub use of_batch::{aot_loss, aot_unpaired_loss, beta_dpo_loss, dynamic_beta};
 pub use of_margin::{
     conservative_dpo_loss, discopop_loss, dpo_loss, exo_pair_loss, hinge_loss, ipo_loss, robust_dpo_loss,
+};
+pub use of_policy::{
+    alphapo_reward, conservative_simpo_loss, cpo_loss, log_odds, mean_nll_loss, odds_ratio_loss, orpo_loss,
+    simpo_loss,
 };
 pub use of_ratios::{
     apo_down_loss, apo_zero_loss, bco_pair_loss, cal_dpo_loss, dpop_loss, nca_pair_loss, r_dpo_loss,

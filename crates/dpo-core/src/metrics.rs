@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{PolicyScore, ReferenceFreeLoss};
+
 /// Summed log-probs of one pair, in nats, as read from the device.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PairScore {
@@ -44,13 +46,22 @@ pub struct PairMetrics {
 impl PairMetrics {
     /// Adds a pair.
     pub fn push(&mut self, score: &PairScore, beta: f64) {
-        let (chosen, rejected) = (score.chosen_reward(beta), score.rejected_reward(beta));
+        let rewards = [score.chosen_reward(beta), score.rejected_reward(beta)];
+        self.add(rewards, [score.policy_chosen, score.policy_rejected]);
+    }
+
+    /// Adds a pair that has no reference: its rewards are those of the loss, see [`ReferenceFreeLoss::rewards`].
+    pub fn push_policy(&mut self, score: &PolicyScore, loss: &ReferenceFreeLoss) {
+        self.add(loss.rewards(score), [score.chosen, score.rejected]);
+    }
+
+    fn add(&mut self, [chosen, rejected]: [f64; 2], logps: [f64; 2]) {
         self.n_pairs += 1;
         self.chosen_reward += chosen;
         self.rejected_reward += rejected;
         self.n_correct += u64::from(chosen > rejected);
-        self.chosen_logps += score.policy_chosen;
-        self.rejected_logps += score.policy_rejected;
+        self.chosen_logps += logps[0];
+        self.rejected_logps += logps[1];
     }
 
     /// Pairs added so far.

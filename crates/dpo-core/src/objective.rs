@@ -4,64 +4,108 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    LogRatios, LossConfig, LossKind, apo_down_loss, apo_zero_loss, bco_pair_loss, cal_dpo_loss,
-    conservative_dpo_loss, discopop_loss, dpo_loss, dpop_loss, exo_pair_loss, hinge_loss, ipo_loss,
-    nca_pair_loss, r_dpo_loss, robust_dpo_loss, sppo_hard_loss,
+    Composite, FDivergence, InvalidLoss, LogRatios, LossConfig, LossKind, Modifiers, Part, PartLoss,
+    ReferenceFreeLoss, apo_down_loss, apo_zero_loss, bco_pair_loss, cal_dpo_loss, conservative_dpo_loss,
+    discopop_loss, dpo_loss, dpop_loss, exo_pair_loss, hinge_loss, ipo_loss, nca_pair_loss, r_dpo_loss,
+    robust_dpo_loss, sppo_hard_loss,
 };
 
 /// A checked objective: each variant carries its own parameters and no others.
 ///
 /// The variant says what its loss is a function of, so that a trainer that has no reference cannot ask for a
 /// loss that wants one.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Objective {
     /// Of the log-ratios of a pair.
     Pairwise(PairwiseLoss),
     /// Of the log-probs of the chosen completion alone, see [`sft_loss`](crate::sft_loss).
     Sft,
+    /// Of several of these, of one that is modified, of the policy alone, or of a batch as a whole.
+    Composite(Composite),
 }
 
 impl Objective {
-    /// The word that a run file has for it.
-    pub fn kind(&self) -> LossKind {
-        self.config().kind
+    /// The weighted sum of these losses; a single one that nothing is done to stays what it is. Refused where the parts or
+    /// what is done to them make no sense together.
+    pub fn combined(parts: Vec<Part>, modifiers: Modifiers) -> Result<Self, InvalidLoss> {
+        let is_plain = modifiers == Modifiers::default();
+        match parts.as_slice() {
+            [Part { weight: 1.0, loss: PartLoss::Pairwise { loss, divergence: FDivergence::ReverseKl } }]
+                if is_plain =>
+            {
+                Ok(Self::Pairwise(*loss))
+            }
+            [Part { weight: 1.0, loss: PartLoss::Sft }] if is_plain => Ok(Self::Sft),
+            _ => Composite::new(parts, modifiers).map(Self::Composite),
+        }
     }
 
-    /// `β`, where there is one.
+    /// The losses that it is the weighted sum of.
+    pub fn parts(&self) -> Vec<Part> {
+        let single = |loss| vec![Part { weight: 1.0, loss }];
+        match self {
+            Self::Pairwise(loss) => {
+                single(PartLoss::Pairwise { loss: *loss, divergence: FDivergence::ReverseKl })
+            }
+            Self::Sft => single(PartLoss::Sft),
+            Self::Composite(composite) => composite.parts().to_vec(),
+        }
+    }
+
+    /// What is done to all of them.
+    pub fn modifiers(&self) -> Modifiers {
+        match self {
+            Self::Pairwise(_) | Self::Sft => Modifiers::default(),
+            Self::Composite(composite) => *composite.modifiers(),
+        }
+    }
+
+    /// Its name: the word that a run file has for its loss, or `mix`.
+    pub fn name(&self) -> &'static str {
+        match self.parts().as_slice() {
+            [part] => part.loss.kind().name(),
+            _ => "mix",
+        }
+    }
+
+    /// The loss whose rewards are shown where there is no reference.
+    pub fn reference_free(&self) -> Option<ReferenceFreeLoss> {
+        if self.needs_reference() {
+            return None;
+        }
+        self.parts().iter().find_map(|part| match part.loss {
+            PartLoss::ReferenceFree(loss) => Some(loss),
+            _ => None,
+        })
+    }
+
+    /// `β`, where there is one; of several parts that of the first.
     pub fn beta(&self) -> Option<f64> {
-        match self {
-            Self::Pairwise(loss) => Some(loss.beta()),
-            Self::Sft => None,
-        }
-    }
-
-    /// What a run file says to get it, with every parameter.
-    pub fn config(&self) -> LossConfig {
-        match self {
-            Self::Pairwise(loss) => loss.config(),
-            Self::Sft => LossConfig { kind: LossKind::Sft, ..LossConfig::default() },
-        }
+        self.parts().iter().find_map(|part| part.loss.beta())
     }
 
     /// Whether the reference's log-probs enter.
     pub fn needs_reference(&self) -> bool {
-        matches!(self, Self::Pairwise(_))
-    }
-
-    /// Whether the loss of a pair depends on the other pairs of its batch, so that accumulating micro-batches is
-    /// another objective than the whole batch. None of those here does.
-    pub fn couples_batch(&self) -> bool {
         match self {
-            Self::Pairwise(_) | Self::Sft => false,
+            Self::Pairwise(_) => true,
+            Self::Sft => false,
+            Self::Composite(composite) => composite.needs_reference(),
         }
     }
 
+    /// Whether the loss of a pair depends on the other pairs of its batch, so that accumulating micro-batches is
+    /// another objective than the whole batch.
+    pub fn couples_batch(&self) -> bool {
+        matches!(self, Self::Composite(composite) if composite.couples_batch())
+    }
+
     /// Loss of a pair whose policy equals its reference, see [`PairwiseLoss::at_zero_margin`]; `None` without a
-    /// reference.
+    /// reference, and where what the policy says of the chosen completion enters too.
     pub fn at_zero_margin(&self) -> Option<f64> {
         match self {
             Self::Pairwise(loss) => Some(loss.at_zero_margin()),
             Self::Sft => None,
+            Self::Composite(composite) => composite.at_zero_margin(),
         }
     }
 }
@@ -223,7 +267,33 @@ impl PairwiseLoss {
         }
     }
 
-    fn config(&self) -> LossConfig {
+    /// Whether it is a function of the margin (and of lengths), in which what both log-ratios have in common cancels.
+    pub fn is_of_margin(&self) -> bool {
+        match self {
+            Self::Sigmoid { .. }
+            | Self::Ipo { .. }
+            | Self::Hinge { .. }
+            | Self::SigmoidNorm { .. }
+            | Self::Robust { .. }
+            | Self::ExoPair { .. }
+            | Self::Discopop { .. }
+            | Self::RDpo { .. } => true,
+            Self::NcaPair { .. }
+            | Self::BcoPair { .. }
+            | Self::SppoHard { .. }
+            | Self::ApoZero { .. }
+            | Self::ApoDown { .. }
+            | Self::Dpop { .. }
+            | Self::CalDpo { .. } => false,
+        }
+    }
+
+    /// The word that a run file has for it.
+    pub fn kind(&self) -> LossKind {
+        self.config().kind
+    }
+
+    pub(crate) fn config(&self) -> LossConfig {
         let of = |kind| LossConfig { kind, beta: Some(self.beta()), ..LossConfig::default() };
         match *self {
             Self::Sigmoid { label_smoothing, .. } => {

@@ -21,21 +21,34 @@ pub struct RowSize {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchScale {
     denominator: f64,
+    rows: f64,
+    tokens: f64,
 }
 
 impl BatchScale {
     /// The scale of the batch made of these rows, which are all of its micro-batches' rows.
     pub fn new(objective: &Objective, rows: impl IntoIterator<Item = RowSize>) -> Self {
-        let share = |row: RowSize| match objective {
-            Objective::Pairwise(_) => row.weight,
-            Objective::Sft => row.weight * row.chosen_tokens as f64,
+        let (mut weights, mut tokens) = (0.0, 0.0);
+        for row in rows {
+            weights += row.weight;
+            tokens += row.weight * row.chosen_tokens as f64;
+        }
+        let denominator = match objective {
+            Objective::Pairwise(_) | Objective::Composite(_) => weights,
+            Objective::Sft => tokens,
         };
-        Self { denominator: rows.into_iter().map(share).sum() }
+        Self { denominator, rows: weights, tokens }
     }
 
     /// `Σ w`, or the number of tokens for `sft`.
     pub fn denominator(&self) -> f64 {
         self.denominator
+    }
+
+    /// `Σ w / Σ w·|y_w|`: what makes of a sum over a row's tokens its part of the batch's mean over tokens, where the mean is
+    /// taken over rows. 0 for a batch without tokens.
+    pub fn rows_per_token(&self) -> f64 {
+        if self.tokens > 0.0 { self.rows / self.tokens } else { 0.0 }
     }
 
     /// A micro-batch's part of the batch's loss. Of a batch that weighs nothing every part is 0.

@@ -14,7 +14,7 @@ use burn::backend::{
 use crate::{
     Activation, AttentionSpec, Frozen, FusedOps, FusedPrimitives, LogitSpec, LoraSpec, Precision,
     backend::Rotation,
-    saved::{AttentionSaved, LayerNormSaved, LogpsSaved, LoraSaved},
+    saved::{AttentionSaved, LayerNormSaved, LogpsOutput, LogpsSaved, LoraSaved},
 };
 
 // The halves are called on the backend inside; these bodies are never reached.
@@ -255,5 +255,24 @@ impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
             }
             OpsKind::UnTracked(prep) => prep.finish(logps),
         }
+    }
+    fn completion_logps_and_squares(
+        hidden: FloatTensor<Self>,
+        head: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        spec: LogitSpec,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let nodes = [hidden.node(), head.node()];
+        let (hidden, head) = (hidden.into_primitive(), head.into_primitive());
+        let LogpsOutput { logps, log_sum_exp, log_sum_squares } =
+            B::logps_squares_forward(hidden.clone(), head.clone(), targets.clone(), spec);
+        let squares = FloatTensor::<Self>::new(log_sum_squares.expect("it was asked for"));
+        let logps = match LogpsBackward.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                prep.finish(LogpsSaved { hidden, head, targets, log_sum_exp, spec }, logps)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(logps),
+        };
+        (logps, squares)
     }
 }

@@ -7,7 +7,7 @@ use burn::backend::{
 
 use crate::{
     Activation, AdamWStep, AttentionSpec, Frozen, LogitSpec, LoraSpec, Precision, portable,
-    saved::{AttentionSaved, LayerNormSaved, LogpsSaved, LoraSaved, RowStatistics},
+    saved::{AttentionSaved, LayerNormSaved, LogpsOutput, LogpsSaved, LoraSaved, RowStatistics},
 };
 
 /// Forward and backward halves on a plain backend. The defaults run anywhere.
@@ -188,6 +188,16 @@ pub trait FusedPrimitives: Backend {
         portable::logps::forward::<Self>(hidden, head, targets, spec)
     }
 
+    /// As [`logps_forward`](Self::logps_forward), with `ln Σ_v p(v)²` of each row, which is never `None` here.
+    fn logps_squares_forward(
+        hidden: FloatTensor<Self>,
+        head: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        spec: LogitSpec,
+    ) -> LogpsOutput<Self> {
+        portable::logps::forward_with_squares::<Self>(hidden, head, targets, spec)
+    }
+
     /// Gradients of `completion_logps` for `hidden` and `head`, where wanted.
     fn logps_backward(
         saved: LogpsSaved<Self>,
@@ -336,6 +346,18 @@ pub trait FusedOps: FusedPrimitives {
         spec: LogitSpec,
     ) -> FloatTensor<Self> {
         Self::logps_forward(hidden, head, targets, spec).0
+    }
+
+    /// See [`crate::completion_logps_and_squares`]; no gradient flows to the second.
+    fn completion_logps_and_squares(
+        hidden: FloatTensor<Self>,
+        head: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        spec: LogitSpec,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let LogpsOutput { logps, log_sum_squares, .. } =
+            Self::logps_squares_forward(hidden, head, targets, spec);
+        (logps, log_sum_squares.expect("it was asked for"))
     }
 
     /// See [`crate::adamw`].

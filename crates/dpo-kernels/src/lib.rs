@@ -46,8 +46,9 @@ pub use layout::{AttentionSpec, Segment, TreeLayout, TreeRange};
 pub use optimizer::{AdamWStep, AdamWUpdate, adamw, squared_norm};
 pub use precision::{LogitSpec, LoraSpec, Precision};
 pub use tensor::{
-    activate, completion_logps, gated, layer_norm, linear, linear_constant, linear_frozen, lora_linear,
-    lora_linear_frozen, rms_norm, rotary, select_rows, tree_attention,
+    LogpsAndSquares, activate, completion_logps, completion_logps_and_squares, gated, layer_norm, linear,
+    linear_constant, linear_frozen, lora_linear, lora_linear_frozen, rms_norm, rotary, select_rows,
+    tree_attention,
 };
 
 /// Batches of at least this many rows give each row the same bits, whatever the other rows are. Smaller ones are padded by

@@ -53,3 +53,13 @@ pub struct LoraSaved<B: Backend> {
     pub(crate) up: FloatTensor<B>,
     pub(crate) spec: LoraSpec,
 }
+
+/// What the forward half of `completion_logps` gives, `[n]` each.
+#[derive(Debug, Clone)]
+pub struct LogpsOutput<B: Backend> {
+    pub(crate) logps: FloatTensor<B>,
+    /// Of each row's logits.
+    pub(crate) log_sum_exp: FloatTensor<B>,
+    /// `ln Σ_v p(v)²` of each row, where it was asked for.
+    pub(crate) log_sum_squares: Option<FloatTensor<B>>,
+}

@@ -204,3 +204,35 @@ pub fn completion_logps(
         spec,
     ))
 }
+
+/// What [`completion_logps_and_squares`] says of each row, `[n]`.
+#[derive(Debug, Clone)]
+pub struct LogpsAndSquares {
+    /// Log-probability of the target.
+    pub logps: Tensor<1>,
+    /// `ln Σ_v p(v)²` over all words, without a gradient.
+    pub log_sum_squares: Tensor<1>,
+}
+
+/// As [`completion_logps`], and of the same pass how concentrated each row's distribution is, as WPO wants it:
+/// <https://arxiv.org/abs/2406.11827>.
+///
+/// # Shapes
+/// Those of [`completion_logps`].
+pub fn completion_logps_and_squares(
+    hidden: Tensor<2>,
+    head: Tensor<2>,
+    targets: Tensor<1, Int>,
+    spec: LogitSpec,
+) -> LogpsAndSquares {
+    let (logps, squares) = <Dispatch as FusedOps>::completion_logps_and_squares(
+        hidden.into_dispatch(),
+        head.into_dispatch(),
+        targets.into_dispatch(),
+        spec,
+    );
+    LogpsAndSquares {
+        logps: Tensor::from_dispatch(logps),
+        log_sum_squares: Tensor::<1>::from_dispatch(squares).inner(),
+    }
+}

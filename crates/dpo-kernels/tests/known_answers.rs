@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dpo_kernels::{
-    Activation, AttentionSpec, LogitSpec, TreeLayout, TreeRange, activate, completion_logps, gated,
-    layer_norm, rotary, tree_attention,
+    Activation, AttentionSpec, LogitSpec, TreeLayout, TreeRange, activate, completion_logps,
+    completion_logps_and_squares, gated, layer_norm, rotary, tree_attention,
 };
 
 fn matrix<const R: usize, const C: usize>(rows: [[f32; C]; R]) -> Tensor<2> {
@@ -113,6 +113,16 @@ fn a_cap_bounds_logits() {
     let spec = LogitSpec { softcap: Some(50.0), ..LogitSpec::default() };
     let logps = completion_logps(matrix([[1.0], [1.0]]), matrix([[50.0], [0.0]]), targets, spec);
     assert_values(logps.into_data(), &[0.0, -38.079_71]);
+}
+
+/// Logits ln 3 and 0 are probabilities ¾ and ¼, whose squares sum to 10/16: ln 0.625 = −0.470004.
+#[test]
+fn squares_of_probabilities_are_summed() {
+    let targets = Tensor::<1, Int>::from_ints([0, 1], &Device::flex());
+    let head = matrix([[3f32.ln()], [0.0]]);
+    let found = completion_logps_and_squares(matrix([[1.0], [1.0]]), head, targets, LogitSpec::default());
+    assert_values(found.logps.into_data(), &[0.75f32.ln(), 0.25f32.ln()]);
+    assert_values(found.log_sum_squares.into_data(), &[-0.470_003_6; 2]);
 }
 
 #[test]

@@ -15,16 +15,20 @@ mod parts;
 mod pass;
 mod recompute;
 mod rotary;
+mod scored;
 
 pub use gradients::{GradientList, GradientSums};
 pub use input::{PackedInput, ScoredRows};
 pub use recompute::RecomputedLogps;
+pub use scored::{ScoredTokens, TokenOutputs};
 
 use burn::{
     module::{Module, Param},
     tensor::{Device, Int, Tensor},
 };
-use dpo_kernels::{LogitSpec, Precision, completion_logps, select_rows};
+use dpo_kernels::{
+    LogitSpec, LogpsAndSquares, Precision, completion_logps, completion_logps_and_squares, select_rows,
+};
 
 use crate::{
     DecoderConfig, LoraConfig, ModelError, WeightSource, config::ParameterInfo, gguf::GgmlType, quantised,
@@ -200,6 +204,26 @@ impl Decoder {
     pub fn hidden_logps(&self, hidden: Tensor<2>, scored: &ScoredRows) -> Tensor<1> {
         let spec = LogitSpec { softcap: self.config.logit_softcap, precision: self.precision };
         completion_logps(self.divided(hidden), self.head(), scored.targets(), spec)
+    }
+
+    /// As [`Decoder::logps`], with what `outputs` asks for beside it.
+    pub fn scored_tokens(
+        &self,
+        input: &PackedInput,
+        scored: &ScoredRows,
+        outputs: TokenOutputs,
+    ) -> ScoredTokens {
+        self.hidden_tokens(self.scored_hidden(input, scored), scored, outputs)
+    }
+
+    fn hidden_tokens(&self, hidden: Tensor<2>, scored: &ScoredRows, outputs: TokenOutputs) -> ScoredTokens {
+        if outputs == TokenOutputs::Logps {
+            return ScoredTokens { logps: self.hidden_logps(hidden, scored), log_sum_squares: None };
+        }
+        let spec = LogitSpec { softcap: self.config.logit_softcap, precision: self.precision };
+        let LogpsAndSquares { logps, log_sum_squares } =
+            completion_logps_and_squares(self.divided(hidden), self.head(), scored.targets(), spec);
+        ScoredTokens { logps, log_sum_squares: Some(log_sum_squares) }
     }
 
     /// `[vocab_size, d_model]`.

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use burn::tensor::{Device, Tensor};
-use dpo_core::CompletionLogps;
+use dpo_core::{CompletionLogps, TokenLogps};
 use dpo_data::{PackedBatch, TreeSpan};
 use dpo_kernels::{EXACT_ROWS, TreeLayout, TreeRange};
-use dpo_model::{Decoder, PackedInput, RecomputedLogps, ScoredRows};
+use dpo_model::{Decoder, PackedInput, RecomputedLogps, ScoredRows, ScoredTokens, TokenOutputs};
 
 /// A batch on a device, with what is scored of it.
 #[derive(Debug, Clone)]
@@ -71,13 +71,22 @@ impl DeviceBatch {
         model.logps(&self.input, &self.scored)
     }
 
-    /// As [`token_logps`](Self::token_logps), to go backward from block by block.
-    pub fn recomputed_logps<'a>(&'a self, model: &'a Decoder) -> RecomputedLogps<'a> {
-        model.recomputed_logps(&self.input, &self.scored)
+    /// As [`token_logps`](Self::token_logps), with what `outputs` asks for beside it.
+    pub fn scored_tokens(&self, model: &Decoder, outputs: TokenOutputs) -> ScoredTokens {
+        model.scored_tokens(&self.input, &self.scored, outputs)
+    }
+
+    /// As [`scored_tokens`](Self::scored_tokens), to go backward from block by block.
+    pub fn recomputed_logps<'a>(&'a self, model: &'a Decoder, outputs: TokenOutputs) -> RecomputedLogps<'a> {
+        model.recomputed_logps(&self.input, &self.scored, outputs)
     }
 
     /// Sums of token log-probs over each completion.
     pub fn completion_logps(&self, token_logps: Tensor<1>) -> CompletionLogps {
         CompletionLogps::from_scored_tokens(token_logps, &self.n_scored, &self.n_tokens)
+    }
+    /// Token log-probs with the completions that they belong to.
+    pub fn tokens(&self, token_logps: Tensor<1>) -> TokenLogps {
+        TokenLogps::new(token_logps, &self.n_scored, &self.n_tokens)
     }
 }

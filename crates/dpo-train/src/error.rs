@@ -47,6 +47,33 @@ pub enum TrainError {
         /// What the system said.
         source: io::Error,
     },
+    /// The loss is that of whole batches.
+    #[error(
+        "step {step} would be computed in {parts} parts, and the loss `{loss}` couples the rows of a batch: compute a step \
+         at once (no `accumulate`, a larger `tokens_per_batch`), or choose another loss"
+    )]
+    CoupledBatchCut {
+        /// The step, from 1.
+        step: u64,
+        /// Micro-batches that its rows would be cut into.
+        parts: usize,
+        /// The loss.
+        loss: &'static str,
+    },
+    /// The loss is that of whole batches, in which every row counts once.
+    #[error(
+        "{} has the weight {weight}, and the loss `{loss}` couples the rows of a batch, each of which counts once: take the \
+         weights out, or choose another loss",
+        row_list(&[*row])
+    )]
+    CoupledWeight {
+        /// The row.
+        row: RowId,
+        /// Its weight.
+        weight: f64,
+        /// The loss.
+        loss: &'static str,
+    },
     /// Another process trains there.
     #[error("{} is in use by {holder}; wait for it, or choose another run directory", dir.display())]
     RunInUse {

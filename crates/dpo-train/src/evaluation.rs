@@ -78,8 +78,10 @@ fn evaluation(set: &EvalSet, loss: &LossSpec, step: u64, scores: BatchScores) ->
 /// Rewards and log-probs of a batch's pairs.
 pub(crate) fn pair_metrics(scores: &BatchScores, objective: &Objective) -> PairMetrics {
     let mut metrics = PairMetrics::default();
-    if let Objective::Pairwise(loss) = objective {
-        scores.pairs.iter().for_each(|score| metrics.push(score, loss.beta()));
+    if let Some(loss) = objective.reference_free() {
+        scores.policy_pairs.iter().for_each(|score| metrics.push_policy(score, &loss));
+    } else if let Some(beta) = objective.beta() {
+        scores.pairs.iter().for_each(|score| metrics.push(score, beta));
     }
     metrics
 }

@@ -105,17 +105,18 @@ impl Pass<'_> {
     fn add(&self, rows: &[Row<'_>], sums: &mut GradientSums, times: &mut PassTimes) -> RowScores {
         let start = Instant::now();
         let batch = self.batch(rows);
-        let scored = |logps| self.spec.of_rows(rows, &batch, logps, self.scale).read();
+        let outputs = self.spec.outputs();
+        let scored = |said| self.spec.of_rows(rows, &batch, said, self.scale).read();
         let (scores, forward) = match self.spec.activations {
             Activations::Keep => {
-                let (scores, loss) = scored(batch.token_logps(self.policy));
+                let (scores, loss) = scored(batch.scored_tokens(self.policy, outputs));
                 let forward = start.elapsed();
                 sums.add(self.policy, &mut loss.backward());
                 (scores, forward)
             }
             Activations::Recompute => {
-                let logps = batch.recomputed_logps(self.policy);
-                let (scores, loss) = scored(logps.logps());
+                let logps = batch.recomputed_logps(self.policy, outputs);
+                let (scores, loss) = scored(logps.said());
                 let forward = start.elapsed();
                 logps.backward(loss, sums);
                 (scores, forward)

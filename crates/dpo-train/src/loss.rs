@@ -2,13 +2,14 @@
 
 use std::num::NonZeroUsize;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use dpo_core::{BatchScale, LogRatios, Objective, RowSize, sft_loss};
 use dpo_data::{TokenTree, pack};
-use dpo_model::Decoder;
+use dpo_model::{Decoder, ScoredTokens, TokenOutputs};
 
 use crate::{
     Activations, BatchScores, DeviceBatch, MicroBatching,
+    composite::{self, Said},
     scores::{RowLosses, RowScores},
 };
 
@@ -22,7 +23,7 @@ pub struct Row<'a> {
 }
 
 /// The objective, and how it and its gradient are computed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct LossSpec {
     /// What is minimised.
     pub objective: Objective,
@@ -31,12 +32,14 @@ pub struct LossSpec {
     pub constant_token: Option<u32>,
     /// What is kept for the gradient.
     pub activations: Activations,
+    /// Moving average of the batches' mean margins before this step, for a loss that follows it; `None` before the first.
+    pub moving_margin: Option<f64>,
 }
 
 impl LossSpec {
     /// All of a token counts, and activations are kept.
     pub fn new(objective: Objective) -> Self {
-        Self { objective, constant_token: None, activations: Activations::Keep }
+        Self { objective, constant_token: None, activations: Activations::Keep, moving_margin: None }
     }
 
     /// Scores of `rows` without a gradient; `model` is on a plain device.
@@ -54,6 +57,11 @@ impl LossSpec {
     ) -> Option<BatchScores> {
         let scale = self.scale(rows);
         let micro = sorted(rows, MicroBatching::Tokens(max_tokens));
+        if let Objective::Composite(composite) = &self.objective
+            && composite.couples_batch()
+        {
+            return self.scores_of_one_batch(composite, model, rows, &micro, stop);
+        }
         let mut total = RowScores::default();
         for indices in &micro {
             if stop() {
@@ -61,9 +69,18 @@ impl LossSpec {
             }
             let rows = chosen(rows, indices);
             let batch = self.on_device(&rows, model);
-            total.extend(self.of_rows(&rows, &batch, batch.token_logps(model), scale).read().0);
+            let said = batch.scored_tokens(model, self.outputs());
+            total.extend(self.of_rows(&rows, &batch, said, scale).read().0);
         }
         Some(total.of_batch(rows, &micro.concat(), scale))
+    }
+
+    /// What the loss reads of each token.
+    pub(crate) fn outputs(&self) -> TokenOutputs {
+        match self.objective.modifiers().wpo {
+            true => TokenOutputs::LogpsAndSquares,
+            false => TokenOutputs::Logps,
+        }
     }
 
     /// The denominator of the loss of `rows` as one batch.
@@ -83,38 +100,51 @@ impl LossSpec {
         }
     }
 
-    /// Losses of the rows of a micro-batch, of whose scored tokens the policy says `token_logps`; `scale` is the batch's.
+    /// Losses of the rows of a micro-batch, of whose scored tokens the policy says `said`; `scale` is the batch's.
     pub(crate) fn of_rows(
         &self,
         rows: &[Row<'_>],
         batch: &DeviceBatch,
-        token_logps: Tensor<1>,
+        said: ScoredTokens,
         scale: BatchScale,
     ) -> RowLosses {
         let n_tokens = rows.iter().map(|row| row.tree.n_tokens()).sum();
-        let policy = batch.completion_logps(token_logps);
+        let policy = batch.completion_logps(said.logps.clone());
         let device = policy.token_counts.device();
-        let weights: Vec<f32> = rows.iter().map(|row| row.tree.weight as f32).collect();
-        let weights = Tensor::from_data(weights.as_slice(), &device);
-        match self.objective {
+        let weights = weights(rows, &device);
+        match &self.objective {
             Objective::Sft => {
                 let losses = sft_loss(&policy);
                 let loss = scale.reduce(losses.clone(), weights);
-                RowLosses { loss, losses, sums: None, n_tokens }
+                RowLosses { loss, losses, sums: None, lengths: Vec::new(), n_tokens }
             }
             Objective::Pairwise(pairwise) => {
-                let reference =
-                    rows.iter().flat_map(|row| row.reference.iter().copied()).collect::<Vec<f32>>();
-                let n = reference.len();
-                let reference = Tensor::from_data(TensorData::new(reference, [n]), &device);
-                let reference = batch.completion_logps(reference);
-                let sums = [policy.sums.clone().inner(), reference.sums.clone()];
+                let reference = batch.completion_logps(reference_logps(rows, &device));
+                let sums = Some((policy.sums.clone().inner(), Some(reference.sums.clone())));
                 let losses = pairwise.loss(&LogRatios::new(policy.into_pairs(), reference.into_pairs()));
                 let loss = scale.reduce(losses.clone(), weights);
-                RowLosses { loss, losses, sums: Some(sums), n_tokens }
+                RowLosses { loss, losses, sums, lengths: Vec::new(), n_tokens }
+            }
+            Objective::Composite(composite) => {
+                let policy = batch.tokens(said.logps);
+                let said = Said { policy: &policy, log_sum_squares: said.log_sum_squares.as_ref() };
+                composite::of_rows(composite, rows, said, self.moving_margin, scale)
             }
         }
     }
+}
+
+/// Weights of rows, `[n_rows]`.
+pub(crate) fn weights(rows: &[Row<'_>], device: &Device) -> Tensor<1> {
+    let weights: Vec<f32> = rows.iter().map(|row| row.tree.weight as f32).collect();
+    Tensor::from_data(weights.as_slice(), device)
+}
+
+/// What the reference says of the scored tokens of rows, `[n_scored]`.
+pub(crate) fn reference_logps(rows: &[Row<'_>], device: &Device) -> Tensor<1> {
+    let logps: Vec<f32> = rows.iter().flat_map(|row| row.reference.iter().copied()).collect();
+    let n = logps.len();
+    Tensor::from_data(TensorData::new(logps, [n]), device)
 }
 
 /// Tokens of each completion that have a log-prob.

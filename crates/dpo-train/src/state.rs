@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    AdamW, AdamWConfig, TrainError, displacement::DisplacementWatch, files::read_bounded, optimizer::Moments,
-    write_atomically,
+    AdamW, AdamWConfig, MovingMargin, TrainError, displacement::DisplacementWatch, files::read_bounded,
+    optimizer::Moments, write_atomically,
 };
 
 /// Folders and files of a checkpoint.
@@ -34,6 +34,9 @@ pub struct Progress {
     pub evaluation_due: bool,
     /// Warnings given so far.
     pub warnings: Vec<Warning>,
+    /// What β-DPO follows.
+    #[serde(default)]
+    pub margin: MovingMargin,
     /// The last steps' log-ratios, which a warning may follow from.
     #[serde(default)]
     pub displacement: DisplacementWatch,

@@ -65,6 +65,27 @@ impl TrainerConfig {
     }
 }
 
+impl TrainerConfig {
+    /// Refuses rows that a loss of whole batches has no meaning for: cut into micro-batches at any step, or weighed apart.
+    pub fn check_coupling(&self, trees: &[TokenTree]) -> Result<(), TrainError> {
+        if !self.loss.objective.couples_batch() {
+            return Ok(());
+        }
+        self.loss.check_weights(trees)?;
+        let loss = self.loss.objective.name();
+        let mut epoch = CurrentEpoch::default();
+        for done in 0..self.schedule.total_steps() {
+            let rows: Vec<&TokenTree> =
+                epoch.batch(&self.order, done).into_iter().map(|row_idx| &trees[row_idx]).collect();
+            let parts = self.micro.sorted(&rows).len();
+            if parts > 1 {
+                return Err(TrainError::CoupledBatchCut { step: done + 1, parts, loss });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What must hold before the first update, when the reference is the policy that training starts from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum StepZeroGate {
@@ -234,7 +255,8 @@ impl Trainer {
         let rows = self.rows(&indices);
         let stop = || observer.stop_requested();
         let dropout = self.config.dropout_seed.map(|seed| DropoutSeed { seed, step });
-        let Some(batch) = self.config.loss.gradient(&policy, &rows, self.config.micro, dropout, &stop) else {
+        let loss = LossSpec { moving_margin: self.progress.margin.value(), ..self.config.loss.clone() };
+        let Some(batch) = loss.gradient(&policy, &rows, self.config.micro, dropout, &stop) else {
             return Ok(Stepped { policy, made: false });
         };
         let passes_end = Instant::now();
@@ -247,6 +269,9 @@ impl Trainer {
         let grad_scale = clip_factor(grad_norm, self.config.max_grad_norm);
         let policy = self.optimizer.step(policy, batch.gradients, learning_rate, grad_scale);
         let seconds = start.elapsed().as_secs_f64();
+        if let Some(momentum) = self.config.loss.margin_momentum() {
+            self.progress.margin.follow(&batch.scores.pairs, momentum);
+        }
         self.progress.step = step;
         self.progress.n_tokens += batch.scores.n_tokens as u64;
         self.progress.seconds += seconds;

@@ -50,6 +50,10 @@ fn kicker(run: &Run) -> String {
     if let Some(kind) = run.setting("loss", "kind").and_then(toml::Value::as_str) {
         let beta = run.setting("loss", "beta").and_then(toml::Value::as_float);
         parts.push(beta.map_or(format!("{kind} loss"), |beta| format!("{kind} loss, β {beta}")));
+    } else if let Some(mix) = run.setting("loss", "mix").and_then(toml::Value::as_array) {
+        let part =
+            |part: &toml::Value| Some(format!("{} {}", part.get("weight")?, part.get("kind")?.as_str()?));
+        parts.push(mix.iter().filter_map(part).collect::<Vec<_>>().join(" + "));
     }
     if let Some(row) = run.metrics.last() {
         let epoch = if row[1].is_finite() { format!(", epoch {:.2}", row[1]) } else { String::new() };

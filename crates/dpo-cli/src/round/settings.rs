@@ -22,7 +22,8 @@ use crate::{
 /// The settings of the round after `from`.
 pub(super) fn config(from: &Path, lineage: &Lineage, flags: &RoundFlags) -> Result<RunConfig> {
     let mut beneath = beneath(from, lineage, flags.reference())?;
-    if flags.run_file()?.loss.kind.is_some() {
+    let own = flags.run_file()?.loss;
+    if own.kind.is_some() || own.mix.is_some() {
         // Settings of the last round's loss may mean nothing to another.
         beneath.loss = LossSection::default();
     }

@@ -21,10 +21,7 @@ impl RunFile {
         Self {
             model: lay!(ModelSection, over.model, self.model; base, reference, dtype),
             data: self.data.without_alternatives_to(&over.data).apply(&over.data),
-            loss: lay!(
-                LossSection, over.loss, self.loss;
-                kind, beta, label_smoothing, ipo_reduction, bco_delta, discopop_tau, dpop_lambda, r_dpo_alpha
-            ),
+            loss: self.loss.without_alternatives_to(&over.loss).apply(&over.loss),
             lora: lay!(LoraSection, over.lora, self.lora;
                 rank, alpha, targets, dropout, rslora, dora, base_quant, adapter),
             train: self.train.without_alternatives_to(&over.train).apply(&over.train),
@@ -49,6 +46,27 @@ impl DataSection {
         }
         if over.heldout.is_some() {
             kept.eval = None;
+        }
+        kept
+    }
+}
+
+impl LossSection {
+    fn apply(&self, over: &Self) -> Self {
+        lay!(LossSection, over, self;
+            kind, beta, label_smoothing, ipo_reduction, bco_delta, discopop_tau, dpop_lambda, r_dpo_alpha,
+            simpo_gamma, simpo_alpha, orpo_lambda, cpo_alpha, beta_dpo_alpha,
+            beta_dpo_momentum, f_divergence, f_alpha, ld_alpha, sft_weight, wpo, mix)
+    }
+
+    /// There is one loss or a mixture.
+    fn without_alternatives_to(&self, over: &Self) -> Self {
+        let mut kept = self.clone();
+        if over.kind.is_some() {
+            kept.mix = None;
+        }
+        if over.mix.is_some() {
+            kept.kind = None;
         }
         kept
     }

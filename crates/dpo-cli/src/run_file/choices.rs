@@ -67,6 +67,18 @@ pub(crate) enum LossKind {
     RDpo,
     /// Supervised fine-tuning on the chosen completions; no reference
     Sft,
+    /// Mean token log-probs apart by `simpo_gamma`, without a reference; AlphaPO with `simpo_alpha`
+    Simpo,
+    /// The chosen completion's likelihood, and `orpo_lambda` of the odds between both, without a reference
+    Orpo,
+    /// DPO without a reference, and `cpo_alpha` of the chosen completion's likelihood
+    Cpo,
+    /// Optimal transport between the margins of policy and reference over a batch, which is computed at once
+    Aot,
+    /// Optimal transport between chosen and rejected log-ratios over a batch, which is computed at once
+    AotUnpaired,
+    /// DPO whose β follows the mean margin of a batch, which is computed at once, by `beta_dpo_alpha`
+    BetaDpo,
 }
 
 impl LossKind {
@@ -89,6 +101,12 @@ impl LossKind {
             Self::CalDpo => dpo_core::LossKind::CalDpo,
             Self::RDpo => dpo_core::LossKind::RDpo,
             Self::Sft => dpo_core::LossKind::Sft,
+            Self::Simpo => dpo_core::LossKind::Simpo,
+            Self::Orpo => dpo_core::LossKind::Orpo,
+            Self::Cpo => dpo_core::LossKind::Cpo,
+            Self::Aot => dpo_core::LossKind::Aot,
+            Self::AotUnpaired => dpo_core::LossKind::AotUnpaired,
+            Self::BetaDpo => dpo_core::LossKind::BetaDpo,
         }
     }
 
@@ -117,6 +135,12 @@ impl From<dpo_core::LossKind> for LossKind {
             dpo_core::LossKind::CalDpo => Self::CalDpo,
             dpo_core::LossKind::RDpo => Self::RDpo,
             dpo_core::LossKind::Sft => Self::Sft,
+            dpo_core::LossKind::Simpo => Self::Simpo,
+            dpo_core::LossKind::Orpo => Self::Orpo,
+            dpo_core::LossKind::Cpo => Self::Cpo,
+            dpo_core::LossKind::Aot => Self::Aot,
+            dpo_core::LossKind::AotUnpaired => Self::AotUnpaired,
+            dpo_core::LossKind::BetaDpo => Self::BetaDpo,
         }
     }
 }
@@ -130,6 +154,21 @@ pub(crate) enum IpoReduction {
     Mean,
     /// Summed log-ratios, as in the paper
     Sum,
+}
+
+/// `loss.f_divergence`: what holds the policy to its reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub(crate) enum Divergence {
+    /// Reverse KL, as in DPO
+    ReverseKl,
+    /// Forward KL
+    ForwardKl,
+    /// Jensen–Shannon
+    Js,
+    /// α-divergence, with `f_alpha`
+    Alpha,
 }
 
 /// `data.overlong`: what becomes of a row longer than `max_length`.

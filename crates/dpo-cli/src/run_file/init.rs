@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{
     RunFile,
     check::Check,
-    choices::{Backend, LossKind, Order, PadGradient, Schedule},
+    choices::{Backend, Order, PadGradient, Schedule},
     config::{
         AdamW, Duration, EvalConfig, MicroBatches, ModelConfig, RunConfig, RunSettings, TrainConfig, Tuning,
         Warmup,
@@ -16,6 +16,7 @@ use super::{
     sections::{EvalSection, LoraSection, RunSection, TrainSection},
     values::{Resume, Targets},
 };
+use dpo_core::Objective;
 use dpo_model::{LoraConfig, LoraKind, LoraScaling, LoraTargets};
 use dpo_train::Activations;
 
@@ -23,35 +24,34 @@ impl RunFile {
     /// Fills in the defaults and checks everything; the error has every problem there is.
     pub(crate) fn init(&self) -> Result<RunConfig, InvalidRunFile> {
         let mut check = Check::default();
+        let loss = loss::objective(&self.loss, &mut check);
         let config = RunConfig {
-            model: self.model_config(&mut check),
+            model: self.model_config(&loss, &mut check),
             data: rows::data(&self.data, &mut check),
-            loss: loss::objective(&self.loss, &mut check),
             tuning: tuning(&self.lora, &mut check),
             base_quant: self.lora.base_quant,
-            train: train(&self.train, self.default_rate(), &mut check),
+            train: train(&self.train, self.default_rate(&loss), &mut check),
             eval: eval(&self.eval, &mut check),
-            run: run(&self.run, &self.default_out(), &mut check),
+            run: run(&self.run, &self.default_out(&loss), &mut check),
+            loss,
         };
+        refuse_cut_batches(&config, &mut check);
         verdict(config, check.problems)
     }
 
     /// Adapters take larger steps than weights.
-    fn default_rate(&self) -> f64 {
-        match self.kind() {
-            LossKind::Sft => 2e-5,
+    fn default_rate(&self, loss: &Objective) -> f64 {
+        match loss {
+            Objective::Sft => 2e-5,
             _ if self.lora != LoraSection::default() => 1e-5,
             _ => 1e-6,
         }
     }
 
-    fn kind(&self) -> LossKind {
-        self.loss.kind.unwrap_or(LossKind::Sigmoid)
-    }
-
-    fn model_config(&self, check: &mut Check) -> ModelConfig {
-        if self.kind() == LossKind::Sft {
-            check.unread("model.reference", self.model.reference.is_some(), LossKind::Sft);
+    fn model_config(&self, loss: &Objective, check: &mut Check) -> ModelConfig {
+        if self.model.reference.is_some() && !loss.needs_reference() {
+            let text = format!("is set, but the loss `{}` does not read it; remove it", loss.name());
+            check.problem("model.reference", text);
         }
         let base = check.text("model.base", self.model.base.as_ref());
         let base = base.unwrap_or_else(|| check.missing("model.base", "a folder, a hub id or a .gguf file"));
@@ -60,11 +60,26 @@ impl RunFile {
     }
 
     /// `runs/<last part of the model's name>-<loss>`.
-    fn default_out(&self) -> PathBuf {
+    fn default_out(&self, loss: &Objective) -> PathBuf {
         let base = self.model.base.as_deref().unwrap_or_default();
         let base = base.strip_suffix(".gguf").unwrap_or(base);
         let name = Path::new(base).file_name().and_then(|name| name.to_str()).unwrap_or("model");
-        Path::new("runs").join(format!("{name}-{}", self.kind().name()))
+        Path::new("runs").join(format!("{name}-{}", loss.name()))
+    }
+}
+
+/// A part of a batch has another loss than its rows have in the whole, where a loss couples them. Whether a step has room in
+/// `tokens_per_batch` is seen when the rows are there.
+fn refuse_cut_batches(config: &RunConfig, check: &mut Check) {
+    if config.loss.couples_batch()
+        && let MicroBatches::Parts(parts) = config.train.micro_batches
+        && parts > 1
+    {
+        let text = format!(
+            "is {parts}, and the loss `{}` couples the rows of a batch, which has to be computed at once; remove it",
+            config.loss.name()
+        );
+        check.problem("train.accumulate", text);
     }
 }
 

@@ -1,59 +1,159 @@
 //! `[loss]`: from a section to an objective and back.
 
-use dpo_core::{InvalidLoss, LossConfig, Objective};
+use dpo_core::{InvalidLoss, LossConfig, Modifiers, Objective, Part, PartLoss};
 
 use super::{
     check::Check,
-    choices::{IpoReduction, LossKind},
+    choices::{Divergence, IpoReduction, LossKind},
+    mix::MixPart,
     sections::LossSection,
 };
 
 /// Checks the section; the check has every problem there is, and what is wrong takes its default meanwhile.
 pub(super) fn objective(section: &LossSection, check: &mut Check) -> Objective {
-    let kind = section.kind.unwrap_or(LossKind::Sigmoid);
-    let mut config = config(section, kind);
-    loop {
-        match config.init() {
-            Ok(objective) => return objective,
-            Err(InvalidLoss::NotAParameter { parameter, .. }) => {
-                check.unread(&format!("loss.{parameter}"), true, kind);
-                unset(&mut config, parameter);
-            }
-            Err(InvalidLoss::Value { parameter, found, expected }) => {
-                check.problem(&format!("loss.{parameter}"), format!("is {found}; expected {expected}"));
-                unset(&mut config, parameter);
-            }
-            Err(other) => {
-                check.problem("loss.kind", other.to_string());
-                config = LossConfig::default();
-            }
+    let (parts, modifiers) = (parts(section, check), modifiers(section));
+    match Objective::combined(parts.clone(), modifiers) {
+        Ok(objective) => objective,
+        Err(error) => {
+            let InvalidLoss::Unsound { parameter, reason } = error else {
+                unreachable!("the parts were checked one by one")
+            };
+            check.problem(&format!("loss.{parameter}"), reason);
+            // Something to go on with: the first loss alone.
+            let first = parts.into_iter().take(1).map(|part| Part { weight: 1.0, ..part }).collect();
+            Objective::combined(first, Modifiers::default()).unwrap_or(Objective::Sft)
         }
     }
 }
 
+fn parts(section: &LossSection, check: &mut Check) -> Vec<Part> {
+    let Some(mix) = &section.mix else {
+        let kind = section.kind.unwrap_or(LossKind::Sigmoid);
+        let loss = part(config(section, kind), check, &mut |check, parameter, problem| match problem {
+            Problem::Unread => check.unread(&format!("loss.{parameter}"), true, kind),
+            Problem::Text(text) => check.problem(&format!("loss.{parameter}"), text),
+        });
+        return vec![Part { weight: 1.0, loss }];
+    };
+    check.exclusive(("loss.kind", section.kind.is_some()), ("loss.mix", true));
+    for (parameter, is_set) in own_settings(section) {
+        if is_set {
+            let text =
+                "is set beside `loss.mix`, whose losses have their own settings; move it to one of them";
+            check.problem(&format!("loss.{parameter}"), text.to_owned());
+        }
+    }
+    if mix.is_empty() {
+        check.problem("loss.mix", "is empty; add a loss or remove it".to_owned());
+        return vec![Part { weight: 1.0, loss: PartLoss::Sft }];
+    }
+    mix.iter().enumerate().map(|(idx, of_mix)| mixed(idx, of_mix, check)).collect()
+}
+
+/// A loss of a mixture; its settings are named by their place in the list.
+fn mixed(idx: usize, MixPart { weight, loss }: &MixPart, check: &mut Check) -> Part {
+    let kind = loss.kind.unwrap_or(LossKind::Sigmoid);
+    let number = idx + 1;
+    for (parameter, is_set) in [
+        ("mix", loss.mix.is_some()),
+        ("ld_alpha", loss.ld_alpha.is_some()),
+        ("sft_weight", loss.sft_weight.is_some()),
+        ("wpo", loss.wpo.is_some()),
+    ] {
+        if is_set {
+            let text =
+                format!("has `{parameter}` in its loss {number}; it is for all of them: set it in `[loss]`");
+            check.problem("loss.mix", text);
+        }
+    }
+    let loss = part(config(loss, kind), check, &mut |check, parameter, problem| {
+        let text = match problem {
+            Problem::Unread => format!("is set, but `{}` does not read it; remove it", kind.name()),
+            Problem::Text(text) => text,
+        };
+        check.problem("loss.mix", format!("has a wrong setting in its loss {number}: `{parameter}` {text}"));
+    });
+    Part { weight: *weight, loss }
+}
+
+/// What is wrong with a setting.
+enum Problem {
+    Unread,
+    Text(String),
+}
+
+/// Tells every problem of a loss; what is wrong takes its default meanwhile.
+fn part(
+    mut config: LossConfig,
+    check: &mut Check,
+    tell: &mut dyn FnMut(&mut Check, &str, Problem),
+) -> PartLoss {
+    loop {
+        let (parameter, problem) = match config.part() {
+            Ok(part) => return part,
+            Err(InvalidLoss::NotAParameter { parameter, .. }) => (parameter, Problem::Unread),
+            Err(InvalidLoss::Value { parameter, found, expected }) => {
+                (parameter, Problem::Text(format!("is {found}; expected {expected}")))
+            }
+            Err(InvalidLoss::Unsound { parameter, reason }) => (parameter, Problem::Text(reason)),
+            Err(other) => ("kind", Problem::Text(other.to_string())),
+        };
+        tell(check, parameter, problem);
+        unset(&mut config, parameter);
+    }
+}
+
+fn modifiers(section: &LossSection) -> Modifiers {
+    Modifiers { ld_alpha: section.ld_alpha, sft_weight: section.sft_weight, wpo: section.wpo == Some(true) }
+}
+
+/// The settings that belong to a single loss.
+fn own_settings(section: &LossSection) -> [(&'static str, bool); 15] {
+    [
+        ("beta", section.beta.is_some()),
+        ("label_smoothing", section.label_smoothing.is_some()),
+        ("ipo_reduction", section.ipo_reduction.is_some()),
+        ("bco_delta", section.bco_delta.is_some()),
+        ("discopop_tau", section.discopop_tau.is_some()),
+        ("dpop_lambda", section.dpop_lambda.is_some()),
+        ("r_dpo_alpha", section.r_dpo_alpha.is_some()),
+        ("simpo_gamma", section.simpo_gamma.is_some()),
+        ("simpo_alpha", section.simpo_alpha.is_some()),
+        ("orpo_lambda", section.orpo_lambda.is_some()),
+        ("cpo_alpha", section.cpo_alpha.is_some()),
+        ("beta_dpo_alpha", section.beta_dpo_alpha.is_some()),
+        ("beta_dpo_momentum", section.beta_dpo_momentum.is_some()),
+        ("f_divergence", section.f_divergence.is_some()),
+        ("f_alpha", section.f_alpha.is_some()),
+    ]
+}
+
 fn config(section: &LossSection, kind: LossKind) -> LossConfig {
-    let LossSection {
-        kind: _,
-        beta,
-        label_smoothing,
-        ipo_reduction,
-        bco_delta,
-        discopop_tau,
-        dpop_lambda,
-        r_dpo_alpha,
-    } = *section;
     LossConfig {
         kind: kind.of_core(),
-        beta,
-        label_smoothing,
-        ipo_reduction: ipo_reduction.map(|reduction| match reduction {
+        beta: section.beta,
+        label_smoothing: section.label_smoothing,
+        ipo_reduction: section.ipo_reduction.map(|reduction| match reduction {
             IpoReduction::Mean => dpo_core::IpoReduction::Mean,
             IpoReduction::Sum => dpo_core::IpoReduction::Sum,
         }),
-        bco_delta,
-        discopop_tau,
-        dpop_lambda,
-        r_dpo_alpha,
+        bco_delta: section.bco_delta,
+        discopop_tau: section.discopop_tau,
+        dpop_lambda: section.dpop_lambda,
+        r_dpo_alpha: section.r_dpo_alpha,
+        simpo_gamma: section.simpo_gamma,
+        simpo_alpha: section.simpo_alpha,
+        orpo_lambda: section.orpo_lambda,
+        cpo_alpha: section.cpo_alpha,
+        beta_dpo_alpha: section.beta_dpo_alpha,
+        beta_dpo_momentum: section.beta_dpo_momentum,
+        f_divergence: section.f_divergence.map(|divergence| match divergence {
+            Divergence::ReverseKl => dpo_core::DivergenceKind::ReverseKl,
+            Divergence::ForwardKl => dpo_core::DivergenceKind::ForwardKl,
+            Divergence::Js => dpo_core::DivergenceKind::Js,
+            Divergence::Alpha => dpo_core::DivergenceKind::Alpha,
+        }),
+        f_alpha: section.f_alpha,
     }
 }
 
@@ -67,33 +167,169 @@ fn unset(config: &mut LossConfig, parameter: &str) {
         "discopop_tau" => config.discopop_tau = None,
         "dpop_lambda" => config.dpop_lambda = None,
         "r_dpo_alpha" => config.r_dpo_alpha = None,
+        "simpo_gamma" => config.simpo_gamma = None,
+        "simpo_alpha" => config.simpo_alpha = None,
+        "orpo_lambda" => config.orpo_lambda = None,
+        "cpo_alpha" => config.cpo_alpha = None,
+        "beta_dpo_alpha" => config.beta_dpo_alpha = None,
+        "beta_dpo_momentum" => config.beta_dpo_momentum = None,
+        "f_divergence" => (config.f_divergence, config.f_alpha) = (None, None),
+        "f_alpha" => config.f_alpha = None,
         _ => *config = LossConfig::default(),
     }
 }
 
 /// What a run file says to get the objective.
 pub(super) fn section(objective: &Objective) -> LossSection {
-    let LossConfig {
-        kind,
-        beta,
-        label_smoothing,
-        ipo_reduction,
-        bco_delta,
-        discopop_tau,
-        dpop_lambda,
-        r_dpo_alpha,
-    } = objective.config();
+    let parts = objective.parts();
+    let mut section = match parts.as_slice() {
+        [Part { weight: 1.0, loss }] => of_part(loss),
+        _ => LossSection { mix: Some(parts.iter().map(mix_part).collect()), ..LossSection::default() },
+    };
+    let Modifiers { ld_alpha, sft_weight, wpo } = objective.modifiers();
+    section.wpo = wpo.then_some(true);
+    (section.ld_alpha, section.sft_weight) = (ld_alpha, sft_weight);
+    section
+}
+
+fn mix_part(part: &Part) -> MixPart {
+    MixPart { weight: part.weight, loss: of_part(&part.loss) }
+}
+
+fn of_part(part: &PartLoss) -> LossSection {
+    let config = part.config();
     LossSection {
-        kind: Some(kind.into()),
-        beta,
-        label_smoothing,
-        ipo_reduction: ipo_reduction.map(|reduction| match reduction {
+        kind: Some(config.kind.into()),
+        beta: config.beta,
+        label_smoothing: config.label_smoothing,
+        ipo_reduction: config.ipo_reduction.map(|reduction| match reduction {
             dpo_core::IpoReduction::Mean => IpoReduction::Mean,
             dpo_core::IpoReduction::Sum => IpoReduction::Sum,
         }),
-        bco_delta,
-        discopop_tau,
-        dpop_lambda,
-        r_dpo_alpha,
+        bco_delta: config.bco_delta,
+        discopop_tau: config.discopop_tau,
+        dpop_lambda: config.dpop_lambda,
+        r_dpo_alpha: config.r_dpo_alpha,
+        simpo_gamma: config.simpo_gamma,
+        simpo_alpha: config.simpo_alpha,
+        orpo_lambda: config.orpo_lambda,
+        cpo_alpha: config.cpo_alpha,
+        beta_dpo_alpha: config.beta_dpo_alpha,
+        beta_dpo_momentum: config.beta_dpo_momentum,
+        f_divergence: config.f_divergence.map(|divergence| match divergence {
+            dpo_core::DivergenceKind::ReverseKl => Divergence::ReverseKl,
+            dpo_core::DivergenceKind::ForwardKl => Divergence::ForwardKl,
+            dpo_core::DivergenceKind::Js => Divergence::Js,
+            dpo_core::DivergenceKind::Alpha => Divergence::Alpha,
+        }),
+        f_alpha: config.f_alpha,
+        ..LossSection::default()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::run_file::{RunFile, parse::parse};
+
+    const MINIMAL: &str = "[model]\nbase = \"m\"\n[data]\ntrain = \"d.jsonl\"\n";
+
+    fn file(loss: &str) -> RunFile {
+        parse("run.toml", &format!("{MINIMAL}{loss}")).unwrap().file
+    }
+
+    fn said(loss: &str) -> String {
+        file(loss).init().unwrap_err().to_string()
+    }
+
+    const MPO: &str = "[[loss.mix]]\nkind = \"sigmoid\"\nweight = 0.8\nbeta = 0.2\n\
+        [[loss.mix]]\nkind = \"bco_pair\"\nweight = 0.2\n[[loss.mix]]\nkind = \"sft\"\n";
+
+    /// What a run came to is written down, and comes to the same again.
+    #[test]
+    fn mixtures_and_modifiers_come_to_themselves() {
+        for loss in [
+            MPO,
+            "[loss]\nld_alpha = 0.5\n[[loss.mix]]\nkind = \"ipo\"\n[[loss.mix]]\nkind = \"hinge\"\n",
+            "[[loss.mix]]\nkind = \"simpo\"\nweight = 3\n",
+            "[loss]\nf_divergence = \"alpha\"\nf_alpha = 2.0\n",
+            "[loss]\nkind = \"ipo\"\nf_divergence = \"forward_kl\"\nsft_weight = 1\n",
+            "[loss]\nkind = \"nca_pair\"\nld_alpha = 0.0\n",
+        ] {
+            let config = file(loss).init().unwrap();
+            let again = parse("run.toml", &config.to_toml()).unwrap().file.init().unwrap();
+            assert_eq!(again, config, "{}", config.to_toml());
+        }
+        let mpo = file(MPO).init().unwrap();
+        let weights: Vec<f64> = mpo.loss.parts().iter().map(|part| part.weight).collect();
+        assert_eq!(weights, [0.8, 0.2, 1.0]);
+        assert_eq!((mpo.loss.beta(), mpo.loss.name(), mpo.loss.needs_reference()), (Some(0.2), "mix", true));
+        assert_eq!(mpo.run.out, std::path::Path::new("runs/m-mix"));
+    }
+
+    /// A single loss of weight 1 is that loss.
+    #[test]
+    fn a_mixture_of_one_is_that_one() {
+        let one = file("[[loss.mix]]\nkind = \"hinge\"\n").init().unwrap();
+        assert_eq!(one, file("[loss]\nkind = \"hinge\"\n").init().unwrap());
+    }
+
+    #[test]
+    fn every_part_refuses_what_it_does_not_read() {
+        let text = said("[[loss.mix]]\nkind = \"sigmoid\"\n[[loss.mix]]\nkind = \"sft\"\nbeta = 0.1\n");
+        assert!(
+            text.contains("`loss.mix` has a wrong setting in its loss 2: `beta` is set, but `sft` does not"),
+            "{text}"
+        );
+        let text = said("[[loss.mix]]\nkind = \"ipo\"\nbeta = -1.0\n");
+        assert!(text.contains("in its loss 1: `beta` is -1; expected a number above 0"), "{text}");
+        let text = said("[[loss.mix]]\nkind = \"ipo\"\nld_alpha = 0.5\n");
+        assert!(text.contains("has `ld_alpha` in its loss 1; it is for all of them"), "{text}");
+        let text = said("[[loss.mix]]\nkind = \"ipo\"\nweight = 0.0\n");
+        assert!(text.contains("`loss.mix` has a weight that is not a number above 0"), "{text}");
+        let text = said("[[loss.mix]]\nkind = \"sft\"\nweight = 2.0\n");
+        assert!(text.contains("`loss.mix` has no loss of pairs"), "{text}");
+        let text = said("[loss]\nmix = []\n");
+        assert!(text.contains("`loss.mix` is empty"), "{text}");
+        let text = said("[loss]\nkind = \"ipo\"\nbeta = 0.1\n[[loss.mix]]\nkind = \"ipo\"\n");
+        assert!(text.contains("`loss.kind` and `loss.mix` are both set"), "{text}");
+        assert!(text.contains("`loss.beta` is set beside `loss.mix`"), "{text}");
+        let unknown = parse("run.toml", &format!("{MINIMAL}[[loss.mix]]\nkind = \"ipo\"\nbta = 1.0\n"));
+        assert!(unknown.unwrap_err().to_string().contains("unknown field `bta`"));
+    }
+
+    #[test]
+    fn unsound_combinations_are_refused_with_a_reason() {
+        for (loss, expected) in [
+            (
+                "kind = \"nca_pair\"\nf_divergence = \"js\"",
+                "`loss.f_divergence` is set, but `nca_pair` reads each log-ratio",
+            ),
+            ("kind = \"simpo\"\nf_divergence = \"js\"", "has no reference to diverge from"),
+            ("f_alpha = 0.5", "`loss.f_alpha` is set, but `f_divergence` is not `alpha`"),
+            ("kind = \"simpo\"\nld_alpha = 0.5", "`loss.ld_alpha` is set, but `simpo` has no reference"),
+            ("kind = \"cpo\"\nsft_weight = 0.5", "`loss.sft_weight` is set, but `cpo` has the chosen"),
+            (
+                "kind = \"aot\"\n[train]\naccumulate = 2",
+                "`train.accumulate` is 2, and the loss `aot` couples the rows",
+            ),
+            ("ld_alpha = 2.0", "`loss.ld_alpha` is 2; give a number from 0 to 1"),
+        ] {
+            let text = said(&format!("[loss]\n{loss}\n"));
+            assert!(text.contains(expected), "{text}");
+        }
+    }
+
+    /// A flag takes the place of what the file says in another way.
+    #[test]
+    fn a_loss_takes_the_place_of_a_mixture() {
+        let mixture = file(MPO);
+        let mut flag = RunFile::default();
+        flag.loss.kind = Some(LossKind::Hinge);
+        assert_eq!(mixture.apply(&flag).init().unwrap().loss.name(), "hinge");
+        let mut flag = RunFile::default();
+        flag.loss.mix = Some(vec!["sigmoid=1".parse().unwrap(), "sft=0.5".parse().unwrap()]);
+        assert_eq!(file("[loss]\nkind = \"hinge\"\n").apply(&flag).init().unwrap().loss.name(), "mix");
     }
 }

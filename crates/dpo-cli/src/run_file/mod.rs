@@ -12,6 +12,7 @@ pub(crate) mod flags;
 mod init;
 mod keys;
 mod loss;
+mod mix;
 mod parse;
 pub(crate) mod problem;
 mod rows;

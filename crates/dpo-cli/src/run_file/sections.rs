@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     choices::{
-        Backend, BaseQuant, Dtype, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule,
-        SpecialText, Strings,
+        Backend, BaseQuant, Divergence, Dtype, IpoReduction, LossKind, Order, Overlong, PadGradient,
+        Schedule, SpecialText, Strings,
     },
+    mix::MixPart,
     values::{self, ColumnName, EvalSet, Resume, Targets},
 };
 
@@ -90,11 +91,11 @@ pub(crate) struct LossSection {
     /// Objective; h is the margin, the chosen log-ratio less the rejected one
     #[arg(long = "loss", value_name = "LOSS")]
     pub(crate) kind: Option<LossKind>,
-    /// Strength β of the pull towards the reference, above 0; with `sigmoid_norm` the default is 5
+    /// Strength β of the pull towards the reference, above 0; with `sigmoid_norm` the default is 5, with `simpo` 2
     #[arg(long, value_name = "BETA", allow_negative_numbers = true)]
     pub(crate) beta: Option<f64>,
-    /// Share of labels taken to be wrong, from 0 to below 0.5; `sigmoid`, `robust` and `exo_pair` only, the last with 0.001
-    /// by default and never 0
+    /// Share of labels taken to be wrong, from 0 to below 0.5; `sigmoid`, `robust`, `exo_pair`, `simpo`, `cpo`, `aot` and
+    /// `aot_unpaired` only, `exo_pair` with 0.001 by default and never 0
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     pub(crate) label_smoothing: Option<f64>,
     /// What the margin is made of; `ipo` only
@@ -112,6 +113,51 @@ pub(crate) struct LossSection {
     /// Weight of each token that the chosen completion is longer, not negative; `r_dpo` only
     #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
     pub(crate) r_dpo_alpha: Option<f64>,
+    /// Margin that is asked for, not negative; `simpo` only
+    #[arg(long, value_name = "GAMMA", allow_negative_numbers = true)]
+    pub(crate) simpo_gamma: Option<f64>,
+    /// Shape of the reward, AlphaPO's α; 0 is SimPO; `simpo` only
+    #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
+    pub(crate) simpo_alpha: Option<f64>,
+    /// Weight of the odds ratio, above 0; `orpo` only
+    #[arg(long, value_name = "LAMBDA", allow_negative_numbers = true)]
+    pub(crate) orpo_lambda: Option<f64>,
+    /// Weight of the chosen completion's likelihood, not negative; `cpo` only
+    #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
+    pub(crate) cpo_alpha: Option<f64>,
+    /// How much β follows the margin of a batch, per nat, not negative; `beta_dpo` only
+    #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
+    pub(crate) beta_dpo_alpha: Option<f64>,
+    /// What of the moving average of margins stays at a step, from 0 to below 1; `beta_dpo` only
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub(crate) beta_dpo_momentum: Option<f64>,
+    /// What holds the policy to its reference; losses of the margin only: `sigmoid`, `ipo`, `hinge`, `sigmoid_norm`, `robust`,
+    /// `exo_pair`, `discopop` and `r_dpo`. Without it, the reverse KL divergence
+    #[arg(long)]
+    pub(crate) f_divergence: Option<Divergence>,
+    /// α of the α-divergence; 1 would be the reverse KL divergence, 0 is the forward one. Without it, 0.5
+    #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
+    pub(crate) f_alpha: Option<f64>,
+    /// Weight, from 0 to 1, of the tokens that a completion has beyond the length of the other one of its pair, for policy and
+    /// reference (LD-DPO); losses with a reference only
+    #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
+    pub(crate) ld_alpha: Option<f64>,
+    /// Weight of the chosen completion's negative log-likelihood per token beside the loss (RPO), not negative; not with `sft`,
+    /// `orpo` and `cpo`, which have it
+    #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true)]
+    pub(crate) sft_weight: Option<f64>,
+    /// Weigh each pair by how likely the policy is to say both completions itself (WPO); not with losses that couple a batch
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) wpo: Option<bool>,
+    /// Several losses at once, each with its weight and its own settings, instead of `kind`; as a flag, once for each:
+    /// KIND=WEIGHT or KIND=WEIGHT,SETTING=VALUE
+    ///
+    /// In a run file, a table for each: `[[loss.mix]]` with `kind`, `weight` (1 unless it is given) and settings. Mixed
+    /// preference optimization is `--mix sigmoid=0.8 --mix bco_pair=0.2 --mix sft=1`. `ld_alpha`, `sft_weight` and
+    /// `wpo` are for all of them.
+    #[arg(long, value_name = "KIND=WEIGHT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mix: Option<Vec<MixPart>>,
 }
 
 /// `[lora]`

@@ -69,7 +69,19 @@ fn the_printed_file_is_the_defaults() {
 
 /// Settings that are refused without another: of another loss, of an adapter.
 fn needs_another(setting: &str) -> bool {
-    let of_losses = ["ipo_reduction", "bco_delta", "discopop_tau", "dpop_lambda", "r_dpo_alpha"];
+    let of_losses = [
+        "ipo_reduction",
+        "bco_delta",
+        "discopop_tau",
+        "dpop_lambda",
+        "r_dpo_alpha",
+        "simpo_gamma",
+        "simpo_alpha",
+        "orpo_lambda",
+        "cpo_alpha",
+        "beta_dpo_alpha",
+        "beta_dpo_momentum",
+    ];
     let of_adapters = ["targets", "dropout", "rslora", "dora"];
     of_losses.iter().chain(&of_adapters).any(|key| setting.starts_with(key))
 }
@@ -251,20 +263,32 @@ fn values_out_of_range_are_all_said_at_once() {
     );
 }
 
-/// Each loss reads β, but for `sft`; the other parameters have one loss each, and `label_smoothing` three.
+/// Each loss reads β, but for `sft` and `orpo`; the other parameters have one loss each, and `label_smoothing` seven.
 #[test]
 fn a_setting_the_loss_does_not_read_is_refused() {
     let refused = |loss: &str, flag: &str, value: &str| flags(&["--loss", loss, flag, value]).is_err();
     for loss in LossKind::ALL.map(LossKind::name) {
-        let is_smoothed = ["sigmoid", "robust", "exo_pair"].contains(&loss);
-        assert_eq!(refused(loss, "--beta", "0.2"), loss == "sft", "{loss}");
+        let smoothed = ["sigmoid", "robust", "exo_pair", "simpo", "cpo", "aot", "aot_unpaired"];
+        let is_smoothed = smoothed.contains(&loss);
+        assert_eq!(refused(loss, "--beta", "0.2"), ["sft", "orpo"].contains(&loss), "{loss}");
         assert_eq!(refused(loss, "--label-smoothing", "0.1"), !is_smoothed, "{loss}");
         assert_eq!(refused(loss, "--ipo-reduction", "sum"), loss != "ipo", "{loss}");
         assert_eq!(refused(loss, "--bco-delta", "-0.1"), loss != "bco_pair", "{loss}");
         assert_eq!(refused(loss, "--discopop-tau", "0.1"), loss != "discopop", "{loss}");
         assert_eq!(refused(loss, "--dpop-lambda", "1"), loss != "dpop", "{loss}");
         assert_eq!(refused(loss, "--r-dpo-alpha", "0.1"), loss != "r_dpo", "{loss}");
-        assert_eq!(refused(loss, "--reference", "r"), loss == "sft", "{loss}");
+        assert_eq!(refused(loss, "--simpo-gamma", "0.5"), loss != "simpo", "{loss}");
+        assert_eq!(refused(loss, "--simpo-alpha", "0.5"), loss != "simpo", "{loss}");
+        assert_eq!(refused(loss, "--orpo-lambda", "0.5"), loss != "orpo", "{loss}");
+        assert_eq!(refused(loss, "--cpo-alpha", "0.5"), loss != "cpo", "{loss}");
+        assert_eq!(refused(loss, "--beta-dpo-alpha", "0.5"), loss != "beta_dpo", "{loss}");
+        assert_eq!(refused(loss, "--beta-dpo-momentum", "0.5"), loss != "beta_dpo", "{loss}");
+        let couples = ["aot", "aot_unpaired", "beta_dpo"].contains(&loss);
+        assert_eq!(flags(&["--loss", loss, "--wpo"]).is_err(), couples || loss == "sft", "{loss}");
+        assert_eq!(flags(&["--loss", loss, "--accumulate", "2"]).is_err(), couples, "{loss}");
+        let has_reference = !["sft", "simpo", "orpo", "cpo"].contains(&loss);
+        assert_eq!(refused(loss, "--reference", "r"), !has_reference, "{loss}");
+        assert_eq!(refused(loss, "--ld-alpha", "0.5"), !has_reference, "{loss}");
     }
     let beta = |loss| flags(&["--loss", loss]).unwrap().loss.beta();
     assert_eq!((beta("sigmoid_norm"), beta("hinge")), (Some(5.0), Some(0.1)));
@@ -331,6 +355,10 @@ fn keys_are_those_of_the_structs() {
     texts[1].train.duration = Duration::Steps(1);
     texts[1].train.warmup = Warmup::Steps(1);
     texts[1].train.micro_batches = MicroBatches::Tokens(1);
+    texts.push(init(&format!(
+        "{MINIMAL}[loss]\nf_divergence = \"alpha\"\nld_alpha = 0.5\nsft_weight = 1.0\nwpo = true\n"
+    )));
+    texts.push(init(&format!("{MINIMAL}[[loss.mix]]\nkind = \"sigmoid\"\n[[loss.mix]]\nkind = \"sft\"\n")));
     texts.extend(LossKind::ALL.map(|kind| init(&format!("{MINIMAL}[loss]\nkind = \"{kind}\"\n"))));
     let mut written = BTreeSet::new();
     for config in texts {
@@ -364,5 +392,5 @@ fn runs_that_compute_the_same_differ_in_nothing() {
     );
     let other = flags(&["--loss", "hinge", "--seed", "1"]).unwrap();
     assert_eq!(one.differences(&other), ["loss.kind", "loss.label_smoothing", "train.seed"]);
-    assert_eq!(other.loss.kind(), LossKind::Hinge);
+    assert_eq!(other.loss.name(), LossKind::Hinge.name());
 }

@@ -3,7 +3,6 @@
 use std::num::NonZeroUsize;
 
 use anyhow::Result;
-use dpo_core::Objective;
 use dpo_data::{BatchOrder, Sampling};
 use dpo_train::{AdamWConfig, Decay, LossSpec, MicroBatching, Schedule, StepZeroGate, TrainerConfig};
 
@@ -22,7 +21,8 @@ pub(crate) fn loss_spec(config: &RunConfig, pad: Option<u32>) -> LossSpec {
         choices::PadGradient::Keep => None,
         choices::PadGradient::Drop => pad,
     };
-    LossSpec { constant_token, activations: config.train.activations, objective: config.loss }
+    let (activations, objective) = (config.train.activations, config.loss.clone());
+    LossSpec { constant_token, activations, objective, moving_margin: None }
 }
 
 /// The trainer's settings for a run over `n_rows` rows.
@@ -55,9 +55,9 @@ pub(crate) fn trainer_config(config: &RunConfig, loss: LossSpec, n_rows: usize) 
         keep_checkpoints: NonZeroUsize::new(config.run.keep_checkpoints),
         log_every: config.run.log_every as u64,
         dropout_seed: Some(train.seed),
-        gate: match (&config.loss, &config.model.reference) {
-            (Objective::Sft, _) | (_, Some(_)) => StepZeroGate::Open,
-            (_, None) => device::gate(config.run.backend),
+        gate: match &config.model.reference {
+            None if config.loss.needs_reference() => device::gate(config.run.backend),
+            _ => StepZeroGate::Open,
         },
     })
 }

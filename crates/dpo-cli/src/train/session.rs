@@ -97,6 +97,8 @@ impl Session {
             // What is dropped at the first step is not dropped by the reference.
             trainer.gate = StepZeroGate::Open;
         }
+        trainer.check_coupling(&train.trees)?;
+        held_out.iter().try_for_each(|set| trainer.loss.check_weights(&set.data.trees))?;
         let label = if label.is_empty() { String::new() } else { format!("{label}: ") };
         Ok(Self { config, mode, label, workshop, source, train, held_out, trainer })
     }
@@ -115,6 +117,13 @@ impl Session {
         note(&format!("cost       {}", estimate.line()));
         let steps = self.trainer.schedule.total_steps();
         note(&format!("steps      {steps} of {} rows", self.config.train.batch_size));
+        let loss = &self.config.loss;
+        if loss.couples_batch() {
+            let name = loss.name();
+            note(&format!(
+                "loss       {name} couples the rows of a step; a held-out set is measured as one batch"
+            ));
+        }
     }
 
     /// The size of it, in a line.

@@ -126,6 +126,6 @@ fn out(shared: &RunFile, config: &RunConfig) -> PathBuf {
         return PathBuf::from(out);
     }
     let default = config.run.out.to_string_lossy();
-    let model = default.strip_suffix(config.loss.kind().name()).unwrap_or(&default);
+    let model = default.strip_suffix(config.loss.name()).unwrap_or(&default);
     PathBuf::from(format!("{model}variants"))
 }

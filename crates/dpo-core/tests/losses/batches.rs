@@ -25,6 +25,7 @@ fn part(objective: &Objective, range: std::ops::Range<usize>, dtype: DType) -> (
             loss.loss(&ratios(chosen.clone(), rejected, (&lengths, &REJECTED_LEN[range])))
         }
         Objective::Sft => sft_loss(&CompletionLogps::new(chosen.clone(), tensor(&lengths, dtype))),
+        Objective::Composite(_) => panic!("of tokens"),
     };
     let loss = BatchScale::new(objective, ROWS).reduce(losses, tensor(&weights, dtype));
     let gradients = loss.backward();

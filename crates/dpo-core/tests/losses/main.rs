@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod batches;
+mod combined;
 mod common;
 mod golden;
 mod known_answers;
+mod shared;

@@ -155,32 +155,55 @@ struct Statistics {
     max: Vec<f32>,
     /// `Σ exp(logit − max)`.
     sum: Vec<f32>,
+    /// `Σ exp(logit − max)²`; empty where nobody wants it.
+    squares: Vec<f32>,
     /// Lanes whose target is in this range, and its logit.
     picked: Vec<(usize, f32)>,
 }
 
-/// Log-probability and log-sum-exp of each row.
-pub(super) fn forward(head: Head<'_>) -> (Vec<f32>, Vec<f32>) {
-    let n = head.targets.len();
-    let (mut logps, mut sums) = (Vec::with_capacity(n), Vec::with_capacity(n));
+/// What is said of each row.
+#[derive(Default)]
+pub(super) struct Said {
+    pub(super) logps: Vec<f32>,
+    pub(super) log_sum_exp: Vec<f32>,
+    /// `ln Σ p²`; empty where nobody wants it.
+    pub(super) log_sum_squares: Vec<f32>,
+}
+
+/// Whether probabilities are squared, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Squares {
+    Leave,
+    Sum,
+}
+
+/// Log-probability and log-sum-exp of each row, and the sum of squares where it is wanted: the first two are the same to the
+/// last bit either way.
+pub(super) fn forward(head: Head<'_>, squares: Squares) -> Said {
+    let mut said = Said::default();
     let ranges = head.word_ranges();
     for rows in head.row_chunks() {
         let lanes = head.lanes(rows.len());
         let hidden_lanes = head.hidden_lanes(&rows);
         let hidden_lanes = head.lanes_operand(&hidden_lanes, lanes);
-        let statistics: Vec<Statistics> =
-            ranges.par_iter().map(|words| statistics(&head, words, &rows, &hidden_lanes, lanes)).collect();
+        let statistics: Vec<Statistics> = ranges
+            .par_iter()
+            .map(|words| statistics(&head, words, &rows, &hidden_lanes, lanes, squares))
+            .collect();
         let mut picked = vec![0.0; lanes];
         for (lane, logit) in statistics.iter().flat_map(|part| &part.picked) {
             picked[*lane] = *logit;
         }
         for (lane, &logit) in picked.iter().enumerate().take(rows.len()) {
             let log_sum_exp = combine(&statistics, lane);
-            logps.push((f64::from(logit) - log_sum_exp) as f32);
-            sums.push(log_sum_exp as f32);
+            said.logps.push((f64::from(logit) - log_sum_exp) as f32);
+            said.log_sum_exp.push(log_sum_exp as f32);
+            if squares == Squares::Sum {
+                said.log_sum_squares.push((combine_squares(&statistics, lane) - 2.0 * log_sum_exp) as f32);
+            }
         }
     }
-    (logps, sums)
+    said
 }
 
 fn statistics(
@@ -189,14 +212,20 @@ fn statistics(
     rows: &Range<usize>,
     hidden_lanes: &Operand<'_>,
     lanes: usize,
+    wanted: Squares,
 ) -> Statistics {
     head.with_tile(words, lanes, |tile, weight| {
         head.logits(tile, weight, hidden_lanes, lanes);
         // The lowest finite number: a column of −∞ then sums to 0 and not to NaN.
         let (mut max, mut sum) = (vec![f32::MIN; lanes], vec![0.0; lanes]);
         column_sums(tile, &mut max, &mut sum);
+        let mut squares = Vec::new();
+        if wanted == Squares::Sum {
+            squares.resize(lanes, 0.0);
+            column_squares(tile, &max, &mut squares);
+        }
         let picked = head.targets_in(words, rows, lanes).map(|(lane, place)| (lane, tile[place])).collect();
-        Statistics { max, sum, picked }
+        Statistics { max, sum, squares, picked }
     })
 }
 
@@ -205,6 +234,29 @@ fn combine(statistics: &[Statistics], lane: usize) -> f64 {
     let max = statistics.iter().fold(f32::MIN, |max, part| max.max(part.max[lane]));
     let scaled = |part: &Statistics| f64::from(part.sum[lane]) * f64::from(part.max[lane] - max).exp();
     f64::from(max) + statistics.iter().map(scaled).sum::<f64>().ln()
+}
+
+/// `ln Σ exp²` of a lane over all ranges, in their order.
+fn combine_squares(statistics: &[Statistics], lane: usize) -> f64 {
+    let max = statistics.iter().fold(f32::MIN, |max, part| max.max(part.max[lane]));
+    let scaled =
+        |part: &Statistics| f64::from(part.squares[lane]) * (2.0 * f64::from(part.max[lane] - max)).exp();
+    2.0 * f64::from(max) + statistics.iter().map(scaled).sum::<f64>().ln()
+}
+
+simd! {
+    /// `Σ exp(value − max)²` of each column, which is added to `squares`.
+    fn column_squares(tile: &[f32], max: &[f32], squares: &mut [f32]) = column_squares_body;
+}
+
+#[inline(always)]
+fn column_squares_body<A: Arith>(tile: &[f32], max: &[f32], squares: &mut [f32]) {
+    for row in tile.chunks_exact(max.len()) {
+        for ((squares, &max), &value) in squares.iter_mut().zip(max).zip(row) {
+            let exp = exp::<A>(value - max);
+            *squares += exp * exp;
+        }
+    }
 }
 
 simd! {

@@ -47,7 +47,7 @@ use crate::{
     Activation, AdamWStep, AttentionSpec, FusedPrimitives, LogitSpec, LoraSpec, Precision,
     backend::Rotation,
     portable,
-    saved::{AttentionSaved, LayerNormSaved, LogpsSaved, LoraSaved, RowStatistics},
+    saved::{AttentionSaved, LayerNormSaved, LogpsOutput, LogpsSaved, LoraSaved, RowStatistics},
 };
 
 impl FusedPrimitives for Flex {
@@ -324,8 +324,28 @@ impl FusedPrimitives for Flex {
         };
         let (hidden, head) = (contiguous(Self::rounded(hidden, spec.precision)), contiguous(head));
         let operands = head::Head::new([values(&hidden), values(&head)], &ids, [vocab, d_model], spec);
-        let (logps, log_sum_exp) = head::forward(operands);
-        (tensor(logps, [n]), tensor(log_sum_exp, [n]))
+        let said = head::forward(operands, head::Squares::Leave);
+        (tensor(said.logps, [n]), tensor(said.log_sum_exp, [n]))
+    }
+
+    fn logps_squares_forward(
+        hidden: FloatTensor<Self>,
+        head: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        spec: LogitSpec,
+    ) -> LogpsOutput<Self> {
+        let ([n, d_model], [vocab, _]) = (dims2(&hidden), dims2(&head));
+        let Some(ids) = row_numbers(&targets, vocab).filter(|_| all_f32([&hidden, &head])) else {
+            return portable::logps::forward_with_squares::<Self>(hidden, head, targets, spec);
+        };
+        let (hidden, head) = (contiguous(Self::rounded(hidden, spec.precision)), contiguous(head));
+        let operands = head::Head::new([values(&hidden), values(&head)], &ids, [vocab, d_model], spec);
+        let said = head::forward(operands, head::Squares::Sum);
+        LogpsOutput {
+            logps: tensor(said.logps, [n]),
+            log_sum_exp: tensor(said.log_sum_exp, [n]),
+            log_sum_squares: Some(tensor(said.log_sum_squares, [n])),
+        }
     }
 
     fn logps_backward(

@@ -9,7 +9,10 @@ use burn::{
 };
 
 use super::{dims2, reshape, slice, softcap};
-use crate::{FusedPrimitives, LogitSpec, saved::LogpsSaved};
+use crate::{
+    FusedPrimitives, LogitSpec,
+    saved::{LogpsOutput, LogpsSaved},
+};
 
 /// Rows whose logits exist at a time.
 const CHUNK: usize = 128;
@@ -39,23 +42,55 @@ pub(crate) fn forward<B: FusedPrimitives>(
     hidden: FloatTensor<B>,
     head: FloatTensor<B>,
     targets: IntTensor<B>,
-    LogitSpec { softcap, precision }: LogitSpec,
+    spec: LogitSpec,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
+    let LogpsOutput { logps, log_sum_exp, .. } = outputs::<B>(hidden, head, targets, spec, false);
+    (logps, log_sum_exp)
+}
+
+/// As [`forward`], with the logarithm of the sum of the squared probabilities of each row.
+pub(crate) fn forward_with_squares<B: FusedPrimitives>(
+    hidden: FloatTensor<B>,
+    head: FloatTensor<B>,
+    targets: IntTensor<B>,
+    spec: LogitSpec,
+) -> LogpsOutput<B> {
+    outputs::<B>(hidden, head, targets, spec, true)
+}
+
+fn outputs<B: FusedPrimitives>(
+    hidden: FloatTensor<B>,
+    head: FloatTensor<B>,
+    targets: IntTensor<B>,
+    LogitSpec { softcap, precision }: LogitSpec,
+    has_squares: bool,
+) -> LogpsOutput<B> {
     let [n, _] = dims2::<B>(&hidden);
     let [hidden, head] = [hidden, head].map(|operand| B::rounded(operand, precision));
     let head = B::float_transpose(head);
-    let (mut logps, mut sums) = (Vec::new(), Vec::new());
+    let (mut logps, mut sums, mut squares) = (Vec::new(), Vec::new(), Vec::new());
     for rows in chunks(n) {
         let h = B::float_slice(hidden.clone(), &[slice(rows.clone())]);
         let logits = logits::<B>(h, head.clone(), softcap);
         let picked = B::float_gather(1, logits.clone(), targets_of::<B>(&targets, &rows));
         let max = B::float_max_dim(logits.clone(), 1);
-        let sum = B::float_sum_dim(B::float_exp(B::float_sub(logits, max.clone())), 1);
-        let log_sum_exp = B::float_add(B::float_log(sum), max);
+        let exps = B::float_exp(B::float_sub(logits, max.clone()));
+        let log_sum = B::float_log(B::float_sum_dim(exps.clone(), 1));
+        if has_squares {
+            // Of p = e/Σe the sum of squares is Σe²/(Σe)².
+            let of_exps = B::float_log(B::float_sum_dim(B::float_mul(exps.clone(), exps), 1));
+            let twice = B::float_add(log_sum.clone(), log_sum.clone());
+            squares.push(reshape::<B, 1>(B::float_sub(of_exps, twice), [rows.len()]));
+        }
+        let log_sum_exp = B::float_add(log_sum, max);
         logps.push(reshape::<B, 1>(B::float_sub(picked, log_sum_exp.clone()), [rows.len()]));
         sums.push(reshape::<B, 1>(log_sum_exp, [rows.len()]));
     }
-    (B::float_cat(logps, 0), B::float_cat(sums, 0))
+    LogpsOutput {
+        logps: B::float_cat(logps, 0),
+        log_sum_exp: B::float_cat(sums, 0),
+        log_sum_squares: has_squares.then(|| B::float_cat(squares, 0)),
+    }
 }
 
 /// `d logp / d logits = onehot − softmax`, so a chunk's logits are made again and turned into that in place; the slope

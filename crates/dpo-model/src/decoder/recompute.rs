@@ -9,7 +9,7 @@ use burn::{
 };
 
 use super::{
-    Decoder, PackedInput, ScoredRows,
+    Decoder, PackedInput, ScoredRows, ScoredTokens, TokenOutputs,
     gradients::{GradientSums, is_trained},
     pass::Pass,
 };
@@ -24,7 +24,7 @@ pub struct RecomputedLogps<'a> {
     read: Vec<BlockInput>,
     /// What the last block read. It is needed first, so that it was computed once and for all.
     last: Tensor<2>,
-    logps: Tensor<1>,
+    said: ScoredTokens,
 }
 
 /// What a block read.
@@ -44,12 +44,13 @@ impl BlockInput {
 }
 
 impl Decoder {
-    /// As [`logps`](Self::logps), to go backward from by [`RecomputedLogps::backward`]: in memory is what the blocks
+    /// As [`scored_tokens`](Self::scored_tokens), to go backward from by [`RecomputedLogps::backward`]: in memory is what the blocks
     /// read, and what one of them computes.
     pub fn recomputed_logps<'a>(
         &'a self,
         input: &'a PackedInput,
         scored: &ScoredRows,
+        outputs: TokenOutputs,
     ) -> RecomputedLogps<'a> {
         let pass = Pass::of(self, input);
         let plain = self.valid();
@@ -67,8 +68,8 @@ impl Decoder {
         let last = leaf(x, has_gradient);
         let top = self.layers[self.last_layer()..].iter();
         let residual = top.fold(last.clone(), |x, layer| layer.forward(x, &pass, input.layout()));
-        let logps = self.hidden_logps(self.scored_of(residual, scored), scored);
-        RecomputedLogps { model: self, input, pass, read, last, logps }
+        let said = self.hidden_tokens(self.scored_of(residual, scored), scored, outputs);
+        RecomputedLogps { model: self, input, pass, read, last, said }
     }
 
     /// The blocks from here on are computed once; there are none where the decoder has none.
@@ -78,15 +79,15 @@ impl Decoder {
 }
 
 impl RecomputedLogps<'_> {
-    /// Those of [`Decoder::logps`]: `[n_scored]`.
-    pub fn logps(&self) -> Tensor<1> {
-        self.logps.clone()
+    /// Those of [`Decoder::scored_tokens`].
+    pub fn said(&self) -> ScoredTokens {
+        self.said.clone()
     }
 
-    /// Goes backward from `loss`, which was made of [`logps`](Self::logps), and adds the parameters' gradients to `sums`.
+    /// Goes backward from `loss`, which was made of what was [`said`](Self::said), and adds the parameters' gradients to `sums`.
     pub fn backward(self, loss: Tensor<1>, sums: &mut GradientSums) {
-        let Self { model, input, pass, read, last, logps } = self;
-        drop(logps);
+        let Self { model, input, pass, read, last, said } = self;
+        drop(said);
         let mut gradients = loss.backward();
         drop(loss);
         // The head may be the embedding, which has another gradient at the other end: first the two are added up.

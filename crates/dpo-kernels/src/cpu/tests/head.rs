@@ -208,3 +208,26 @@ fn no_rows_give_no_logps() {
     assert_eq!(floats(&none.run()[0]), [0.0; 0]);
     assert_eq!(floats(&none.run()[3]), [0.0; 40]);
 }
+
+/// The sum of squares agrees with that of the portable body in f64, and what is beside it is what it is without it, to the
+/// last bit.
+#[test]
+fn sums_of_squares_agree_with_the_portable_body_in_f64() {
+    for (n, d_model, vocab) in [(1, 3, 2), (15, 8, 64), (17, 24, 65), (130, 40, 257), (300, 9, 1000)] {
+        for spec in [LogitSpec::default(), capped(0.5)] {
+            let Case { hidden, head, targets, .. } = case(n, d_model, vocab);
+            let found = Flex::logps_squares_forward(hidden.clone(), head.clone(), ids(&targets), spec);
+            let expected = portable::logps::forward_with_squares::<Flex>(
+                wide(&hidden),
+                wide(&head),
+                ids(&targets),
+                spec,
+            );
+            let what = format!("{n} rows, width {d_model}, {vocab} words, {spec:?}");
+            assert_close(&found.log_sum_squares.unwrap(), &expected.log_sum_squares.unwrap(), 3e-6, &what);
+            let (logps, log_sum_exp) = Flex::logps_forward(hidden, head, ids(&targets), spec);
+            assert_eq!(bits(&found.logps), bits(&logps), "{what}");
+            assert_eq!(bits(&found.log_sum_exp), bits(&log_sum_exp), "{what}");
+        }
+    }
+}
