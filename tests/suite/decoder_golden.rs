@@ -125,7 +125,8 @@ fn logits_are_those_of_transformers() {
     }
 }
 
-/// Completions of a pair that share one prompt in the batch, summed: chosen 1–3, then rejected 1–3.
+/// Completions of a pair that share one prompt in the batch, summed: chosen 1–3, then rejected 1–3. Both sides are f32, whose
+/// neighbours lie 7.6e-6 apart at the size of these sums; which of them comes out depends on the processor.
 #[test]
 fn log_probs_of_packed_pairs_are_those_of_padded_rows() {
     for name in MODELS {
@@ -134,8 +135,10 @@ fn log_probs_of_packed_pairs_are_those_of_padded_rows() {
         let logps = batch.token_logps(&load(name, &cpu()));
         let sums = values(batch.completion_logps(logps).sums);
         let found: Vec<f32> = sums.iter().step_by(2).chain(sums.iter().skip(1).step_by(2)).copied().collect();
-        let difference = max_difference(&found, &numbers(&golden["seq_logps"]));
-        assert!(difference < 2e-5, "{name}: summed log-probs differ by {difference}");
+        let expected = numbers(&golden["seq_logps"]);
+        let largest = expected.iter().fold(0_f64, |largest, sum| largest.max(sum.abs()));
+        let difference = max_difference(&found, &expected);
+        assert!(difference < 4e-7 * largest, "{name}: summed log-probs differ by {difference}");
         println!("{name}: summed log-probs differ by at most {difference:.1e}");
     }
 }
