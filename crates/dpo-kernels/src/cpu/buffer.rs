@@ -127,10 +127,15 @@ pub(crate) fn transpose_into(
     lanes: usize,
     factor: f32,
 ) {
-    for (col, target) in target.chunks_exact_mut(lanes).take(width).enumerate() {
-        for (row, value) in target[..rows].iter_mut().enumerate() {
-            *value = source[row * stride + col] * factor;
+    // Some columns at a time: what is read of a row and what is written of a lane are then whole cache lines.
+    const COLS: usize = 16;
+    for (part, target) in target[..width * lanes].chunks_mut(COLS * lanes).enumerate() {
+        let cols = part * COLS..(part * COLS + target.len() / lanes);
+        for (row, source) in source.chunks(stride).take(rows).enumerate() {
+            for (col, value) in source[cols.clone()].iter().enumerate() {
+                target[col * lanes + row] = value * factor;
+            }
         }
-        target[rows..].fill(0.0);
+        target.chunks_exact_mut(lanes).for_each(|lane| lane[rows..].fill(0.0));
     }
 }
