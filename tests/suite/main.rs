@@ -8,6 +8,7 @@ mod accumulation;
 mod adapters;
 mod bad_input;
 mod benchmarks;
+mod checking;
 mod damage;
 mod decoder_golden;
 mod exports;

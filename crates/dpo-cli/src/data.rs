@@ -220,7 +220,7 @@ pub(crate) fn source_config(config: &DataConfig) -> SourceConfig {
     }
 }
 
-fn columns(names: &[ColumnName]) -> ColumnNames {
+pub(crate) fn columns(names: &[ColumnName]) -> ColumnNames {
     let of = |role: &str| names.iter().find(|name| name.role == role).map(|name| name.column.clone());
     ColumnNames {
         prompt: of("prompt"),
@@ -233,7 +233,7 @@ fn columns(names: &[ColumnName]) -> ColumnNames {
     }
 }
 
-fn strings(choice: choices::Strings) -> Strings {
+pub(crate) fn strings(choice: choices::Strings) -> Strings {
     match choice {
         choices::Strings::Auto => Strings::Auto,
         choices::Strings::Plain => Strings::Plain,
@@ -250,7 +250,7 @@ fn overlong(choice: choices::Overlong) -> Overlong {
     }
 }
 
-fn special_text(choice: choices::SpecialText) -> SpecialText {
+pub(crate) fn special_text(choice: choices::SpecialText) -> SpecialText {
     match choice {
         choices::SpecialText::Literal => SpecialText::Literal,
         choices::SpecialText::Parse => SpecialText::Parse,

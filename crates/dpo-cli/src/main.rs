@@ -2,6 +2,7 @@
 
 mod adapters;
 mod bench;
+mod check;
 mod columns;
 mod compare;
 mod data;
@@ -50,6 +51,8 @@ enum Command {
     Variants(variants::VariantsArgs),
     /// Go on with a trained model on new pairs, and see what it forgets
     Round(Box<round::RoundArgs>),
+    /// Look at preference data before training on it
+    Check(check::CheckArgs),
     /// Write the log-probability of every completion, a JSON line a row
     Score(score::ScoreArgs),
     /// Measure a model against its reference on preference pairs
@@ -88,6 +91,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Train(args) => train::run(&args),
         Command::Variants(args) => variants::run(&args),
         Command::Round(args) => round::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Generate(args) => generate::run(&args),

@@ -213,6 +213,15 @@ impl TextEncoder {
         }
     }
 
+    /// Cuts a tree that was encoded without a limit, and says what it lost; nothing happens to one that fits, or where
+    /// `options` does not truncate.
+    pub(crate) fn truncate(&self, tree: &mut TokenTree, options: &EncodeOptions) -> Vec<Cause> {
+        match fit::fit(tree, options, self.kept_start(tree)) {
+            Fit::Cut(causes) => causes,
+            Fit::Fits | Fit::Dropped(_) | Fit::Refused { .. } => Vec::new(),
+        }
+    }
+
     /// Tokens at the start of a prompt that stay when it is cut there.
     fn kept_start(&self, tree: &TokenTree) -> usize {
         let starts_with_bos = self.bos_id().is_some_and(|bos| tree.prompt.first() == Some(&bos));

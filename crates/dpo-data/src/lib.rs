@@ -3,6 +3,7 @@
 //! The one path every row takes:
 //! source file → [`PreferenceExample`] → chat template → [`TokenTree`] → [`PackedBatch`].
 
+pub mod check;
 pub mod encode;
 pub mod error;
 pub mod example;
@@ -16,6 +17,7 @@ pub mod template;
 pub mod tokenizer;
 pub mod tree;
 
+pub use check::{Fault, Findings, FoundRow, FoundRows, LengthBias, Severity, check_examples, check_trees};
 pub use encode::{EncodeConfig, EncodeOptions, EncodedRow, Overlong, SpecialText, encode_all};
 pub use error::{DataError, Place, Spot};
 pub use example::{Message, PreferenceExample, Relation, RowId, Text};

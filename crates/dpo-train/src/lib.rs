@@ -19,6 +19,7 @@ mod reference;
 mod run_dir;
 mod schedule;
 mod scores;
+mod sides;
 mod state;
 mod trainer;
 
@@ -39,6 +40,7 @@ pub use reference::{CacheUse, ReferenceLogps, token_logps, token_logps_in_parts}
 pub use run_dir::{RunDir, RunMode};
 pub use schedule::{Decay, Schedule};
 pub use scores::BatchScores;
+pub use sides::{SidesSaid, said_of_sides};
 pub use state::{Progress, Warning, save_decoder};
 pub use trainer::{
     Ending, INFERENCE_TOKENS, Observer, StepTimes, StepZeroGate, TrainData, Trainer, TrainerConfig,

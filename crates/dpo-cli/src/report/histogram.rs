@@ -25,6 +25,53 @@ pub(super) fn html(before: &[f64], after: &[f64]) -> String {
     format!("<div class=\"pair\">{}{}</div>\n", figure(&before, &after), table(&before, &after))
 }
 
+/// What a distribution of pairs is of, for its caption.
+pub(crate) struct Words {
+    /// What is counted.
+    pub(crate) title: &'static str,
+    /// What a value above 0 says.
+    pub(crate) above: &'static str,
+    /// What a value below 0 says.
+    pub(crate) below: &'static str,
+    /// The axis and its unit.
+    pub(crate) axis: &'static str,
+}
+
+/// The figure of one number a pair; nothing without pairs.
+pub(crate) fn distribution(values: &[f64], words: &Words) -> String {
+    let values = sorted(values.iter().copied());
+    if values.is_empty() {
+        return String::new();
+    }
+    let bins = Bins::new(&values);
+    let counts = bins.count(&values);
+    let highest = counts.iter().max().map_or(0.0, |&n| n as f64 / values.len() as f64);
+    let x = Axis::new((bins.edge(0), bins.edge(bins.n)), (LEFT, RIGHT));
+    let y = Axis::new((0.0, highest), (BOTTOM, TOP));
+    let mut svg = String::new();
+    for (bin, &n) in counts.iter().enumerate() {
+        bar(&mut svg, &bins, bin, n, (&x, &y), values.len());
+    }
+    frame(&mut svg, &x, &[], true);
+    let label = format!(
+        "{} of {} pairs: median {}, {} above 0.",
+        words.title,
+        values.len(),
+        signed(quantile(&values, 0.5)),
+        percent(share_above_0(&values)),
+    );
+    format!(
+        "<figure class=\"chart\"><figcaption><b>{}</b><span class=\"legend\"><span class=\"chosen\"><i></i>{}</span>\
+         <span class=\"rejected\"><i></i>{}</span></span><small>{}</small></figcaption>\
+         <svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">{svg}</svg></figure>",
+        escape(words.title),
+        escape(words.above),
+        escape(words.below),
+        escape(words.axis),
+        escape(&label),
+    )
+}
+
 /// Bins of equal width, one of whose edges is 0; the outermost hold what lies beyond.
 struct Bins {
     width: f64,

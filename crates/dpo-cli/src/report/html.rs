@@ -66,12 +66,12 @@ pub(crate) fn number(x: f64) -> String {
 }
 
 /// [`number`] with its sign.
-pub(super) fn signed(x: f64) -> String {
+pub(crate) fn signed(x: f64) -> String {
     if x > 0.0 { format!("+{}", number(x)) } else { number(x) }
 }
 
 /// A share as a percentage.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     let decimals = usize::from(share > 0.0 && share < 1.0);
     format!("{:.decimals$}\u{2009}%", share * 100.0)
 }

@@ -6,10 +6,10 @@ pub(crate) mod axis;
 mod chart;
 mod curves;
 mod headline;
-mod histogram;
+pub(crate) mod histogram;
 pub(crate) mod html;
 mod input;
-mod rows;
+pub(crate) mod rows;
 mod series;
 mod tables;
 
@@ -30,17 +30,22 @@ pub(crate) use series::{quantile, sorted};
 /// `margins.json`; of what is missing or broken the page says so. An earlier report is replaced in one move.
 pub(crate) fn write_report(run_dir: &Path) -> anyhow::Result<PathBuf> {
     let path = run_dir.join("report.html");
-    let page = page(&Run::read(run_dir));
+    write_page(&path, &page(&Run::read(run_dir)))?;
+    Ok(path)
+}
+
+/// Writes a page in one move.
+pub(crate) fn write_page(path: &Path, page: &str) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || {
-        let mut file = tempfile::NamedTempFile::new_in(run_dir)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
         file.write_all(page.as_bytes())?;
         file.as_file().sync_all()?;
         readable_by_all(file.as_file())?;
-        file.persist(&path)?;
+        file.persist(path)?;
         std::io::Result::Ok(())
     };
-    write().with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(path)
+    write().with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// A temporary file is its owner's alone; a report is as readable as its neighbours.
@@ -77,6 +82,7 @@ fn page(run: &Run) -> String {
         ),
         section("Samples", &tables::samples(run), "samples.jsonl has no samples."),
         section("Data", &rows::html(run), "data_report.json says nothing of rows."),
+        section("Check", &rows::check_html(run), "data_report.json says nothing of a check."),
         section("Cost", &tables::cost(run), "run.json says nothing of cost."),
         section(
             "To do it again",
@@ -89,7 +95,7 @@ fn page(run: &Run) -> String {
 }
 
 /// A part of the page, or a line that says why it is empty.
-fn section(title: &str, content: &str, otherwise: &str) -> String {
+pub(crate) fn section(title: &str, content: &str, otherwise: &str) -> String {
     if content.is_empty() {
         return format!("<section><h2>{title}</h2><p class=\"quiet\">{otherwise}</p></section>\n");
     }

@@ -23,6 +23,24 @@ pub(super) fn html(run: &Run) -> String {
     })
 }
 
+/// What the check before the run found; nothing where it found nothing or was not made.
+pub(super) fn check_html(run: &Run) -> String {
+    let check = &run.data_report["check"];
+    let found = check["found"].as_object().into_iter().flatten();
+    let found: Vec<Cause<'_>> = found.map(Cause::new).filter(|cause| cause.total != Some(0.0)).collect();
+    let files = check["files"].as_array().into_iter().flatten();
+    let names: Vec<String> = files.filter_map(|file| Some(file_name(file["path"].as_str()?))).collect();
+    let length = &check["length_bias"];
+    let bias = match (length["auc"].as_f64(), length["ci"][0].as_f64(), length["ci"][1].as_f64()) {
+        (Some(auc), Some(low), Some(high)) => format!(
+            "<p>The longer side is the chosen one with probability {auc:.3} (95 % from {low:.3} to {high:.3}).</p>"
+        ),
+        _ => String::new(),
+    };
+    let all_well = if check.is_object() && found.is_empty() { "<p>Nothing was found.</p>" } else { "" };
+    format!("{all_well}{}{bias}", cause_table(&found, &names))
+}
+
 fn is_report(value: &Value) -> bool {
     value.get("causes").is_some() || value.get("rows_read").is_some()
 }
@@ -132,7 +150,7 @@ fn row_list(rows: &[Value], total: Option<f64>, sources: &[String]) -> String {
 }
 
 /// What each file was taken for.
-fn file_table(files: &[&Value]) -> String {
+pub(crate) fn file_table(files: &[&Value]) -> String {
     if files.is_empty() {
         return String::new();
     }

@@ -1,5 +1,6 @@
 //! `dpo train`: from a run file to a run directory.
 
+mod checking;
 mod estimate;
 mod outputs;
 mod plan;
@@ -16,7 +17,7 @@ mod workshop;
 
 pub(crate) use outputs::{give_name, make_readable, peak_memory_bytes, write_weights};
 pub(crate) use preview::printable;
-pub(crate) use progress::{StopFlag, duration, note};
+pub(crate) use progress::{Bar, StopFlag, duration, note};
 pub(crate) use reference::{Reference, cache_root, check_reference, digest};
 pub(crate) use resume::{old_config, past_clock};
 pub(crate) use running::{Finished, Running};

@@ -15,6 +15,7 @@ use dpo_train::{
 };
 
 use super::{
+    checking::DataCheck,
     estimate::Estimate,
     outputs::RunRecord,
     plan,
@@ -47,6 +48,7 @@ pub(crate) struct Session {
     source: ModelSource,
     train: LoadedData,
     held_out: Vec<HeldOutRows>,
+    check: DataCheck,
     trainer: TrainerConfig,
 }
 
@@ -91,6 +93,7 @@ impl Session {
         }
         tuning::check(&config.tuning, &source)?;
         let (train, held_out) = rows::load(&config, &workshop)?;
+        let check = DataCheck::new(&train, &held_out);
         let loss = plan::loss_spec(&config, source.config().pad_token_id);
         let mut trainer = plan::trainer_config(&config, loss, train.trees.len())?;
         if source.adapter()?.is_some_and(|adapter| adapter.config.dropout > 0.0) {
@@ -100,7 +103,7 @@ impl Session {
         trainer.check_coupling(&train.trees)?;
         held_out.iter().try_for_each(|set| trainer.loss.check_weights(&set.data.trees))?;
         let label = if label.is_empty() { String::new() } else { format!("{label}: ") };
-        Ok(Self { config, mode, label, workshop, source, train, held_out, trainer })
+        Ok(Self { config, mode, label, workshop, source, train, held_out, check, trainer })
     }
 
     /// What is about to happen, in a few lines.
@@ -111,6 +114,9 @@ impl Session {
         for set in &self.held_out {
             note(&format!("held out   {}", set.origin));
             set.data.report.lines().iter().for_each(|line| note(&format!("           {line}")));
+        }
+        if let Some(line) = self.check.line() {
+            note(&format!("check      {line}"));
         }
         let n_trained = tuning::n_trained(&self.config.tuning, &self.source);
         let estimate = Estimate::new(self.source.config(), &self.train.trees, &self.trainer, n_trained);
@@ -236,7 +242,8 @@ impl Session {
         for set in &self.held_out {
             eval.insert(set.label.clone(), serde_json::to_value(&set.data.report)?);
         }
-        let report = serde_json::json!({ "train": self.train.report, "eval": eval });
+        let report =
+            serde_json::json!({ "train": self.train.report, "eval": eval, "check": self.check.json() });
         dpo_train::write_atomically(&dir.data_report(), &serde_json::to_vec_pretty(&report)?)?;
         Ok(())
     }

@@ -1,0 +1,19 @@
+//! Prompts that are trained on and measured on.
+
+use std::collections::HashMap;
+
+use super::FoundRow;
+use super::keys::{Compared, Key};
+use crate::RowId;
+
+/// The rows to train on whose prompt `eval` has too, each with the first row there. Rows without a prompt share none.
+pub(super) fn shared_prompts(rows: &[Compared<'_>], eval: &[Compared<'_>]) -> Vec<FoundRow> {
+    let mut measured: HashMap<Key, RowId> = HashMap::with_capacity(eval.len());
+    for row in eval {
+        if let Some(prompt) = row.prompt {
+            measured.entry(prompt).or_insert(row.row);
+        }
+    }
+    let shared = |row: &Compared<'_>| Some(FoundRow::beside(row.row, *measured.get(&row.prompt?)?));
+    rows.iter().filter_map(shared).collect()
+}

@@ -1,0 +1,176 @@
+//! `dpo check`: planted faults, exit codes, the page, real sets.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::{
+    program::{Sandbox, flags, paths},
+    support::golden,
+};
+
+const WORDS: [&str; 16] = [
+    "river", "candle", "orbit", "meadow", "violin", "harbour", "lantern", "pepper", "saddle", "thunder",
+    "willow", "anchor", "basket", "copper", "dragon", "engine",
+];
+
+/// Words that depend on `seed` alone.
+fn sentence(seed: u64, n: usize) -> String {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut word = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        WORDS[(state >> 33) as usize % WORDS.len()]
+    };
+    (0..n).map(|_| word()).collect::<Vec<_>>().join(" ")
+}
+
+fn row(prompt: &str, chosen: &str, rejected: &str) -> Value {
+    json!({ "prompt": prompt, "chosen": chosen, "rejected": rejected })
+}
+
+/// The row of number `n`, from 1; all rows are different, and no side is longer as a rule.
+fn clean_row(n: u64) -> Value {
+    row(&sentence(3 * n, 15), &sentence(3 * n + 1, 25), &sentence(3 * n + 2, 25))
+}
+
+fn lines(rows: &[Value]) -> String {
+    rows.iter().map(|row| format!("{row}\n")).collect()
+}
+
+/// The numbers of the rows under `key`, which are as many as it counts.
+fn rows_of(found: &Value, key: &str) -> Vec<u64> {
+    let rows: Vec<u64> =
+        found[key]["rows"].as_array().unwrap().iter().map(|row| row["row"].as_u64().unwrap()).collect();
+    assert_eq!(found[key]["count"].as_u64(), Some(rows.len() as u64), "{key}");
+    rows
+}
+
+fn check(sandbox: &Sandbox, data: &Path, more: &str) -> (Option<i32>, Value) {
+    let mut args = vec![data.into()];
+    args.extend(flags(more));
+    let ended = sandbox.run("check", &args);
+    let found =
+        serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{}{}", ended.out, ended.messages));
+    (ended.code, found)
+}
+
+/// A set without faults, and the same with two of each: the rows are named by their lines.
+#[test]
+fn planted_rows_are_found_by_line_and_strict_says_so() {
+    let sandbox = Sandbox::new();
+    let mut rows: Vec<Value> = (1..=300).map(clean_row).collect();
+    let data = sandbox.file("clean.jsonl", &lines(&rows));
+    let (code, found) = check(&sandbox, &data, "--json --strict");
+    assert_eq!(code, Some(0), "{found}");
+    assert_eq!(found["serious"], json!([]));
+
+    let text = |of: usize, key: &str| rows[of - 1][key].as_str().unwrap().to_owned();
+    let planted = [
+        clean_row(10),                                                                        // 301
+        row(&text(20, "prompt"), &text(20, "rejected"), &text(20, "chosen")),                 // 302
+        row(&sentence(9001, 15), "the same", "the same"),                                     // 303
+        row(&sentence(9002, 15), "", "some text"),                                            // 304
+        row(&text(30, "prompt"), &format!("{}!", text(30, "chosen")), &text(30, "rejected")), // 305
+    ];
+    rows.extend(planted);
+    let data = sandbox.file("planted.jsonl", &lines(&rows));
+    sandbox.file("eval.jsonl", &lines(&[clean_row(40), clean_row(4000)]));
+    let (code, found) = check(&sandbox, &data, "--json --strict --eval-data eval.jsonl");
+    assert_eq!(code, Some(1), "{found}");
+    let expected = [
+        ("exact_duplicates", 301),
+        ("contradictions", 302),
+        ("identical_sides", 303),
+        ("empty_sides", 304),
+        ("near_duplicates", 305),
+        ("prompt_leakage", 40),
+    ];
+    for (key, line) in expected {
+        assert_eq!(rows_of(&found, key), [line], "{key}");
+    }
+    assert_eq!(found["contradictions"]["rows"][0]["of"], json!({ "file": 0, "row": 20 }));
+    assert_eq!(found["prompt_leakage"]["rows"][0]["of"], json!({ "file": 1, "row": 1 }));
+    assert_eq!(check(&sandbox, &data, "--json").0, Some(0), "only --strict fails");
+}
+
+/// The longer side is chosen in 60 of 100 pairs: the AUC is 0.6, Wilson's interval 0.502 to 0.691.
+#[test]
+fn length_bias_is_an_auc_with_its_interval() {
+    let sandbox = Sandbox::new();
+    let (short, long) = (sentence(1, 10), sentence(2, 20));
+    let one = |n: u64| {
+        let (short, long) = (format!("{short} {n}"), format!("{long} {n}"));
+        let prompt = sentence(50 + n, 15);
+        if n < 60 { row(&prompt, &long, &short) } else { row(&prompt, &short, &long) }
+    };
+    let data = sandbox.file("pairs.jsonl", &lines(&(0..100).map(one).collect::<Vec<_>>()));
+    let length = &check(&sandbox, &data, "--json").1["length_bias"];
+    let near = |value: &Value, expected: f64| (value.as_f64().unwrap() - expected).abs() < 1e-3;
+    assert!(near(&length["auc"], 0.6), "{length}");
+    assert!(near(&length["ci"][0], 0.502) && near(&length["ci"][1], 0.691), "{length}");
+}
+
+/// What is secret is counted and placed, and never repeated: not in JSON, not as text, not on the page.
+#[test]
+fn secrets_are_never_repeated() {
+    let sandbox = Sandbox::new();
+    let key = format!("AKIA{}", "QRST".repeat(4));
+    let leaky = row("What is my key?", &format!("It is {key}."), "Ask jane@corp.org.");
+    let data = sandbox.file("leaky.jsonl", &lines(&[leaky, clean_row(1)]));
+    let mut args = vec![data.into()];
+    args.extend(flags("--html page.html"));
+    let as_text = sandbox.run("check", &args).success().out;
+    let page = std::fs::read_to_string(sandbox.path("page.html")).unwrap();
+    let (_, found) = check(&sandbox, &sandbox.path("leaky.jsonl"), "--json");
+    assert_eq!(found["secrets"]["rows"][0]["what"], "chosen: AWS access key");
+    assert_eq!(found["email_addresses"]["rows"][0]["what"], "rejected");
+    for text in [as_text, page, found.to_string()] {
+        assert!(!text.contains(&key) && !text.contains("jane"), "{text}");
+    }
+}
+
+/// With a model there is what its tokens show; the rows are those of the goldens.
+#[test]
+fn a_model_adds_tokens_and_what_limits_cut() {
+    let sandbox = Sandbox::new();
+    let model = golden("runs/model");
+    let mut args = vec![golden("runs/train_conv.json").into()];
+    args.extend(paths([("--model", &model)]));
+    args.extend(flags("--json"));
+    let out = sandbox.run("check", &args).success().out;
+    let found: Value = serde_json::from_str(&out).unwrap();
+    let cuts = found["truncation"].as_array().unwrap();
+    assert_eq!(cuts.last().unwrap()["rows"], 0, "the last limit cuts nothing: {cuts:?}");
+    assert!(found["tokens"]["longest"].as_f64().unwrap() > 0.0);
+    assert_eq!(found["missing_eos"]["count"], 0);
+}
+
+/// A role that does not exist is wrong usage.
+#[test]
+fn an_unknown_role_is_refused() {
+    let sandbox = Sandbox::new();
+    let data = sandbox.file("rows.jsonl", &lines(&[clean_row(1)]));
+    let mut args = vec![data.into()];
+    args.extend(flags("--columns winner=chosen"));
+    let ended = sandbox.run("check", &args);
+    assert_eq!(ended.code, Some(2), "{}", ended.messages);
+    assert!(ended.messages.contains("no role `winner`"), "{}", ended.messages);
+}
+
+/// The real sets go through whole: every row is read, and what is broken is named.
+#[test]
+fn real_sets_are_looked_at() {
+    let Some(shared) = std::env::var_os("DPO_SHARED") else { return };
+    let sandbox = Sandbox::new();
+    let data = |name: &str| Path::new(&shared).join("data").join(name);
+    let (_, hh) = check(&sandbox, &data("hh/harmless-base-test.jsonl.gz"), "--json");
+    assert_eq!(hh["rows_read"], 2312);
+    assert!(hh["length_bias"]["auc"].as_f64().unwrap() > 0.3);
+    let (_, harmless) = check(
+        &sandbox,
+        &data("hh-harmless/train.conv.jsonl"),
+        &format!("--json --eval-data {}", data("hh-harmless/eval.conv.jsonl").display()),
+    );
+    assert_eq!(harmless["rows_read"], 512);
+    assert!(harmless["prompt_leakage"]["count"].is_u64());
+}
