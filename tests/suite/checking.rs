@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::{
-    program::{Sandbox, flags, paths},
-    support::golden,
+    program::{Sandbox, flags, paths, tiny},
+    support::{golden, json_lines},
 };
 
 const WORDS: [&str; 16] = [
@@ -143,6 +143,45 @@ fn a_model_adds_tokens_and_what_limits_cut() {
     assert_eq!(cuts.last().unwrap()["rows"], 0, "the last limit cuts nothing: {cuts:?}");
     assert!(found["tokens"]["longest"].as_f64().unwrap() > 0.0);
     assert_eq!(found["missing_eos"]["count"], 0);
+}
+
+/// The model reads as many pairs as it is told, and its margins are those of `dpo score`.
+#[test]
+fn the_margins_are_those_of_the_scores() {
+    let sandbox = Sandbox::new();
+    let (model, data) = (golden("runs/model"), golden("runs/eval_plain.json"));
+    let mut args = vec![data.clone().into()];
+    args.extend(paths([("--model", &model)]));
+    args.extend(flags("--json --read 1"));
+    let found: Value = serde_json::from_str(&sandbox.run("check", &args).success().out).unwrap();
+    assert_eq!(found["model_pairs_read"], 1);
+    let scores = sandbox.run("score", &paths([("--model", &model), ("--data", &data)])).success().out;
+    let first = &json_lines(&scores)[0]["completions"];
+    let margin = first[0]["logp"].as_f64().unwrap() - first[1]["logp"].as_f64().unwrap();
+    let median = found["reference_margins"]["median"].as_f64().unwrap();
+    assert!((median - margin).abs() < 1e-4, "{median}, not {margin}");
+}
+
+/// A row that is there twice and a contradiction are told before a run, and stand in its report.
+#[test]
+fn a_run_tells_what_it_found() {
+    let sandbox = Sandbox::new();
+    let pair = |chosen: &str, rejected: &str| row("t5 t6 t7", chosen, rejected);
+    let rows = [pair(" t8", " t9"), pair(" t8", " t9"), pair(" t9", " t8"), row("t9 t5", " t3", " t4")];
+    let data = sandbox.file("rows.jsonl", &lines(&rows));
+    let run = sandbox.train_on(&golden("runs/model"), &data, "run", &tiny("--epochs 1 --batch-size 2"));
+    assert!(
+        run.messages.contains("check      1 × the same row once more, 1 × other verdicts"),
+        "{}",
+        run.messages
+    );
+    let report: Value =
+        serde_json::from_slice(&std::fs::read(sandbox.path("run/data_report.json")).unwrap()).unwrap();
+    let found = &report["check"]["found"];
+    assert_eq!(rows_of(found, "exact_duplicates"), [2]);
+    assert_eq!(rows_of(found, "contradictions"), [3]);
+    let page = std::fs::read_to_string(sandbox.path("run/report.html")).unwrap();
+    assert!(page.contains("<h2>Check</h2>") && page.contains("the same row once more"));
 }
 
 /// A role that does not exist is wrong usage.

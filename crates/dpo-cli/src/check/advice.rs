@@ -1,5 +1,6 @@
 //! What loss and parameters fit the data, each with its reason.
 
+use dpo_data::Fault;
 use serde_json::{Value, json};
 
 use super::checked::Checked;
@@ -7,6 +8,8 @@ use crate::report::html::percent;
 
 /// Share of rows from which on a fault is answered by a setting.
 const MANY: f64 = 0.02;
+/// Share of surprises from which on they are more than the tail of any distribution.
+const MANY_SURPRISES: f64 = 0.05;
 /// Share of rows that a limit on length may cut.
 const FEW: f64 = 0.01;
 
@@ -35,8 +38,7 @@ pub(super) fn advice(checked: &Checked) -> Vec<Advice> {
     advice.extend(length(checked));
     advice.extend(limit(checked));
     if let Some(model) = &checked.model {
-        let n_read = model.n_read.max(1) as f64;
-        let at_risk = model.displacement.len() as f64 / n_read;
+        let at_risk = model.share_of(&model.displacement);
         if at_risk >= MANY {
             let reason = format!(
                 "the two sides of {} of the pairs are nearly the same to the model, so that lowering one lowers both; \
@@ -62,18 +64,19 @@ pub(super) fn advice(checked: &Checked) -> Vec<Advice> {
     advice
 }
 
-/// Verdicts that fall, doubled (who contradicts is as often the one who is right), are a lower bound of wrong labels.
+/// Verdicts that others contradict, or that surprise the model more often than a few odd texts do.
 fn noise(checked: &Checked) -> Option<Advice> {
-    let entries = checked.entries();
-    let n = entries.iter().find(|entry| entry.name == "contradictions")?.found.count as f64;
-    let surprises =
-        checked.model.as_ref().map_or(0.0, |model| model.surprises.len() as f64 / model.n_read.max(1) as f64);
-    let share = (n / checked.n_rows().max(1) as f64).max(surprises);
-    (share >= MANY).then(|| {
+    let contradicted = checked.findings.faults.get(&Fault::Contradictions).map_or(0, |found| found.count);
+    let contradicted = contradicted as f64 / checked.n_rows().max(1) as f64;
+    let surprising = checked.model.as_ref().map_or(0.0, |model| model.share_of(&model.surprises));
+    let is_noisy = contradicted >= MANY || surprising >= MANY_SURPRISES;
+    is_noisy.then(|| {
+        let share = contradicted.max(if surprising >= MANY_SURPRISES { surprising } else { 0.0 });
         let setting = format!("loss.kind = \"robust\", loss.label_smoothing = {:.2}", share.min(0.4));
         let reason = format!(
-            "{} of the verdicts are contradicted or surprise the model: labels are noisy",
-            percent(share)
+            "{} of the verdicts are contradicted by others and {} surprise the model: labels are noisy",
+            percent(contradicted),
+            percent(surprising)
         );
         Advice::new(setting, reason)
     })

@@ -71,6 +71,11 @@ impl ModelChecks {
         self.margins.iter().filter(|margin| **margin > 0.0).count() as f64 / self.n_read.max(1) as f64
     }
 
+    /// These rows as a share of those that were read.
+    pub(super) fn share_of(&self, rows: &[(RowId, SidesSaid)]) -> f64 {
+        rows.len() as f64 / self.n_read.max(1) as f64
+    }
+
     pub(super) fn json(&self) -> Map<String, Value> {
         let margins = sorted(self.margins.iter().copied());
         let at = |q: f64| if margins.is_empty() { 0.0 } else { quantile(&margins, q) };

@@ -153,7 +153,7 @@ fn other_peoples_verdicts_are_no_contradiction() {
         [of("x", pair(1, "q", "a", "b")), of("y", pair(2, "q", "b", "a")), of("y", pair(3, "q", "a", "b"))];
     assert_eq!(rows(&check_examples(&set, None), Fault::Contradictions), [3]);
     let same = [of("x", pair(1, "q", "a", "b")), of("y", pair(2, "q", "a", "b"))];
-    assert_eq!(rows(&check_examples(&same, None), Fault::ExactDuplicates), []);
+    assert_eq!(rows(&check_examples(&same, None), Fault::ExactDuplicates), Vec::<u64>::new());
 }
 
 /// Sides that differ by one letter, and the same turned around: a contradiction, not a near duplicate.
@@ -163,7 +163,7 @@ fn a_turned_pair_of_similar_sides_is_no_near_duplicate() {
     let (a, b) = (format!("{side} red"), format!("{side} blue"));
     let set = [pair(1, &prompt, &a, &b), pair(2, &prompt, &b, &a)];
     let findings = check_examples(&set, None);
-    assert_eq!(rows(&findings, Fault::NearDuplicates), []);
+    assert_eq!(rows(&findings, Fault::NearDuplicates), Vec::<u64>::new());
     assert_eq!(rows(&findings, Fault::Contradictions), [2]);
 }
 
@@ -173,7 +173,7 @@ fn rows_that_share_a_long_prompt_are_no_duplicates() {
     let prompt = sentence(9, 400);
     let row = |n: u64| pair(n, &prompt, &sentence(50 + 2 * n, 12), &sentence(51 + 2 * n, 12));
     let findings = check_examples(&(1..=60).map(row).collect::<Vec<_>>(), None);
-    assert_eq!(rows(&findings, Fault::NearDuplicates), []);
+    assert_eq!(rows(&findings, Fault::NearDuplicates), Vec::<u64>::new());
 }
 
 /// Of a chain in which each row is like the one before, every second one can go, whatever else it is like.
