@@ -7,11 +7,11 @@ use std::{
     rc::Rc,
 };
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use dpo_core::Objective;
 use dpo_data::{
-    Cause, ColumnNames, DataReport, EncodeConfig, HeldOut, Overlong, Purpose, RowId, SourceConfig,
-    SpecialText, Strings, TextEncoder, TokenTree, encode_all, read_examples,
+    Cause, ColumnNames, DataReport, EncodeConfig, Found, HeldOut, Needed, Overlong, Pairing, Purpose, RowId,
+    SourceConfig, SpecialText, Strings, TextEncoder, TokenTree, encode_all, read_examples, shaped,
 };
 use dpo_model::DecoderConfig;
 
@@ -67,6 +67,10 @@ pub(crate) struct DataReader<'a> {
     pub(crate) hub: &'a Hub,
     pub(crate) encoder: &'a TextEncoder,
     pub(crate) source: SourceConfig,
+    /// What is read of a row.
+    pub(crate) needed: Needed,
+    /// Which pairs are made of lists.
+    pairing: Option<Pairing>,
     pub(crate) encode: EncodeConfig,
     pub(crate) held_out: Option<HeldOut>,
     cache: RowCache,
@@ -83,7 +87,7 @@ impl<'a> DataReader<'a> {
     ) -> Self {
         let purpose = match objective {
             Objective::Sft => Purpose::Demonstrations,
-            Objective::Pairwise(_) => Purpose::Pairs,
+            _ => Purpose::Pairs,
         };
         let encode = EncodeConfig {
             max_length: max_length(config, model.config()),
@@ -91,7 +95,17 @@ impl<'a> DataReader<'a> {
             special_text: special_text(config.special_text),
         };
         let source = SourceConfig { purpose, ..source_config(config) };
-        Self { hub, encoder: &model.encoder, source, encode, held_out: config.held_out, cache }
+        let (needed, pairing) = (needed(objective), config.pairing);
+        Self {
+            hub,
+            encoder: &model.encoder,
+            source,
+            needed,
+            pairing,
+            encode,
+            held_out: config.held_out,
+            cache,
+        }
     }
 
     /// Reads and tokenises a set; `split` is the one to take of a hub data set. A set without rows is an error.
@@ -101,6 +115,12 @@ impl<'a> DataReader<'a> {
             for path in self.hub.dataset(name, split)? {
                 loaded.add(&*self.file(&path)?, selection);
             }
+        }
+        if self.pairing.is_some() && loaded.report.rows_of(Cause::MadeIntoPairs) == 0 {
+            return Err(anyhow!(
+                "{}: `data.pairs` makes pairs of ranked lists, and no row is one; remove it",
+                names.join(", ")
+            ));
         }
         if loaded.trees.is_empty() {
             let report = loaded.report.lines().join("\n  ");
@@ -116,7 +136,7 @@ impl<'a> DataReader<'a> {
     }
 
     fn file(&self, path: &Path) -> Result<Rc<FileRows>> {
-        let key = (path.to_owned(), format!("{:?} {:?} {:?}", self.source, self.encode, self.held_out));
+        let key = (path.to_owned(), self.settings());
         if let Some(rows) = self.cache.borrow().get(&key) {
             return Ok(Rc::clone(rows));
         }
@@ -125,10 +145,24 @@ impl<'a> DataReader<'a> {
         Ok(rows)
     }
 
+    /// All that decides what becomes of a file.
+    fn settings(&self) -> String {
+        let Self { source, needed, pairing, encode, held_out, .. } = self;
+        format!("{source:?} {needed:?} {pairing:?} {encode:?} {held_out:?}")
+    }
+
     fn read(&self, path: &Path) -> Result<FileRows> {
         let mut report = DataReport::default();
         let examples = read_examples(&[path.to_owned()], &self.source, &mut report)?;
+        let found = Found::of(&examples);
+        let mut examples = shaped(examples, self.needed, self.pairing, &mut report)
+            .with_context(|| format!("{} cannot be used as it is", path.display()))?;
+        if let (Some(file), Some(unread)) = (report.files.last_mut(), unread(&found, self.needed)) {
+            file.notes.push(unread);
+        }
         let trees = encode_all(self.encoder, &examples, &self.encode.init()?, &mut report)?;
+        // The first prompt of a conversation tree decides for all of it: the others hold it too.
+        examples.dedup_by_key(|example| example.row);
         let is_held_out = |example: &&_| self.held_out.is_some_and(|held_out| held_out.takes(example));
         let held_out = examples.iter().filter(is_held_out).map(|example| example.row.row).collect();
         Ok(FileRows { trees, held_out, report })
@@ -195,6 +229,35 @@ impl Selection {
     }
 }
 
+/// What an objective reads of a row.
+fn needed(objective: &Objective) -> Needed {
+    match objective {
+        Objective::Sft => Needed::Anything,
+        Objective::Pairwise(_) | Objective::GroupRobust(_) => Needed::Pairs,
+        Objective::Voted(_) => Needed::Votes,
+        Objective::Scored(loss) if loss.needs_a_winner() => Needed::Winners,
+        Objective::Scored(_) => Needed::Gaps,
+        Objective::Ranked(loss) if loss.reads_scores() => Needed::ScoredLists,
+        Objective::Ranked(_) => Needed::Lists,
+        Objective::Unpaired(_) => Needed::Labels,
+    }
+}
+
+/// What the rows have and nobody reads.
+fn unread(found: &Found, needed: Needed) -> Option<String> {
+    let reads_votes = matches!(needed, Needed::Votes | Needed::Anything);
+    let reads_scores =
+        matches!(needed, Needed::Gaps | Needed::Winners | Needed::ScoredLists | Needed::Anything);
+    let mut parts = Vec::new();
+    if found.divided > 0 && !reads_votes {
+        parts.push(format!("divided votes of {} rows, of which the majority is taken", found.divided));
+    }
+    if found.gaps > 0 && !reads_scores {
+        parts.push(format!("scores of {} rows", found.gaps));
+    }
+    (!parts.is_empty()).then(|| format!("this loss does not read the {}", parts.join(", nor the ")))
+}
+
 /// Says so where it is the model that limits the length of texts.
 pub(crate) fn note_max_length(config: &DataConfig, model: &DecoderConfig) {
     let max_length = max_length(config, model);
@@ -215,6 +278,7 @@ fn max_length(config: &DataConfig, model: &DecoderConfig) -> usize {
 pub(crate) fn source_config(config: &DataConfig) -> SourceConfig {
     SourceConfig {
         columns: columns(&config.columns),
+        preset: config.preset.map(choices::Preset::of_data),
         strings: strings(config.strings),
         ..SourceConfig::default()
     }
@@ -230,6 +294,19 @@ fn columns(names: &[ColumnName]) -> ColumnNames {
         system: of("system"),
         weight: of("weight"),
         group: of("group"),
+        score_chosen: of("score_chosen"),
+        score_rejected: of("score_rejected"),
+        margin: of("margin"),
+        votes: of("votes"),
+        annotators: of("annotators"),
+        tie: of("tie"),
+        label: of("label"),
+        first: of("first"),
+        second: of("second"),
+        verdict: of("verdict"),
+        completions: of("completions"),
+        ranks: of("ranks"),
+        scores: of("scores"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! `[loss]` of a run file.
 
+mod beyond_pairs;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{IpoReduction, Objective, PairwiseLoss};
@@ -41,11 +43,35 @@ pub enum LossKind {
     RDpo,
     /// Supervised fine-tuning on the chosen completions.
     Sft,
+    /// DPO with the share of votes as label.
+    SoftLabel,
+    /// DPO with an offset that grows with the gap of the scores.
+    Odpo,
+    /// Reward-aware preference optimization, squared distance.
+    RpoSq,
+    /// Reward-aware preference optimization, backward divergence.
+    RpoBwdKl,
+    /// Reward-aware preference optimization, forward divergence.
+    RpoFwdKl,
+    /// Plackett–Luce on ranked lists.
+    PlackettLuce,
+    /// LiPO-λ on scored lists.
+    Lipo,
+    /// Rao and Kupper's model of ties.
+    RaoKupper,
+    /// Davidson's model of ties.
+    Davidson,
+    /// KTO on labelled completions.
+    Kto,
+    /// DPO for the group that fares worst.
+    GroupRobust,
+    /// Multi-objective DPO beside a frozen reward.
+    Modpo,
 }
 
 impl LossKind {
     /// Every loss, in the order of the documentation.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 28] = [
         Self::Sigmoid,
         Self::Ipo,
         Self::Hinge,
@@ -62,6 +88,18 @@ impl LossKind {
         Self::CalDpo,
         Self::RDpo,
         Self::Sft,
+        Self::SoftLabel,
+        Self::Odpo,
+        Self::RpoSq,
+        Self::RpoBwdKl,
+        Self::RpoFwdKl,
+        Self::PlackettLuce,
+        Self::Lipo,
+        Self::RaoKupper,
+        Self::Davidson,
+        Self::Kto,
+        Self::GroupRobust,
+        Self::Modpo,
     ];
 
     /// Its name in a run file.
@@ -83,6 +121,18 @@ impl LossKind {
             Self::CalDpo => "cal_dpo",
             Self::RDpo => "r_dpo",
             Self::Sft => "sft",
+            Self::SoftLabel => "soft_label",
+            Self::Odpo => "odpo",
+            Self::RpoSq => "rpo_sq",
+            Self::RpoBwdKl => "rpo_bwd_kl",
+            Self::RpoFwdKl => "rpo_fwd_kl",
+            Self::PlackettLuce => "plackett_luce",
+            Self::Lipo => "lipo",
+            Self::RaoKupper => "rao_kupper",
+            Self::Davidson => "davidson",
+            Self::Kto => "kto",
+            Self::GroupRobust => "group_robust",
+            Self::Modpo => "modpo",
         }
     }
 
@@ -96,6 +146,13 @@ impl LossKind {
             "discopop_tau" => self == Self::Discopop,
             "dpop_lambda" => self == Self::Dpop,
             "r_dpo_alpha" => self == Self::RDpo,
+            "odpo_alpha" => self == Self::Odpo,
+            "rpo_eta" => matches!(self, Self::RpoSq | Self::RpoBwdKl | Self::RpoFwdKl),
+            "rao_kupper_a" => self == Self::RaoKupper,
+            "davidson_nu" => self == Self::Davidson,
+            "kto_desirable" | "kto_undesirable" => self == Self::Kto,
+            "group_robust_eta" => self == Self::GroupRobust,
+            "modpo_weight" => self == Self::Modpo,
             _ => false,
         }
     }
@@ -146,6 +203,30 @@ pub struct LossConfig {
     /// Weight `α ≥ 0` of a token of length; `r_dpo` only, by default 0.01.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub r_dpo_alpha: Option<f64>,
+    /// Weight `α ≥ 0` of the logarithm of the gap of the scores; `odpo` only, by default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub odpo_alpha: Option<f64>,
+    /// Reward `η > 0` of a point of the scores; `rpo_sq`, `rpo_bwd_kl` and `rpo_fwd_kl`, by default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rpo_eta: Option<f64>,
+    /// Half the width `a > 0` of the margins that are ties; `rao_kupper` only, by default ln 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rao_kupper_a: Option<f64>,
+    /// How common ties are, `ν > 0`; `davidson` only, by default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub davidson_nu: Option<f64>,
+    /// Weight `λ_D ≥ 0` of desirable completions; `kto` only, by default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kto_desirable: Option<f64>,
+    /// Weight `λ_U ≥ 0` of undesirable completions; `kto` only, by default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kto_undesirable: Option<f64>,
+    /// How fast the groups' shares follow their losses, `η ≥ 0`; `group_robust` only, by default 0.01.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_robust_eta: Option<f64>,
+    /// Weight `0 < w ≤ 1` of what is learnt beside the other reward; `modpo` only, by default 0.5.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub modpo_weight: Option<f64>,
 }
 
 /// Why a [`LossConfig`] is not one.
@@ -185,6 +266,18 @@ impl LossConfig {
         let beta = || self.beta(if self.kind == LossKind::SigmoidNorm { 5.0 } else { 0.1 });
         Ok(Objective::Pairwise(match self.kind {
             LossKind::Sft => return Ok(Objective::Sft),
+            LossKind::SoftLabel
+            | LossKind::Odpo
+            | LossKind::RpoSq
+            | LossKind::RpoBwdKl
+            | LossKind::RpoFwdKl
+            | LossKind::PlackettLuce
+            | LossKind::Lipo
+            | LossKind::RaoKupper
+            | LossKind::Davidson
+            | LossKind::Kto
+            | LossKind::GroupRobust
+            | LossKind::Modpo => return self.beyond_pairs(),
             LossKind::Sigmoid => {
                 PairwiseLoss::Sigmoid { beta: beta()?, label_smoothing: self.smoothing(0.0)? }
             }
@@ -225,6 +318,14 @@ impl LossConfig {
             ("discopop_tau", self.discopop_tau.is_some()),
             ("dpop_lambda", self.dpop_lambda.is_some()),
             ("r_dpo_alpha", self.r_dpo_alpha.is_some()),
+            ("odpo_alpha", self.odpo_alpha.is_some()),
+            ("rpo_eta", self.rpo_eta.is_some()),
+            ("rao_kupper_a", self.rao_kupper_a.is_some()),
+            ("davidson_nu", self.davidson_nu.is_some()),
+            ("kto_desirable", self.kto_desirable.is_some()),
+            ("kto_undesirable", self.kto_undesirable.is_some()),
+            ("group_robust_eta", self.group_robust_eta.is_some()),
+            ("modpo_weight", self.modpo_weight.is_some()),
         ];
         match given.into_iter().find(|&(parameter, is_set)| is_set && !kind.reads(parameter)) {
             Some((parameter, _)) => Err(InvalidLoss::NotAParameter { parameter, kind }),
@@ -234,7 +335,7 @@ impl LossConfig {
 
     /// β must survive in `f32`, where tensors live: neither it nor 1/(2β) may become 0 or infinite there, nor the square
     /// of the latter where there is one.
-    fn beta(&self, default: f64) -> Result<f64, InvalidLoss> {
+    pub(crate) fn beta(&self, default: f64) -> Result<f64, InvalidLoss> {
         let beta = self.beta.unwrap_or(default);
         let target = (0.5 / beta) as f32;
         let has_square = matches!(self.kind, LossKind::Ipo | LossKind::SppoHard | LossKind::CalDpo);
@@ -268,11 +369,11 @@ impl LossConfig {
     }
 }
 
-fn not_negative(parameter: &'static str, found: f64) -> Result<f64, InvalidLoss> {
+pub(crate) fn not_negative(parameter: &'static str, found: f64) -> Result<f64, InvalidLoss> {
     in_range(parameter, found, found >= 0.0 && (found as f32).is_finite(), "a number that is not negative")
 }
 
-fn in_range(
+pub(crate) fn in_range(
     parameter: &'static str,
     found: f64,
     is_usable: bool,
@@ -339,6 +440,8 @@ mod tests {
             (r#"{"kind":"dpop","r_dpo_alpha":0.1}"#, "r_dpo_alpha"),
             (r#"{"kind":"apo_zero","label_smoothing":0.1}"#, "label_smoothing"),
             (r#"{"bco_delta":0}"#, "bco_delta"),
+            (r#"{"kind":"plackett_luce","odpo_alpha":1}"#, "odpo_alpha"),
+            (r#"{"kind":"rao_kupper","davidson_nu":1}"#, "davidson_nu"),
         ] {
             let error = parse(json).unwrap().init().unwrap_err();
             assert!(
@@ -370,7 +473,22 @@ mod tests {
         for weight in [-1.0, f64::NAN, f64::INFINITY] {
             refused(LossConfig { dpop_lambda: Some(weight), ..of(LossKind::Dpop) }, "dpop_lambda");
             refused(LossConfig { r_dpo_alpha: Some(weight), ..of(LossKind::RDpo) }, "r_dpo_alpha");
+            refused(LossConfig { odpo_alpha: Some(weight), ..of(LossKind::Odpo) }, "odpo_alpha");
+            refused(LossConfig { kto_desirable: Some(weight), ..of(LossKind::Kto) }, "kto_desirable");
+            refused(
+                LossConfig { group_robust_eta: Some(weight), ..of(LossKind::GroupRobust) },
+                "group_robust_eta",
+            );
+            refused(LossConfig { kto_undesirable: Some(weight), ..of(LossKind::Kto) }, "kto_undesirable");
         }
         refused(LossConfig { bco_delta: Some(f64::NAN), ..of(LossKind::BcoPair) }, "bco_delta");
+        for weight in [0.0, 1.1, f64::NAN] {
+            refused(LossConfig { modpo_weight: Some(weight), ..of(LossKind::Modpo) }, "modpo_weight");
+        }
+        for width in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            refused(LossConfig { rpo_eta: Some(width), ..of(LossKind::RpoSq) }, "rpo_eta");
+            refused(LossConfig { rao_kupper_a: Some(width), ..of(LossKind::RaoKupper) }, "rao_kupper_a");
+            refused(LossConfig { davidson_nu: Some(width), ..of(LossKind::Davidson) }, "davidson_nu");
+        }
     }
 }

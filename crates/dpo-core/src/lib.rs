@@ -34,11 +34,19 @@ mod scale;
 pub use config::{InvalidLoss, LossConfig, LossKind};
 pub use logps::{CompletionLogps, PairLogps};
 pub use losses::{
+    VerdictLosses, davidson_losses, kto_loss, lipo_loss, modpo_loss, odpo_loss, plackett_luce_loss,
+    rao_kupper_losses, rpo_bwd_kl_loss, rpo_fwd_kl_loss, rpo_sq_loss, soft_label_loss,
+};
+pub use losses::{
     apo_down_loss, apo_zero_loss, bco_pair_loss, cal_dpo_loss, conservative_dpo_loss, discopop_loss,
     dpo_loss, dpop_loss, exo_pair_loss, hinge_loss, ipo_loss, log_sigmoid, nca_pair_loss, r_dpo_loss,
     robust_dpo_loss, sft_loss, sppo_hard_loss,
 };
-pub use metrics::{MetricMeans, PairMetrics, PairScore};
+pub use metrics::{CompletionScore, MetricMeans, PairMetrics, PairScore, label_means};
+pub use objective::{
+    GroupRobust, Label, ListRatios, RankedLoss, ScoredLoss, UnpairedLoss, VoteShares, VotedLoss,
+    group_shares, kto_drift,
+};
 pub use objective::{IpoReduction, Objective, PairwiseLoss};
 pub use ratios::{LogRatios, Rewards};
 pub use scale::{BatchScale, RowSize};

@@ -1,7 +1,19 @@
 //! What training minimises.
 
+mod group;
+mod ranked;
+mod scored;
+mod unpaired;
+mod voted;
+
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
+
+pub use group::{GroupRobust, group_shares};
+pub use ranked::{ListRatios, RankedLoss};
+pub use scored::ScoredLoss;
+pub use unpaired::{Label, UnpairedLoss, kto_drift};
+pub use voted::{VoteShares, VotedLoss};
 
 use crate::{
     LogRatios, LossConfig, LossKind, apo_down_loss, apo_zero_loss, bco_pair_loss, cal_dpo_loss,
@@ -19,6 +31,16 @@ pub enum Objective {
     Pairwise(PairwiseLoss),
     /// Of the log-probs of the chosen completion alone, see [`sft_loss`](crate::sft_loss).
     Sft,
+    /// Of the log-ratios of a ranked list.
+    Ranked(RankedLoss),
+    /// Of the log-ratios of a pair and of how people voted on it.
+    Voted(VotedLoss),
+    /// Of the log-ratios of a pair and of its scores.
+    Scored(ScoredLoss),
+    /// Of the log-ratio of a single completion with a label.
+    Unpaired(UnpairedLoss),
+    /// Of the log-ratios of a pair and of how its group fares.
+    GroupRobust(GroupRobust),
 }
 
 impl Objective {
@@ -32,6 +54,11 @@ impl Objective {
         match self {
             Self::Pairwise(loss) => Some(loss.beta()),
             Self::Sft => None,
+            Self::Ranked(loss) => Some(loss.beta()),
+            Self::Voted(loss) => Some(loss.beta()),
+            Self::Scored(loss) => Some(loss.beta()),
+            Self::Unpaired(loss) => Some(loss.beta()),
+            Self::GroupRobust(loss) => Some(loss.beta),
         }
     }
 
@@ -40,30 +67,49 @@ impl Objective {
         match self {
             Self::Pairwise(loss) => loss.config(),
             Self::Sft => LossConfig { kind: LossKind::Sft, ..LossConfig::default() },
+            Self::Ranked(loss) => loss.config(),
+            Self::Voted(loss) => loss.config(),
+            Self::Scored(loss) => loss.config(),
+            Self::Unpaired(loss) => loss.config(),
+            Self::GroupRobust(loss) => loss.config(),
         }
     }
 
     /// Whether the reference's log-probs enter.
     pub fn needs_reference(&self) -> bool {
-        matches!(self, Self::Pairwise(_))
+        !matches!(self, Self::Sft)
     }
 
     /// Whether the loss of a pair depends on the other pairs of its batch, so that accumulating micro-batches is
-    /// another objective than the whole batch. None of those here does.
+    /// another objective than the whole batch. None of those here does: what rows share, [`kto_drift`] and the shares of
+    /// groups, is known before the first of them is computed.
     pub fn couples_batch(&self) -> bool {
         match self {
-            Self::Pairwise(_) | Self::Sft => false,
+            Self::Pairwise(_)
+            | Self::Sft
+            | Self::Ranked(_)
+            | Self::Voted(_)
+            | Self::Scored(_)
+            | Self::Unpaired(_)
+            | Self::GroupRobust(_) => false,
         }
     }
 
     /// Loss of a pair whose policy equals its reference, see [`PairwiseLoss::at_zero_margin`]; `None` without a
-    /// reference.
+    /// reference, and where it depends on the row: on its votes, its scores, its label or the length of its list.
     pub fn at_zero_margin(&self) -> Option<f64> {
         match self {
             Self::Pairwise(loss) => Some(loss.at_zero_margin()),
-            Self::Sft => None,
+            Self::GroupRobust(_) => Some(f64::from(1f32.ln_1p())),
+            Self::Sft | Self::Ranked(_) | Self::Voted(_) | Self::Scored(_) | Self::Unpaired(_) => None,
         }
     }
+}
+
+/// What is known of each row, as a constant of the kind of `like`.
+fn constants(values: impl Iterator<Item = f64>, like: &Tensor<1>) -> Tensor<1> {
+    let values: Vec<f64> = values.collect();
+    Tensor::from_data(values.as_slice(), (&like.device().inner(), like.dtype()))
 }
 
 /// A loss of the log-ratios of a pair with a reference. `h` is the margin, `h̄` the margin per token.

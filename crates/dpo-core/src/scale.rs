@@ -16,8 +16,8 @@ pub struct RowSize {
 /// The denominator of a batch's mean, taken over the whole batch, so that the losses of its micro-batches add up
 /// to the loss of the batch, and their gradients to its gradient.
 ///
-/// For pairs the loss of a batch is `Σ w·loss / Σ w`; for `sft` it is `Σ w·(−Σ_t ℓ_t) / Σ w·|y_w|`, the mean over
-/// tokens.
+/// For pairs, lists and labelled completions the loss of a batch is `Σ w·loss / Σ w`; for `sft` it is
+/// `Σ w·(−Σ_t ℓ_t) / Σ w·|y_w|`, the mean over tokens.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchScale {
     denominator: f64,
@@ -27,10 +27,20 @@ impl BatchScale {
     /// The scale of the batch made of these rows, which are all of its micro-batches' rows.
     pub fn new(objective: &Objective, rows: impl IntoIterator<Item = RowSize>) -> Self {
         let share = |row: RowSize| match objective {
-            Objective::Pairwise(_) => row.weight,
+            Objective::Pairwise(_)
+            | Objective::Ranked(_)
+            | Objective::Voted(_)
+            | Objective::Scored(_)
+            | Objective::Unpaired(_)
+            | Objective::GroupRobust(_) => row.weight,
             Objective::Sft => row.weight * row.chosen_tokens as f64,
         };
         Self { denominator: rows.into_iter().map(share).sum() }
+    }
+
+    /// The scale of a batch whose losses are a sum, each row's with its share as weight.
+    pub fn of_shares() -> Self {
+        Self { denominator: 1.0 }
     }
 
     /// `Σ w`, or the number of tokens for `sft`.

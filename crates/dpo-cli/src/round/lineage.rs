@@ -236,7 +236,7 @@ impl Round {
 
     /// Whether it was trained on pairs and not on demonstrations.
     pub(super) fn has_pairs(&self) -> Result<bool> {
-        Ok(self.settings()?.loss != Objective::Sft)
+        Ok(matches!(self.settings()?.loss, Objective::Pairwise(_)))
     }
 
     fn verify(&self, number: usize, is_replayed: bool) -> Result<()> {

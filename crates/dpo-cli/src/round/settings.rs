@@ -27,10 +27,12 @@ pub(super) fn config(from: &Path, lineage: &Lineage, flags: &RoundFlags) -> Resu
         beneath.loss = LossSection::default();
     }
     let mut config = flags.run_config(&beneath)?;
-    if config.loss == Objective::Sft {
-        let problem =
-            "a round goes on with preference pairs, and its loss is `sft`; give another with --loss";
-        return Err(WrongUsage(problem.to_owned()).into());
+    if !matches!(config.loss, Objective::Pairwise(_)) {
+        let problem = format!(
+            "a round goes on with preference pairs, and its loss is `{}`; give another with --loss",
+            config.loss.kind()
+        );
+        return Err(WrongUsage(problem).into());
     }
     if config.data.hold_out() == HeldOutBy::Default {
         note(

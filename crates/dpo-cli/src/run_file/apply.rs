@@ -23,7 +23,9 @@ impl RunFile {
             data: self.data.without_alternatives_to(&over.data).apply(&over.data),
             loss: lay!(
                 LossSection, over.loss, self.loss;
-                kind, beta, label_smoothing, ipo_reduction, bco_delta, discopop_tau, dpop_lambda, r_dpo_alpha
+                kind, beta, label_smoothing, ipo_reduction, bco_delta, discopop_tau, dpop_lambda, r_dpo_alpha,
+                odpo_alpha, rpo_eta, rao_kupper_a, davidson_nu, kto_desirable, kto_undesirable,
+                group_robust_eta, modpo_weight
             ),
             lora: lay!(LoraSection, over.lora, self.lora;
                 rank, alpha, targets, dropout, rslora, dora, base_quant, adapter),
@@ -38,7 +40,8 @@ impl RunFile {
 impl DataSection {
     fn apply(&self, over: &Self) -> Self {
         lay!(DataSection, over, self;
-            train, eval, max_length, overlong, columns, only_group, heldout, heldout_seed, strings, special_text)
+            train, eval, max_length, overlong, columns, only_group, heldout, heldout_seed, preset, pairs, strings,
+            special_text)
     }
 
     /// Held-out rows come from files or are a share of the training rows.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::keys::{Key, defaults, in_toml, keys, sections};
 
 /// What to show for a key that has no default.
-const EXAMPLES: [(&str, &str); 16] = [
+const EXAMPLES: [(&str, &str); 18] = [
     ("model.base", r#""HuggingFaceTB/SmolLM2-135M-Instruct""#),
     ("model.reference", r#""path/to/model""#),
     ("data.train", r#"["pairs.jsonl"]"#),
@@ -14,6 +14,8 @@ const EXAMPLES: [(&str, &str); 16] = [
     ("data.only_group", r#""alice""#),
     ("data.heldout", "0.1"),
     ("data.heldout_seed", "42"),
+    ("data.preset", r#""helpsteer3""#),
+    ("data.pairs", r#""best-worst""#),
     ("lora.rank", "16"),
     ("lora.alpha", "32.0"),
     ("lora.base_quant", r#""q8_0""#),

@@ -23,6 +23,9 @@ impl RunFile {
     /// Fills in the defaults and checks everything; the error has every problem there is.
     pub(crate) fn init(&self) -> Result<RunConfig, InvalidRunFile> {
         let mut check = Check::default();
+        if matches!(self.kind(), LossKind::Sft | LossKind::PlackettLuce | LossKind::Lipo | LossKind::Kto) {
+            check.unread("data.pairs", self.data.pairs.is_some(), self.kind());
+        }
         let config = RunConfig {
             model: self.model_config(&mut check),
             data: rows::data(&self.data, &mut check),

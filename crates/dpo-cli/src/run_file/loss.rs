@@ -41,6 +41,14 @@ fn config(section: &LossSection, kind: LossKind) -> LossConfig {
         discopop_tau,
         dpop_lambda,
         r_dpo_alpha,
+        odpo_alpha,
+        rpo_eta,
+        rao_kupper_a,
+        davidson_nu,
+        kto_desirable,
+        kto_undesirable,
+        group_robust_eta,
+        modpo_weight,
     } = *section;
     LossConfig {
         kind: kind.of_core(),
@@ -54,6 +62,14 @@ fn config(section: &LossSection, kind: LossKind) -> LossConfig {
         discopop_tau,
         dpop_lambda,
         r_dpo_alpha,
+        odpo_alpha,
+        rpo_eta,
+        rao_kupper_a,
+        davidson_nu,
+        kto_desirable,
+        kto_undesirable,
+        group_robust_eta,
+        modpo_weight,
     }
 }
 
@@ -67,6 +83,14 @@ fn unset(config: &mut LossConfig, parameter: &str) {
         "discopop_tau" => config.discopop_tau = None,
         "dpop_lambda" => config.dpop_lambda = None,
         "r_dpo_alpha" => config.r_dpo_alpha = None,
+        "odpo_alpha" => config.odpo_alpha = None,
+        "rpo_eta" => config.rpo_eta = None,
+        "rao_kupper_a" => config.rao_kupper_a = None,
+        "davidson_nu" => config.davidson_nu = None,
+        "kto_desirable" => config.kto_desirable = None,
+        "kto_undesirable" => config.kto_undesirable = None,
+        "group_robust_eta" => config.group_robust_eta = None,
+        "modpo_weight" => config.modpo_weight = None,
         _ => *config = LossConfig::default(),
     }
 }
@@ -82,6 +106,14 @@ pub(super) fn section(objective: &Objective) -> LossSection {
         discopop_tau,
         dpop_lambda,
         r_dpo_alpha,
+        odpo_alpha,
+        rpo_eta,
+        rao_kupper_a,
+        davidson_nu,
+        kto_desirable,
+        kto_undesirable,
+        group_robust_eta,
+        modpo_weight,
     } = objective.config();
     LossSection {
         kind: Some(kind.into()),
@@ -95,5 +127,13 @@ pub(super) fn section(objective: &Objective) -> LossSection {
         discopop_tau,
         dpop_lambda,
         r_dpo_alpha,
+        odpo_alpha,
+        rpo_eta,
+        rao_kupper_a,
+        davidson_nu,
+        kto_desirable,
+        kto_undesirable,
+        group_robust_eta,
+        modpo_weight,
     }
 }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     choices::{
-        Backend, BaseQuant, Dtype, IpoReduction, LossKind, Order, Overlong, PadGradient, Schedule,
-        SpecialText, Strings,
+        Backend, BaseQuant, Dtype, IpoReduction, LossKind, Order, Overlong, PadGradient, Pairs, Preset,
+        Schedule, SpecialText, Strings,
     },
     values::{self, ColumnName, EvalSet, Resume, Targets},
 };
@@ -60,7 +60,10 @@ pub(crate) struct DataSection {
     /// Names of the columns where they differ from prompt, chosen, rejected, completion, system, weight,
     /// and of the one that says whose a row is, group; as a flag, once for each
     ///
-    /// In a run file: `columns = { chosen = "winner", rejected = "loser", group = "annotator" }`.
+    /// In a run file: `columns = { chosen = "winner", rejected = "loser", group = "annotator" }`. What says more of the
+    /// completions than which one is better has roles too: score_chosen, score_rejected, margin, votes, tie, label; two
+    /// completions that nobody put in order are first and second, with votes, verdict or annotators (names between commas);
+    /// lists are completions, with ranks or scores.
     #[arg(long = "column", value_name = "ROLE=NAME")]
     #[serde(with = "values::columns", skip_serializing_if = "Option::is_none")]
     pub(crate) columns: Option<Vec<ColumnName>>,
@@ -74,6 +77,12 @@ pub(crate) struct DataSection {
     /// What the prompts of `heldout` are drawn from
     #[arg(long, value_name = "N")]
     pub(crate) heldout_seed: Option<u32>,
+    /// The well-known set that the rows are of, where their columns alone do not say how they are meant; most sets need none
+    #[arg(long, value_name = "SET")]
+    pub(crate) preset: Option<Preset>,
+    /// Make pairs of ranked lists, for losses that read pairs
+    #[arg(long, value_name = "WHICH")]
+    pub(crate) pairs: Option<Pairs>,
     /// What prompts and completions that are strings are read as; lists of messages are always messages
     #[arg(long)]
     pub(crate) strings: Option<Strings>,
@@ -88,6 +97,10 @@ pub(crate) struct DataSection {
 #[command(next_help_heading = "Loss")]
 pub(crate) struct LossSection {
     /// Objective; h is the margin, the chosen log-ratio less the rejected one
+    ///
+    /// Without it the loss follows the training rows, and the run says so: ranked lists train with plackett_luce, labelled
+    /// completions with kto, pairs on which votes are divided with soft_label, with ties with rao_kupper, with scores with
+    /// odpo, and all others with sigmoid.
     #[arg(long = "loss", value_name = "LOSS")]
     pub(crate) kind: Option<LossKind>,
     /// Strength β of the pull towards the reference, above 0; with `sigmoid_norm` the default is 5
@@ -112,6 +125,30 @@ pub(crate) struct LossSection {
     /// Weight of each token that the chosen completion is longer, not negative; `r_dpo` only
     #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
     pub(crate) r_dpo_alpha: Option<f64>,
+    /// Weight of the logarithm of the gap of the scores, not negative; `odpo` only
+    #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
+    pub(crate) odpo_alpha: Option<f64>,
+    /// Reward of a point of the scores, above 0; `rpo_sq`, `rpo_bwd_kl` and `rpo_fwd_kl` only
+    #[arg(long, value_name = "ETA", allow_negative_numbers = true)]
+    pub(crate) rpo_eta: Option<f64>,
+    /// Half the width of the margins that are ties, above 0; `rao_kupper` only
+    #[arg(long, value_name = "A", allow_negative_numbers = true)]
+    pub(crate) rao_kupper_a: Option<f64>,
+    /// How common ties are, above 0; `davidson` only
+    #[arg(long, value_name = "NU", allow_negative_numbers = true)]
+    pub(crate) davidson_nu: Option<f64>,
+    /// Weight of desirable completions, not negative; `kto` only
+    #[arg(long, value_name = "LAMBDA", allow_negative_numbers = true)]
+    pub(crate) kto_desirable: Option<f64>,
+    /// Weight of undesirable completions, not negative; `kto` only
+    #[arg(long, value_name = "LAMBDA", allow_negative_numbers = true)]
+    pub(crate) kto_undesirable: Option<f64>,
+    /// How fast the groups' shares follow their losses, not negative; `group_robust` only
+    #[arg(long, value_name = "ETA", allow_negative_numbers = true)]
+    pub(crate) group_robust_eta: Option<f64>,
+    /// Weight of what is learnt beside the other reward, above 0 and at most 1; `modpo` only
+    #[arg(long, value_name = "W", allow_negative_numbers = true)]
+    pub(crate) modpo_weight: Option<f64>,
 }
 
 /// `[lora]`

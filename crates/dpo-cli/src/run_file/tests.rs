@@ -69,7 +69,21 @@ fn the_printed_file_is_the_defaults() {
 
 /// Settings that are refused without another: of another loss, of an adapter.
 fn needs_another(setting: &str) -> bool {
-    let of_losses = ["ipo_reduction", "bco_delta", "discopop_tau", "dpop_lambda", "r_dpo_alpha"];
+    let of_losses = [
+        "ipo_reduction",
+        "bco_delta",
+        "discopop_tau",
+        "dpop_lambda",
+        "r_dpo_alpha",
+        "odpo_alpha",
+        "rpo_eta",
+        "rao_kupper_a",
+        "davidson_nu",
+        "kto_desirable",
+        "kto_undesirable",
+        "group_robust_eta",
+        "modpo_weight",
+    ];
     let of_adapters = ["targets", "dropout", "rslora", "dora"];
     of_losses.iter().chain(&of_adapters).any(|key| setting.starts_with(key))
 }
@@ -328,6 +342,8 @@ fn keys_are_those_of_the_structs() {
         init(&MINIMAL.replace("[data]", GROUPED)),
     ];
     texts[1].model.reference = Some("r".to_owned());
+    texts[1].data.preset = Some(super::choices::Preset::Shp);
+    texts[1].data.pairing = Some(dpo_data::Pairing::All);
     texts[1].train.duration = Duration::Steps(1);
     texts[1].train.warmup = Warmup::Steps(1);
     texts[1].train.micro_batches = MicroBatches::Tokens(1);

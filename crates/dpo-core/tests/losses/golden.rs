@@ -108,6 +108,7 @@ fn run(inputs: &Inputs, options: &Options, dtype: DType) -> Result {
     let losses = match objective {
         Objective::Pairwise(loss) => loss.loss(&LogRatios::new(policy, reference)),
         Objective::Sft => sft_loss(&policy.chosen),
+        other => panic!("{other:?} has a file of its own"),
     };
     let rows = halves[0].1.iter().map(|&chosen_tokens| RowSize { weight: 1.0, chosen_tokens });
     let weights = tensor(&vec![1.0; halves[0].1.len()], dtype);

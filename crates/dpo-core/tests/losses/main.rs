@@ -4,4 +4,7 @@
 mod batches;
 mod common;
 mod golden;
+mod graded;
 mod known_answers;
+mod labelled;
+mod ranked;
