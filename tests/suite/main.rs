@@ -17,6 +17,7 @@ mod long_rows;
 mod objectives;
 mod packing;
 mod precision;
+mod preferences;
 mod prepared_rows;
 mod real_model;
 mod recompute;

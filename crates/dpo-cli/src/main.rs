@@ -5,6 +5,7 @@ mod bench;
 mod columns;
 mod compare;
 mod data;
+mod default_loss;
 mod device;
 mod divergence;
 mod eval;
