@@ -249,6 +249,8 @@ pub struct DataReport {
     pub files: Vec<FileReport>,
     /// Rows read from all files.
     pub rows_read: u64,
+    /// Rows that were made of others besides them: of a list that became three pairs, two.
+    pub rows_added: u64,
     /// Rows by cause.
     pub causes: BTreeMap<Cause, CauseRows>,
 }
@@ -275,7 +277,7 @@ impl DataReport {
 
     /// Rows that went on to training.
     pub fn rows_kept(&self) -> u64 {
-        self.rows_read.saturating_sub(self.rows_dropped() + self.rows_set_aside())
+        (self.rows_read + self.rows_added).saturating_sub(self.rows_dropped() + self.rows_set_aside())
     }
 
     fn rows_with(&self, effect: Effect) -> u64 {
@@ -293,6 +295,7 @@ impl DataReport {
     pub fn merge(&mut self, other: Self) {
         self.files.extend(other.files);
         self.rows_read += other.rows_read;
+        self.rows_added += other.rows_added;
         for (cause, rows) in other.causes {
             let mine = self.causes.entry(cause).or_default();
             mine.count += rows.count;
@@ -308,8 +311,12 @@ impl DataReport {
             0 => String::new(),
             n => format!(", {n} set aside"),
         };
+        let added = match self.rows_added {
+            0 => String::new(),
+            n => format!("{n} more made of them, "),
+        };
         lines.push(format!(
-            "rows: {} read, {} kept, {} dropped{set_aside}",
+            "rows: {} read, {added}{} kept, {} dropped{set_aside}",
             self.rows_read,
             self.rows_kept(),
             self.rows_dropped()
@@ -398,8 +405,9 @@ impl Serialize for DataReport {
         for (cause, rows) in &self.causes {
             causes.insert(cause, Entry { effect: cause.effect(), phrase: cause.phrase(), rows });
         }
-        let mut report = serializer.serialize_struct("DataReport", 6)?;
+        let mut report = serializer.serialize_struct("DataReport", 7)?;
         report.serialize_field("rows_read", &self.rows_read)?;
+        report.serialize_field("rows_added", &self.rows_added)?;
         report.serialize_field("rows_kept", &self.rows_kept())?;
         report.serialize_field("rows_dropped", &self.rows_dropped())?;
         report.serialize_field("rows_set_aside", &self.rows_set_aside())?;

@@ -106,6 +106,7 @@ pub fn shaped(
             Fitted::Kept(example) => shaped.push(example),
             Fitted::Changed(examples, cause) => {
                 examples.first().into_iter().for_each(|example| report.count(cause, example.row));
+                report.rows_added += examples.len().saturating_sub(1) as u64;
                 shaped.extend(examples);
             }
             Fitted::Dropped(example, cause) => report.count(cause, example.row),
@@ -246,6 +247,7 @@ fn paired(example: PreferenceExample, pairing: Pairing, report: &mut DataReport)
         Pairing::Adjacent => all.into_iter().filter(|(a, b)| places[*b] - places[*a] == 1).collect(),
     };
     report.count(if chosen.is_empty() { Cause::NothingRanked } else { Cause::MadeIntoPairs }, example.row);
+    report.rows_added += chosen.len().saturating_sub(1) as u64;
     let one = |(first, second): (usize, usize)| PreferenceExample {
         completions: vec![example.completions[first].clone(), example.completions[second].clone()],
         relation: match &ranking.scores {

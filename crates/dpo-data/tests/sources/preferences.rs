@@ -233,6 +233,7 @@ fn lists_become_pairs() {
     let pairs = |pairing| {
         let outcome = made(LIST, Needed::Pairs, Some(pairing));
         assert_eq!(outcome.count(Cause::MadeIntoPairs), 1);
+        assert_eq!(outcome.report.rows_kept(), outcome.examples().len() as u64);
         let gap = |example: &PreferenceExample| example.relation.gap().unwrap();
         outcome.examples().iter().map(gap).collect::<Vec<f64>>()
     };
@@ -283,7 +284,9 @@ fn a_pair_is_a_good_and_a_bad_completion() {
     let found: Vec<_> = outcome.examples().iter().map(|e| (&e.relation, &e.completions[0])).collect();
     assert_eq!(found[0], (&Relation::Label(Label::Desirable), &plain("a")));
     assert_eq!(found[1], (&Relation::Label(Label::Undesirable), &plain("b")));
-    assert_eq!(outcome.count(Cause::Unpaired), 1);
+    assert_eq!((outcome.count(Cause::Unpaired), outcome.report.rows_kept()), (1, 2));
+    let line = "rows: 1 read, 1 more made of them, 2 kept, 0 dropped".to_owned();
+    assert!(outcome.report.lines().contains(&line), "{:?}", outcome.report.lines());
 }
 
 #[test]
