@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Losses agree to rounding; so do weights, but where a gradient is rounding alone and AdamW divides it by itself.
-fn assert_same_training(whole: &Run, parts: &Run, what: &str) {
+pub fn assert_same_training(whole: &Run, parts: &Run, what: &str) {
     // A norm adds up a hundred thousand squares: its rounding is larger.
     for (metric, tolerance) in [("loss", 1e-6), ("grad_norm", 1e-5)] {
         for (step, (a, b)) in whole.series(metric).into_iter().zip(parts.series(metric)).enumerate() {
@@ -31,7 +31,7 @@ fn assert_same_training(whole: &Run, parts: &Run, what: &str) {
     assert!(n_far * 100 <= n, "{what}: {n_far} of {n} weights differ, by up to {largest:e}");
 }
 
-const PARTS: [&str; 4] =
+pub const PARTS: [&str; 4] =
     ["--accumulate 2", "--accumulate 4", "--tokens-per-batch 300", "--tokens-per-batch 1"];
 
 #[test]

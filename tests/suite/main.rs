@@ -18,6 +18,7 @@ mod long_rows;
 mod objectives;
 mod packing;
 mod precision;
+mod preferences;
 mod prepared_rows;
 mod real_model;
 mod recompute;

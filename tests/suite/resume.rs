@@ -86,7 +86,7 @@ fn a_killed_run_resumes_to_the_same_bits() {
     assert_same_records(&killed, &whole(&sandbox), "after SIGKILL");
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -7,11 +7,12 @@ use std::{
     rc::Rc,
 };
 
-use anyhow::{Result, anyhow};
-use dpo_core::Objective;
+use anyhow::{Context, Result, anyhow};
+use dpo_core::{Objective, PartLoss};
 use dpo_data::{
-    Cause, ColumnNames, DataReport, EncodeConfig, HeldOut, Overlong, Purpose, RowId, SourceConfig,
-    SpecialText, Strings, TextEncoder, TokenTree, encode_all, read_examples,
+    Cause, ColumnNames, DataError, DataReport, EncodeConfig, Found, HeldOut, Needed, Overlong, Pairing,
+    PreferenceExample, Purpose, RowId, SourceConfig, SpecialText, Strings, TextEncoder, TokenTree,
+    encode_all, read_examples, shaped,
 };
 use dpo_model::DecoderConfig;
 
@@ -67,6 +68,10 @@ pub(crate) struct DataReader<'a> {
     pub(crate) hub: &'a Hub,
     pub(crate) encoder: &'a TextEncoder,
     pub(crate) source: SourceConfig,
+    /// What is read of a row; it has to have all of this.
+    pub(crate) needs: Vec<Needed>,
+    /// Which pairs are made of lists.
+    pairing: Option<Pairing>,
     pub(crate) encode: EncodeConfig,
     pub(crate) held_out: Option<HeldOut>,
     cache: RowCache,
@@ -83,7 +88,7 @@ impl<'a> DataReader<'a> {
     ) -> Self {
         let purpose = match objective {
             Objective::Sft => Purpose::Demonstrations,
-            Objective::Pairwise(_) | Objective::Composite(_) => Purpose::Pairs,
+            _ => Purpose::Pairs,
         };
         let encode = EncodeConfig {
             max_length: max_length(config, model.config()),
@@ -91,7 +96,17 @@ impl<'a> DataReader<'a> {
             special_text: special_text(config.special_text),
         };
         let source = SourceConfig { purpose, ..source_config(config) };
-        Self { hub, encoder: &model.encoder, source, encode, held_out: config.held_out, cache }
+        let (needs, pairing) = (needs(objective), config.pairing);
+        Self {
+            hub,
+            encoder: &model.encoder,
+            source,
+            needs,
+            pairing,
+            encode,
+            held_out: config.held_out,
+            cache,
+        }
     }
 
     /// Reads and tokenises a set; `split` is the one to take of a hub data set. A set without rows is an error.
@@ -101,6 +116,12 @@ impl<'a> DataReader<'a> {
             for path in self.hub.dataset(name, split)? {
                 loaded.add(&*self.file(&path)?, selection);
             }
+        }
+        if self.pairing.is_some() && loaded.report.rows_of(Cause::MadeIntoPairs) == 0 {
+            return Err(anyhow!(
+                "{}: `data.pairs` makes pairs of ranked lists, and no row is one; remove it",
+                names.join(", ")
+            ));
         }
         if loaded.trees.is_empty() {
             let report = loaded.report.lines().join("\n  ");
@@ -116,7 +137,7 @@ impl<'a> DataReader<'a> {
     }
 
     fn file(&self, path: &Path) -> Result<Rc<FileRows>> {
-        let key = (path.to_owned(), format!("{:?} {:?} {:?}", self.source, self.encode, self.held_out));
+        let key = (path.to_owned(), self.settings());
         if let Some(rows) = self.cache.borrow().get(&key) {
             return Ok(Rc::clone(rows));
         }
@@ -125,10 +146,36 @@ impl<'a> DataReader<'a> {
         Ok(rows)
     }
 
+    /// All that decides what becomes of a file.
+    fn settings(&self) -> String {
+        let Self { source, needs, pairing, encode, held_out, .. } = self;
+        format!("{source:?} {needs:?} {pairing:?} {encode:?} {held_out:?}")
+    }
+
+    /// Rows in the shape that is needed: what several losses read, one after the other.
+    fn shaped(
+        &self,
+        examples: Vec<PreferenceExample>,
+        report: &mut DataReport,
+    ) -> Result<Vec<PreferenceExample>, DataError> {
+        let mut pairing = self.pairing;
+        let shape = |examples, &needed: &Needed| shaped(examples, needed, pairing.take(), report);
+        self.needs.iter().try_fold(examples, shape)
+    }
+
     fn read(&self, path: &Path) -> Result<FileRows> {
         let mut report = DataReport::default();
         let examples = read_examples(&[path.to_owned()], &self.source, &mut report)?;
+        let found = Found::of(&examples);
+        let mut examples = self
+            .shaped(examples, &mut report)
+            .with_context(|| format!("{} cannot be used as it is", path.display()))?;
+        if let (Some(file), Some(unread)) = (report.files.last_mut(), unread(&found, &self.needs)) {
+            file.notes.push(unread);
+        }
         let trees = encode_all(self.encoder, &examples, &self.encode.init()?, &mut report)?;
+        // The first prompt of a conversation tree decides for all of it: the others hold it too.
+        examples.dedup_by_key(|example| example.row);
         let is_held_out = |example: &&_| self.held_out.is_some_and(|held_out| held_out.takes(example));
         let held_out = examples.iter().filter(is_held_out).map(|example| example.row.row).collect();
         Ok(FileRows { trees, held_out, report })
@@ -195,6 +242,54 @@ impl Selection {
     }
 }
 
+/// What an objective reads of a row: what each of its losses does. Likelihood alone takes every row, and beside a loss of pairs
+/// it is that of the chosen completion.
+fn needs(objective: &Objective) -> Vec<Needed> {
+    if *objective == Objective::Sft {
+        return vec![Needed::Anything];
+    }
+    let of_sft_weight = objective.modifiers().sft_weight.map(|_| Needed::Pairs);
+    let mut needs = Vec::new();
+    for needed in objective.parts().iter().map(|part| needed(&part.loss)).chain(of_sft_weight) {
+        if !needs.contains(&needed) {
+            needs.push(needed);
+        }
+    }
+    needs
+}
+
+fn needed(loss: &PartLoss) -> Needed {
+    match loss {
+        PartLoss::Pairwise { .. }
+        | PartLoss::Coupled(_)
+        | PartLoss::ReferenceFree(_)
+        | PartLoss::GroupRobust(_)
+        | PartLoss::Sft => Needed::Pairs,
+        PartLoss::Voted { .. } => Needed::Votes,
+        PartLoss::Scored { loss, .. } if loss.needs_a_winner() => Needed::Winners,
+        PartLoss::Scored { .. } => Needed::Gaps,
+        PartLoss::Ranked(loss) if loss.reads_scores() => Needed::ScoredLists,
+        PartLoss::Ranked(_) => Needed::Lists,
+        PartLoss::Unpaired(_) => Needed::Labels,
+    }
+}
+
+/// What the rows have and nobody reads.
+fn unread(found: &Found, needs: &[Needed]) -> Option<String> {
+    let reads_votes = needs.iter().any(|needed| matches!(needed, Needed::Votes | Needed::Anything));
+    let reads_scores = needs.iter().any(|needed| {
+        matches!(needed, Needed::Gaps | Needed::Winners | Needed::ScoredLists | Needed::Anything)
+    });
+    let mut parts = Vec::new();
+    if found.divided > 0 && !reads_votes {
+        parts.push(format!("divided votes of {} rows, of which the majority is taken", found.divided));
+    }
+    if found.gaps > 0 && !reads_scores {
+        parts.push(format!("scores of {} rows", found.gaps));
+    }
+    (!parts.is_empty()).then(|| format!("this loss does not read the {}", parts.join(", nor the ")))
+}
+
 /// Says so where it is the model that limits the length of texts.
 pub(crate) fn note_max_length(config: &DataConfig, model: &DecoderConfig) {
     let max_length = max_length(config, model);
@@ -215,6 +310,7 @@ fn max_length(config: &DataConfig, model: &DecoderConfig) -> usize {
 pub(crate) fn source_config(config: &DataConfig) -> SourceConfig {
     SourceConfig {
         columns: columns(&config.columns),
+        preset: config.preset.map(choices::Preset::of_data),
         strings: strings(config.strings),
         ..SourceConfig::default()
     }
@@ -230,6 +326,19 @@ pub(crate) fn columns(names: &[ColumnName]) -> ColumnNames {
         system: of("system"),
         weight: of("weight"),
         group: of("group"),
+        score_chosen: of("score_chosen"),
+        score_rejected: of("score_rejected"),
+        margin: of("margin"),
+        votes: of("votes"),
+        annotators: of("annotators"),
+        tie: of("tie"),
+        label: of("label"),
+        first: of("first"),
+        second: of("second"),
+        verdict: of("verdict"),
+        completions: of("completions"),
+        ranks: of("ranks"),
+        scores: of("scores"),
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use clap::Args;
 use dpo_core::LossKind;
 
 use crate::{
+    default_loss,
     run_file::{RunConfig, RunFile, TrainArgs, config::MicroBatches, template},
     terminal::print,
 };
@@ -24,10 +25,15 @@ pub(crate) struct ConfigArgs {
 pub(crate) fn run(args: &ConfigArgs) -> Result<()> {
     let Some(path) = &args.explain else { return print(&template()) };
     let file = TrainArgs { config: Some(path.clone()), ..TrainArgs::default() };
-    print(&explained(&file.run_config(&RunFile::default())?))
+    let (beneath, unread) = match default_loss::beneath(&file.run_file()?) {
+        Ok(beneath) => (beneath, None),
+        Err(error) => (RunFile::default(), Some(error)),
+    };
+    print(&explained(&file.run_config(&beneath)?, unread))
 }
 
-fn explained(config: &RunConfig) -> String {
+/// `unread` is why the rows could not be asked which loss fits them, where none is named.
+fn explained(config: &RunConfig, unread: Option<Error>) -> String {
     let mut text = config.loss.explain();
     text.push_str("\nin this run\n");
     let size = config.train.batch_size;
@@ -48,6 +54,11 @@ fn explained(config: &RunConfig) -> String {
             format!("  π_ref is {} before training, whose log-probs are computed once\n", config.model.base)
         }
     };
+    if let Some(error) = unread {
+        text += &format!(
+            "  no loss is named: this is the one for plain pairs, for the rows cannot be read ({error:#})\n"
+        );
+    }
     if let Some(value) = config.loss.at_zero_margin().filter(|_| config.model.reference.is_none()) {
         let is_of_lengths = config.loss.parts().iter().any(|part| part.loss.kind() == LossKind::RDpo);
         let pair = if is_of_lengths { "a pair of equal lengths" } else { "every pair" };

@@ -6,6 +6,7 @@ mod check;
 mod columns;
 mod compare;
 mod data;
+mod default_loss;
 mod device;
 mod divergence;
 mod eval;

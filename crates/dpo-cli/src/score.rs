@@ -12,7 +12,7 @@ use anyhow::{Context, Error, Result, anyhow};
 use burn::tensor::Device;
 use clap::Args;
 use dpo_core::Objective;
-use dpo_data::{Clock, FileReport, Purpose, RowId, TokenTree, micro_batches};
+use dpo_data::{Clock, FileReport, Needed, Purpose, RowId, TokenTree, micro_batches};
 use dpo_train::{INFERENCE_TOKENS, token_logps};
 use serde_json::json;
 
@@ -88,7 +88,7 @@ pub(crate) struct Input {
 
 impl InputArgs {
     /// Opens the model, reads the rows and says what became of them.
-    pub(crate) fn open(&self, purpose: Purpose) -> Result<Input> {
+    pub(crate) fn open(&self, purpose: Purpose, needed: Needed) -> Result<Input> {
         let device = device::open(self.backend)?;
         device::set_threads(self.threads)?;
         let hub = Hub::from_env(true)?;
@@ -103,12 +103,14 @@ impl InputArgs {
             columns: Vec::new(),
             only_group: None,
             held_out: None,
+            preset: None,
+            pairing: None,
             strings: self.strings,
             special_text: self.special_text,
         };
         note_max_length(&config, source.config());
         let mut reader = DataReader::new(&hub, &source, &config, &Objective::Sft, RowCache::default());
-        reader.source.purpose = purpose;
+        (reader.source.purpose, reader.needs) = (purpose, vec![needed]);
         let data = reader.load(&self.data, "test", &Selection::default())?;
         data.report.lines().iter().for_each(|line| note(line));
         Ok(Input { hub, trees: data.trees, files: data.report.files, source, device })
@@ -118,7 +120,7 @@ impl InputArgs {
 /// Runs the command.
 pub(crate) fn run(args: &ScoreArgs) -> Result<ExitCode> {
     let purpose = if args.demonstrations { Purpose::Demonstrations } else { Purpose::Pairs };
-    let input = args.input.open(purpose)?;
+    let input = args.input.open(purpose, Needed::Anything)?;
     let model = input.source.load(&input.device)?;
     let mut out: Box<dyn Write> = match &args.out {
         Some(path) => Box::new(BufWriter::new(

@@ -1,10 +1,16 @@
 //! Objectives made of several losses, or of one that is modified.
 
+mod part;
+mod sound;
+
 use burn::tensor::Tensor;
 
+pub use part::{Part, PartLoss};
+pub(crate) use sound::no_divergence;
+
 use crate::{
-    BatchScale, CompletionLogps, CoupledLoss, FDivergence, InvalidLoss, LogRatios, LossConfig, LossKind,
-    PairwiseLoss, ReferenceFreeLoss, TokenLogps, logps::every_other, mean_nll_loss, sft_loss,
+    BatchScale, CompletionLogps, CoupledLoss, InvalidLoss, LogRatios, TokenLogps, VoteShares,
+    logps::every_other, mean_nll_loss, sft_loss,
 };
 
 /// A weighted sum of losses, `Σ_k w_k·L_k`, and what is done to all of them. Made by
@@ -15,33 +21,6 @@ use crate::{
 pub struct Composite {
     parts: Vec<Part>,
     modifiers: Modifiers,
-}
-
-/// A loss and its weight in the sum.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Part {
-    /// `w_k > 0`.
-    pub weight: f64,
-    /// `L_k`.
-    pub loss: PartLoss,
-}
-
-/// A loss that can be a part of an objective.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum PartLoss {
-    /// Of the log-ratios of a pair.
-    Pairwise {
-        /// The loss.
-        loss: PairwiseLoss,
-        /// What a log-ratio counts for in it.
-        divergence: FDivergence,
-    },
-    /// Of the log-ratios of all pairs of a batch.
-    Coupled(CoupledLoss),
-    /// Of the policy's log-probs of a pair.
-    ReferenceFree(ReferenceFreeLoss),
-    /// Of the log-probs of the chosen completion, the mean over the batch's tokens; see [`sft_loss`].
-    Sft,
 }
 
 /// What is done to all losses of an objective.
@@ -70,13 +49,16 @@ pub struct PairTokens<'a> {
     /// `M₀` of β-DPO: the moving average of the mean margins of the batches before this one, in nats. `None` before the first
     /// batch, and where it is not read.
     pub moving_margin: Option<f64>,
+    /// How people voted on each pair; empty where it is not read.
+    pub votes: &'a [VoteShares],
+    /// Score of the first completion of each pair less that of the second; empty where it is not read.
+    pub gaps: &'a [f64],
 }
 
 impl Composite {
     pub(crate) fn new(parts: Vec<Part>, modifiers: Modifiers) -> Result<Self, InvalidLoss> {
         let composite = Self { parts, modifiers };
-        composite.check_parts()?;
-        composite.check_modifiers()?;
+        composite.check()?;
         Ok(composite)
     }
 
@@ -93,7 +75,7 @@ impl Composite {
     /// Loss of each pair, `[n_pairs]`, so that [`BatchScale::reduce`] gives the loss of the batch.
     ///
     /// # Panics
-    /// If the reference or the sums of squares are needed and are not there.
+    /// If the reference, the sums of squares, the votes or the gaps are needed and are not there.
     pub fn losses(&self, tokens: PairTokens<'_>, scale: &BatchScale) -> Tensor<1> {
         let plain = tokens.policy.completions().into_pairs();
         let held_against = tokens.reference.map(|reference| {
@@ -105,16 +87,21 @@ impl Composite {
             let (chosen, rejected) = every_other(tokens.policy.likelihoods(squares.clone()));
             chosen * rejected
         });
+        let ratios = |part: &PartLoss| {
+            let (policy, reference) = models().clone();
+            part.divergence().scores(&LogRatios::new(policy, reference), part.largest_exponent())
+        };
         let of_part = |part: &Part| {
             let loss = match part.loss {
-                PartLoss::Pairwise { loss, divergence } => {
-                    let (policy, reference) = models().clone();
-                    let ratios = LogRatios::new(policy, reference);
-                    loss.loss(&divergence.scores(&ratios, largest_exponent(&loss)))
-                }
+                PartLoss::Pairwise { loss, .. } => loss.loss(&ratios(&part.loss)),
+                PartLoss::Voted { loss, .. } => loss.loss(&ratios(&part.loss), tokens.votes),
+                PartLoss::Scored { loss, .. } => loss.loss(&ratios(&part.loss), tokens.gaps),
                 PartLoss::Coupled(loss) => loss.loss(&models().0, &models().1, tokens.moving_margin),
                 PartLoss::ReferenceFree(loss) => loss.loss(&plain),
                 PartLoss::Sft => sft_loss(&plain.chosen) * scale.rows_per_token(),
+                PartLoss::Ranked(_) | PartLoss::Unpaired(_) | PartLoss::GroupRobust(_) => {
+                    unreachable!("`new` refuses what is no mean over pairs")
+                }
             };
             let loss = match &weights {
                 Some(weights) if part.loss != PartLoss::Sft => loss * weights.clone(),
@@ -167,140 +154,4 @@ impl Composite {
         let parts: Vec<f32> = self.parts.iter().map(of_part).collect::<Option<_>>()?;
         parts.into_iter().reduce(|total, loss| total + loss).map(f64::from)
     }
-
-    fn check_parts(&self) -> Result<(), InvalidLoss> {
-        if self.parts.iter().all(|part| part.loss == PartLoss::Sft) {
-            return unsound("mix", "has no loss of pairs; add one, or choose the loss `sft`");
-        }
-        if self.parts.iter().any(|part| !(part.weight > 0.0 && (part.weight as f32).is_finite())) {
-            return unsound(
-                "mix",
-                "has a weight that is not a number above 0; correct it or remove that loss",
-            );
-        }
-        let followers = self.parts.iter().filter(|part| part.loss.kind() == LossKind::BetaDpo);
-        if followers.count() > 1 {
-            return unsound("mix", "has `beta_dpo` twice, and there is one moving average; remove one");
-        }
-        for part in &self.parts {
-            if let PartLoss::Pairwise { loss, divergence } = part.loss
-                && divergence != FDivergence::ReverseKl
-                && !loss.is_of_margin()
-            {
-                return Err(no_divergence(loss.kind()));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_modifiers(&self) -> Result<(), InvalidLoss> {
-        let Modifiers { ld_alpha, sft_weight, wpo } = self.modifiers;
-        let kinds = || self.parts.iter().map(|part| part.loss.kind());
-        if let Some(alpha) = ld_alpha {
-            if let Some(kind) = kinds().find(|kind| kind.is_reference_free()) {
-                let why = format!(
-                    "is set, but `{kind}` has no reference for it, and weighs lengths in its own way; remove it"
-                );
-                return unsound("ld_alpha", why);
-            }
-            if !(0.0..=1.0).contains(&alpha) {
-                return unsound("ld_alpha", format!("is {alpha}; give a number from 0 to 1, such as 0.5"));
-            }
-        }
-        if let Some(weight) = sft_weight {
-            let has_term = |kind: &LossKind| matches!(kind, LossKind::Sft | LossKind::Orpo | LossKind::Cpo);
-            if let Some(kind) = kinds().find(has_term) {
-                let why =
-                    format!("is set, but `{kind}` has the chosen completion's likelihood in it; remove it");
-                return unsound("sft_weight", why);
-            }
-            if !(weight >= 0.0 && (weight as f32).is_finite()) {
-                return unsound("sft_weight", format!("is {weight}; give a number that is not negative"));
-            }
-        }
-        match kinds().find(|kind| kind.couples_batch()) {
-            Some(kind) if wpo => {
-                let why = format!("is set, but `{kind}` reads all pairs of a batch alike; remove it");
-                unsound("wpo", why)
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-impl PartLoss {
-    /// What a run file says to get it, with every parameter.
-    pub fn config(&self) -> LossConfig {
-        match self {
-            Self::Pairwise { loss, divergence } => loss.config().with_divergence(*divergence),
-            Self::Coupled(loss) => loss.config(),
-            Self::ReferenceFree(loss) => loss.config(),
-            Self::Sft => LossConfig { kind: LossKind::Sft, ..LossConfig::default() },
-        }
-    }
-
-    /// The word that a run file has for it.
-    pub fn kind(&self) -> LossKind {
-        self.config().kind
-    }
-
-    /// `β`, where there is one.
-    pub fn beta(&self) -> Option<f64> {
-        match self {
-            Self::Pairwise { loss, .. } => Some(loss.beta()),
-            Self::Coupled(loss) => Some(loss.beta()),
-            Self::ReferenceFree(loss) => loss.beta(),
-            Self::Sft => None,
-        }
-    }
-
-    fn needs_reference(&self) -> bool {
-        matches!(self, Self::Pairwise { .. } | Self::Coupled(_))
-    }
-
-    /// `s(0) = 0` for every divergence.
-    fn at_zero_margin(&self) -> Option<f64> {
-        match self {
-            Self::Pairwise { loss, .. } => Some(loss.at_zero_margin()),
-            Self::Coupled(loss) => {
-                let (beta, label_smoothing) = (loss.beta(), loss.label_smoothing());
-                Some(PairwiseLoss::Sigmoid { beta, label_smoothing }.at_zero_margin())
-            }
-            Self::ReferenceFree(_) | Self::Sft => None,
-        }
-    }
-}
-
-/// A square of `e^40` is still a number in `f32`.
-fn largest_exponent(loss: &PairwiseLoss) -> f64 {
-    match loss {
-        PairwiseLoss::Ipo { .. } => 40.0,
-        _ => 80.0,
-    }
-}
-
-/// Why `f_divergence` is no setting of a loss.
-pub(crate) fn no_divergence(kind: LossKind) -> InvalidLoss {
-    let reason = match kind {
-        LossKind::Sft | LossKind::Simpo | LossKind::Orpo | LossKind::Cpo => {
-            format!("is set, but `{kind}` has no reference to diverge from; remove it")
-        }
-        LossKind::BetaDpo => {
-            format!("is set, but `{kind}` follows the margin of plain log-ratios; remove it")
-        }
-        LossKind::Aot | LossKind::AotUnpaired => {
-            format!(
-                "is set, but `{kind}` compares log-ratios of different prompts, whose constants do not cancel; remove it"
-            )
-        }
-        _ => format!(
-            "is set, but `{kind}` reads each log-ratio by itself, where the constant of a divergence does not cancel; remove \
-             it, or choose a loss of the margin"
-        ),
-    };
-    InvalidLoss::Unsound { parameter: "f_divergence", reason }
-}
-
-fn unsound<T>(parameter: &'static str, reason: impl Into<String>) -> Result<T, InvalidLoss> {
-    Err(InvalidLoss::Unsound { parameter, reason: reason.into() })
 }

@@ -1,5 +1,8 @@
 //! `[loss]` of a run file.
 
+mod beyond_pairs;
+mod kind;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -7,164 +10,7 @@ use crate::{
     PartLoss, ReferenceFreeLoss, composite::no_divergence,
 };
 
-/// The losses by the name a run file gives them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LossKind {
-    /// DPO, and cDPO when labels are smoothed.
-    #[default]
-    Sigmoid,
-    /// IPO.
-    Ipo,
-    /// SLiC and RSO.
-    Hinge,
-    /// DPO on the margin per token.
-    SigmoidNorm,
-    /// Robust DPO: an unbiased estimate from flipped labels.
-    Robust,
-    /// EXO.
-    ExoPair,
-    /// NCA.
-    NcaPair,
-    /// BCO.
-    BcoPair,
-    /// SPPO.
-    SppoHard,
-    /// APO-zero.
-    ApoZero,
-    /// APO-down.
-    ApoDown,
-    /// DiscoPOP.
-    Discopop,
-    /// DPO-positive.
-    Dpop,
-    /// Cal-DPO.
-    CalDpo,
-    /// Length-regularised DPO.
-    RDpo,
-    /// Supervised fine-tuning on the chosen completions.
-    Sft,
-    /// SimPO, and AlphaPO.
-    Simpo,
-    /// ORPO.
-    Orpo,
-    /// CPO.
-    Cpo,
-    /// AOT: alignment by optimal transport.
-    Aot,
-    /// AOT of unpaired completions.
-    AotUnpaired,
-    /// DPO with a strength that follows the margin.
-    BetaDpo,
-}
-
-impl LossKind {
-    /// Every loss, in the order of the documentation.
-    pub const ALL: [Self; 22] = [
-        Self::Sigmoid,
-        Self::Ipo,
-        Self::Hinge,
-        Self::SigmoidNorm,
-        Self::Robust,
-        Self::ExoPair,
-        Self::NcaPair,
-        Self::BcoPair,
-        Self::SppoHard,
-        Self::ApoZero,
-        Self::ApoDown,
-        Self::Discopop,
-        Self::Dpop,
-        Self::CalDpo,
-        Self::RDpo,
-        Self::Sft,
-        Self::Simpo,
-        Self::Orpo,
-        Self::Cpo,
-        Self::Aot,
-        Self::AotUnpaired,
-        Self::BetaDpo,
-    ];
-
-    /// Its name in a run file.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sigmoid => "sigmoid",
-            Self::Ipo => "ipo",
-            Self::Hinge => "hinge",
-            Self::SigmoidNorm => "sigmoid_norm",
-            Self::Robust => "robust",
-            Self::ExoPair => "exo_pair",
-            Self::NcaPair => "nca_pair",
-            Self::BcoPair => "bco_pair",
-            Self::SppoHard => "sppo_hard",
-            Self::ApoZero => "apo_zero",
-            Self::ApoDown => "apo_down",
-            Self::Discopop => "discopop",
-            Self::Dpop => "dpop",
-            Self::CalDpo => "cal_dpo",
-            Self::RDpo => "r_dpo",
-            Self::Sft => "sft",
-            Self::Simpo => "simpo",
-            Self::Orpo => "orpo",
-            Self::Cpo => "cpo",
-            Self::Aot => "aot",
-            Self::AotUnpaired => "aot_unpaired",
-            Self::BetaDpo => "beta_dpo",
-        }
-    }
-
-    /// Whether it has a parameter of this name, a field of [`LossConfig`].
-    pub fn reads(self, parameter: &str) -> bool {
-        match parameter {
-            "beta" => !matches!(self, Self::Sft | Self::Orpo),
-            "label_smoothing" => matches!(
-                self,
-                Self::Sigmoid
-                    | Self::Robust
-                    | Self::ExoPair
-                    | Self::Simpo
-                    | Self::Cpo
-                    | Self::Aot
-                    | Self::AotUnpaired
-            ),
-            "ipo_reduction" => self == Self::Ipo,
-            "bco_delta" => self == Self::BcoPair,
-            "discopop_tau" => self == Self::Discopop,
-            "dpop_lambda" => self == Self::Dpop,
-            "r_dpo_alpha" => self == Self::RDpo,
-            "simpo_gamma" | "simpo_alpha" => self == Self::Simpo,
-            "orpo_lambda" => self == Self::Orpo,
-            "cpo_alpha" => self == Self::Cpo,
-            "beta_dpo_alpha" | "beta_dpo_momentum" => self == Self::BetaDpo,
-            _ => false,
-        }
-    }
-
-    /// Whether what a pair costs depends on the others of its batch.
-    pub fn couples_batch(self) -> bool {
-        matches!(self, Self::Aot | Self::AotUnpaired | Self::BetaDpo)
-    }
-
-    /// Whether it is a loss of pairs that has no reference.
-    pub fn is_reference_free(self) -> bool {
-        matches!(self, Self::Simpo | Self::Orpo | Self::Cpo)
-    }
-}
-
-impl std::fmt::Display for LossKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl std::str::FromStr for LossKind {
-    type Err = InvalidLoss;
-
-    fn from_str(name: &str) -> Result<Self, InvalidLoss> {
-        let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
-        found.ok_or_else(|| InvalidLoss::UnknownKind { found: name.to_owned() })
-    }
-}
+pub use kind::LossKind;
 
 /// `[loss]` of a run file. A missing field takes its default, an unknown one is an error, and so is a parameter
 /// that the chosen loss does not have: it would be ignored.
@@ -220,6 +66,30 @@ pub struct LossConfig {
     /// `α` of the α-divergence, 1 or at least 0.001 away from it; by default 0.5.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub f_alpha: Option<f64>,
+    /// Weight `α ≥ 0` of the logarithm of the gap of the scores; `odpo` only, by default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub odpo_alpha: Option<f64>,
+    /// Reward `η > 0` of a point of the scores; `rpo_sq`, `rpo_bwd_kl` and `rpo_fwd_kl`, by default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rpo_eta: Option<f64>,
+    /// Half the width `a > 0` of the margins that are ties; `rao_kupper` only, by default ln 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rao_kupper_a: Option<f64>,
+    /// How common ties are, `ν > 0`; `davidson` only, by default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub davidson_nu: Option<f64>,
+    /// Weight `λ_D ≥ 0` of desirable completions; `kto` only, by default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kto_desirable: Option<f64>,
+    /// Weight `λ_U ≥ 0` of undesirable completions; `kto` only, by default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kto_undesirable: Option<f64>,
+    /// How fast the groups' shares follow their losses, `η ≥ 0`; `group_robust` only, by default 0.01.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_robust_eta: Option<f64>,
+    /// Weight `0 < w ≤ 1` of what is learnt beside the other reward; `modpo` only, by default 0.5.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub modpo_weight: Option<f64>,
 }
 
 /// Why a [`LossConfig`] is not one.
@@ -272,8 +142,7 @@ impl LossConfig {
         self.refuse_foreign_parameters()?;
         let divergence = self.divergence()?;
         let loss = self.part_by_kind(divergence)?;
-        let reads_it = matches!(loss, PartLoss::Pairwise { loss, .. } if loss.is_of_margin());
-        match reads_it || self.f_divergence.is_none() {
+        match loss.is_of_margin() || self.f_divergence.is_none() {
             true => Ok(loss),
             false => Err(no_divergence(self.kind)),
         }
@@ -301,6 +170,18 @@ impl LossConfig {
                 let (beta, label_smoothing) = (beta()?, self.smoothing(0.0)?);
                 return Ok(PartLoss::Coupled(CoupledLoss::AotUnpaired { beta, label_smoothing }));
             }
+            LossKind::SoftLabel
+            | LossKind::Odpo
+            | LossKind::RpoSq
+            | LossKind::RpoBwdKl
+            | LossKind::RpoFwdKl
+            | LossKind::PlackettLuce
+            | LossKind::Lipo
+            | LossKind::RaoKupper
+            | LossKind::Davidson
+            | LossKind::Kto
+            | LossKind::GroupRobust
+            | LossKind::Modpo => return self.beyond_pairs(divergence),
             LossKind::Sigmoid => {
                 PairwiseLoss::Sigmoid { beta: beta()?, label_smoothing: self.smoothing(0.0)? }
             }
@@ -411,6 +292,14 @@ impl LossConfig {
             ("cpo_alpha", self.cpo_alpha.is_some()),
             ("beta_dpo_alpha", self.beta_dpo_alpha.is_some()),
             ("beta_dpo_momentum", self.beta_dpo_momentum.is_some()),
+            ("odpo_alpha", self.odpo_alpha.is_some()),
+            ("rpo_eta", self.rpo_eta.is_some()),
+            ("rao_kupper_a", self.rao_kupper_a.is_some()),
+            ("davidson_nu", self.davidson_nu.is_some()),
+            ("kto_desirable", self.kto_desirable.is_some()),
+            ("kto_undesirable", self.kto_undesirable.is_some()),
+            ("group_robust_eta", self.group_robust_eta.is_some()),
+            ("modpo_weight", self.modpo_weight.is_some()),
         ];
         match given.into_iter().find(|&(parameter, is_set)| is_set && !kind.reads(parameter)) {
             Some((parameter, _)) => Err(InvalidLoss::NotAParameter { parameter, kind }),
@@ -420,7 +309,7 @@ impl LossConfig {
 
     /// β must survive in `f32`, where tensors live: neither it nor 1/(2β) may become 0 or infinite there, nor the square
     /// of the latter where there is one.
-    fn beta(&self, default: f64) -> Result<f64, InvalidLoss> {
+    pub(crate) fn beta(&self, default: f64) -> Result<f64, InvalidLoss> {
         let beta = self.beta.unwrap_or(default);
         let target = (0.5 / beta) as f32;
         let has_square = matches!(self.kind, LossKind::Ipo | LossKind::SppoHard | LossKind::CalDpo);
@@ -463,11 +352,11 @@ impl LossConfig {
 /// `(e^{ax} − 1)/a` has no digits left in `f32` for a smaller `a`.
 const LEAST_EXPONENT: f64 = 1e-3;
 
-fn not_negative(parameter: &'static str, found: f64) -> Result<f64, InvalidLoss> {
+pub(crate) fn not_negative(parameter: &'static str, found: f64) -> Result<f64, InvalidLoss> {
     in_range(parameter, found, found >= 0.0 && (found as f32).is_finite(), "a number that is not negative")
 }
 
-fn in_range(
+pub(crate) fn in_range(
     parameter: &'static str,
     found: f64,
     is_usable: bool,
@@ -536,6 +425,8 @@ mod tests {
             (r#"{"kind":"dpop","r_dpo_alpha":0.1}"#, "r_dpo_alpha"),
             (r#"{"kind":"apo_zero","label_smoothing":0.1}"#, "label_smoothing"),
             (r#"{"bco_delta":0}"#, "bco_delta"),
+            (r#"{"kind":"plackett_luce","odpo_alpha":1}"#, "odpo_alpha"),
+            (r#"{"kind":"rao_kupper","davidson_nu":1}"#, "davidson_nu"),
         ] {
             let error = parse(json).unwrap().init().unwrap_err();
             assert!(
@@ -567,7 +458,22 @@ mod tests {
         for weight in [-1.0, f64::NAN, f64::INFINITY] {
             refused(LossConfig { dpop_lambda: Some(weight), ..of(LossKind::Dpop) }, "dpop_lambda");
             refused(LossConfig { r_dpo_alpha: Some(weight), ..of(LossKind::RDpo) }, "r_dpo_alpha");
+            refused(LossConfig { odpo_alpha: Some(weight), ..of(LossKind::Odpo) }, "odpo_alpha");
+            refused(LossConfig { kto_desirable: Some(weight), ..of(LossKind::Kto) }, "kto_desirable");
+            refused(
+                LossConfig { group_robust_eta: Some(weight), ..of(LossKind::GroupRobust) },
+                "group_robust_eta",
+            );
+            refused(LossConfig { kto_undesirable: Some(weight), ..of(LossKind::Kto) }, "kto_undesirable");
         }
         refused(LossConfig { bco_delta: Some(f64::NAN), ..of(LossKind::BcoPair) }, "bco_delta");
+        for weight in [0.0, 1.1, f64::NAN] {
+            refused(LossConfig { modpo_weight: Some(weight), ..of(LossKind::Modpo) }, "modpo_weight");
+        }
+        for width in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            refused(LossConfig { rpo_eta: Some(width), ..of(LossKind::RpoSq) }, "rpo_eta");
+            refused(LossConfig { rao_kupper_a: Some(width), ..of(LossKind::RaoKupper) }, "rao_kupper_a");
+            refused(LossConfig { davidson_nu: Some(width), ..of(LossKind::Davidson) }, "davidson_nu");
+        }
     }
 }

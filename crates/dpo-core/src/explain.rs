@@ -1,17 +1,12 @@
 //! An objective written out, with its numbers.
 
+mod formulas;
+
 use std::fmt::Write as _;
 
-use crate::{
-    CoupledLoss, FDivergence, IpoReduction, Modifiers, Objective, PairwiseLoss, PartLoss, ReferenceFreeLoss,
-};
+use crate::{FDivergence, Modifiers, Objective, PartLoss, ScoredLoss};
 
-/// An equation, what its letters mean, and where it comes from.
-struct Formula {
-    /// Of one pair, in the letters of [`meanings`].
-    equation: String,
-    source: &'static str,
-}
+use formulas::{Formula, formula, short};
 
 impl Objective {
     /// What is minimised, as text: the formula with its numbers, what its letters mean, how a batch is reduced, and sources.
@@ -57,6 +52,7 @@ fn batch(objective: &Objective) -> String {
     let of_tokens = |number: &str| format!("Σᵢ wᵢ·L{number} / Σᵢ wᵢ·|y_w|");
     let reduced = |loss: &PartLoss, number: &str| match loss {
         PartLoss::Sft => of_tokens(number),
+        PartLoss::GroupRobust(_) => "Σ_g q_g·[Σ_(i∈g) wᵢ·L / Σ_(i∈g) wᵢ]".to_owned(),
         _ => of_rows(number),
     };
     let mut terms: Vec<String> = match parts.as_slice() {
@@ -78,144 +74,6 @@ fn batch(objective: &Objective) -> String {
 
 fn subscript(number: usize) -> &'static str {
     ["₀", "₁", "₂", "₃", "₄", "₅", "₆", "₇", "₈", "₉"].get(number).copied().unwrap_or("ₙ")
-}
-
-fn formula(loss: &PartLoss) -> Formula {
-    match loss {
-        PartLoss::Pairwise { loss, .. } => pairwise(loss),
-        PartLoss::Coupled(loss) => coupled(loss),
-        PartLoss::ReferenceFree(loss) => reference_free(loss),
-        PartLoss::Sft => Formula { equation: "−log π_θ(y_w)".to_owned(), source: "" },
-    }
-}
-
-/// `−ln σ(z)` for labels that are wrong at this rate.
-fn logistic(z: &str, label_smoothing: f64) -> String {
-    match label_smoothing {
-        0.0 => format!("−ln σ({z})"),
-        rate => format!("{}·(−ln σ({z})) + {rate}·(−ln σ(−({z})))", short(1.0 - rate)),
-    }
-}
-
-/// A number made of others, without what their rounding adds.
-fn short(number: f64) -> String {
-    let rounded = (number * 1e9).round() / 1e9;
-    format!("{rounded}")
-}
-
-fn pairwise(loss: &PairwiseLoss) -> Formula {
-    let of = |equation: String, source| Formula { equation, source };
-    let target = |beta: f64| short(0.5 / beta);
-    match *loss {
-        PairwiseLoss::Sigmoid { beta, label_smoothing: 0.0 } => {
-            of(logistic(&format!("{beta}·h"), 0.0), "DPO, Eq. 7 of https://arxiv.org/abs/2305.18290")
-        }
-        PairwiseLoss::Sigmoid { beta, label_smoothing } => of(
-            logistic(&format!("{beta}·h"), label_smoothing),
-            "conservative DPO, https://ericmitchell.ai/cdpo.pdf",
-        ),
-        PairwiseLoss::Ipo { beta, reduction } => {
-            let margin = if reduction == IpoReduction::Mean { "h̄" } else { "h" };
-            of(format!("({margin} − {})²", target(beta)), "IPO, Eq. 17 of https://arxiv.org/abs/2310.12036")
-        }
-        PairwiseLoss::Hinge { beta } => of(
-            format!("max(0, 1 − {beta}·h)"),
-            "SLiC-HF, https://arxiv.org/abs/2305.10425, and RSO, https://arxiv.org/abs/2309.06657",
-        ),
-        PairwiseLoss::SigmoidNorm { beta } => of(
-            logistic(&format!("{beta}·h̄"), 0.0),
-            "length-normalised DPO, Tülu 3, https://arxiv.org/abs/2411.15124",
-        ),
-        PairwiseLoss::Robust { beta, label_smoothing: rate } => of(
-            format!(
-                "[{}·(−ln σ({beta}·h)) − {rate}·(−ln σ(−{beta}·h))]/{}",
-                short(1.0 - rate),
-                short(1.0 - 2.0 * rate)
-            ),
-            "robust DPO, https://arxiv.org/abs/2403.00409",
-        ),
-        PairwiseLoss::ExoPair { beta, label_smoothing: rate } => of(
-            format!("q·[ln q − ln {}] + (1 − q)·[ln(1 − q) − ln {rate}], q = σ({beta}·h)", short(1.0 - rate)),
-            "EXO, https://arxiv.org/abs/2402.00856",
-        ),
-        PairwiseLoss::NcaPair { beta } => of(
-            format!("−ln σ({beta}·Δ_w) − ½·ln σ(−{beta}·Δ_w) − ½·ln σ(−{beta}·Δ_l)"),
-            "NCA, https://arxiv.org/abs/2402.05369",
-        ),
-        PairwiseLoss::BcoPair { beta, delta } => of(
-            format!("−ln σ({beta}·Δ_w − {delta}) − ln σ(−({beta}·Δ_l − {delta}))"),
-            "BCO with a fixed δ, https://arxiv.org/abs/2404.04656",
-        ),
-        PairwiseLoss::SppoHard { beta } => of(
-            format!("(Δ_w − {0})² + (Δ_l + {0})²", target(beta)),
-            "SPPO, Eq. 4.7 of https://arxiv.org/abs/2405.00675",
-        ),
-        PairwiseLoss::ApoZero { beta } => {
-            of(format!("1 − σ({beta}·Δ_w) + σ({beta}·Δ_l)"), "APO-zero, https://arxiv.org/abs/2408.06266")
-        }
-        PairwiseLoss::ApoDown { beta } => {
-            of(format!("σ({beta}·Δ_w) + 1 − σ({beta}·h)"), "APO-down, https://arxiv.org/abs/2408.06266")
-        }
-        PairwiseLoss::Discopop { beta, tau } => of(
-            format!("(1 − m)·(−ln σ({beta}·h)) + m·e^(−{beta}·h), m = σ({beta}·h/{tau})"),
-            "DiscoPOP, https://arxiv.org/abs/2406.08414",
-        ),
-        PairwiseLoss::Dpop { beta, lambda } => of(
-            format!("−ln σ({beta}·(h − {lambda}·max(0, −Δ_w)))"),
-            "DPO-positive, https://arxiv.org/abs/2402.13228",
-        ),
-        PairwiseLoss::CalDpo { beta } => of(
-            format!("−ln σ(h) + (Δ_w − {0})² + (Δ_l + {0})²", target(beta)),
-            "Cal-DPO, https://arxiv.org/abs/2412.14516",
-        ),
-        PairwiseLoss::RDpo { beta, alpha } => {
-            of(format!("−ln σ({beta}·h + {alpha}·(|w| − |l|))"), "R-DPO, https://arxiv.org/abs/2403.19159")
-        }
-    }
-}
-
-fn coupled(loss: &CoupledLoss) -> Formula {
-    if let CoupledLoss::BetaDpo { beta, alpha, momentum } = loss {
-        let strength = format!("β_b = max({beta}·(1 + {alpha}·(M_b − M₀)), 0.001)");
-        let average = format!("M_b the batch's mean h, M₀ ← {momentum}·M₀ + {}·M_b", short(1.0 - momentum));
-        let source = "β-DPO, https://arxiv.org/abs/2407.08639";
-        return Formula { equation: format!("−ln σ(β_b·h), {strength}, {average}"), source };
-    }
-    let z = match loss {
-        CoupledLoss::Aot { beta, .. } => format!("{beta}·(u₍ᵢ₎ − v₍ᵢ₎)"),
-        CoupledLoss::AotUnpaired { beta, .. } | CoupledLoss::BetaDpo { beta, .. } => {
-            format!("{beta}·(Δ_w₍ᵢ₎ − Δ_l₍ᵢ₎)")
-        }
-    };
-    let source = "AOT, https://arxiv.org/abs/2406.05882";
-    Formula { equation: logistic(&z, loss.label_smoothing()), source }
-}
-
-fn reference_free(loss: &ReferenceFreeLoss) -> Formula {
-    match *loss {
-        ReferenceFreeLoss::Simpo { beta, gamma, alpha: 0.0, label_smoothing } => Formula {
-            equation: logistic(&format!("{beta}·(p̄_w − p̄_l) − {gamma}"), label_smoothing),
-            source: "SimPO, Eq. 6 of https://arxiv.org/abs/2405.14734",
-        },
-        ReferenceFreeLoss::Simpo { beta, gamma, alpha, label_smoothing } => Formula {
-            equation: format!(
-                "{}, r = (1 − e^(−{alpha}·p̄))/{alpha}",
-                logistic(&format!("{beta}·(r_w − r_l) − {gamma}"), label_smoothing)
-            ),
-            source: "AlphaPO, https://arxiv.org/abs/2501.03884",
-        },
-        ReferenceFreeLoss::Orpo { lambda } => Formula {
-            equation: format!("−p̄_w + {lambda}·(−ln σ(lo_w − lo_l)), lo = p̄ − ln(1 − e^p̄)"),
-            source: "ORPO, Eq. 6 of https://arxiv.org/abs/2403.07691",
-        },
-        ReferenceFreeLoss::Cpo { beta, alpha, label_smoothing } => Formula {
-            equation: format!(
-                "{} + {alpha}·(−p̄_w)",
-                logistic(&format!("{beta}·(log π_θ(y_w) − log π_θ(y_l))"), label_smoothing)
-            ),
-            source: "CPO, https://arxiv.org/abs/2401.08417",
-        },
-    }
 }
 
 /// What the letters mean that stand in the formulas, from the outermost in.
@@ -240,11 +98,14 @@ fn meanings(written: &str, losses: &[PartLoss], modifiers: &Modifiers) -> Vec<St
     if written.contains("u₍") {
         lines.push("u = log π_θ(y_w) − log π_θ(y_l), v = the same under the reference".to_owned());
     }
-    if losses.iter().any(|loss| matches!(loss, PartLoss::Pairwise { .. } | PartLoss::Coupled(_))) {
-        lines.push(
-            "Δ = log π_θ(y|x) − log π_ref(y|x), for the chosen (w) and the rejected (l) completion"
-                .to_owned(),
-        );
+    lines.extend(said(losses));
+    if let Some(loss) = losses.iter().find(|loss| loss.needs_reference()) {
+        let of = match loss {
+            PartLoss::Ranked(_) => "each completion of a list, best first",
+            PartLoss::Unpaired(_) => "a completion",
+            _ => "the chosen (w) and the rejected (l) completion",
+        };
+        lines.push(format!("Δ = log π_θ(y|x) − log π_ref(y|x), for {of}"));
     }
     if written.contains("p̄") {
         lines.push("p̄ = log π_θ(y|x)/|y|, the mean log-prob of a completion's tokens".to_owned());
@@ -264,6 +125,46 @@ fn meanings(written: &str, losses: &[PartLoss], modifiers: &Modifiers) -> Vec<St
     lines
 }
 
+/// What is known of a row or its batch beside log-probs.
+fn said(losses: &[PartLoss]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for loss in losses {
+        let meant = match loss {
+            PartLoss::Voted { .. } => {
+                "v_w, v_t, v_l = the shares of the votes for the first completion (w), for neither, and for the second (l)"
+                    .to_owned()
+            }
+            PartLoss::Scored { loss: ScoredLoss::Modpo { .. }, .. } => {
+                "g = the score of the chosen completion less that of the rejected one: the margin of the other reward"
+                    .to_owned()
+            }
+            PartLoss::Scored { .. } => {
+                "g = the score of the chosen completion less that of the rejected one".to_owned()
+            }
+            PartLoss::Ranked(loss) if loss.reads_scores() => {
+                "s = the completions' scores, τ = their places by Δ, from 1, a constant".to_owned()
+            }
+            PartLoss::Ranked(_) => "K = the completions of the list".to_owned(),
+            PartLoss::Unpaired(_) => {
+                "z₀ = max(0, the mean Δ of the step's prompts before completions of other rows), a constant"
+                    .to_owned()
+            }
+            PartLoss::GroupRobust(loss) => format!(
+                "q_g = the share of group g, even at first; after a step q_g ← q_g·e^({}·L_g)/Z, L_g the group's mean L",
+                loss.eta
+            ),
+            PartLoss::Pairwise { .. }
+            | PartLoss::Coupled(_)
+            | PartLoss::ReferenceFree(_)
+            | PartLoss::Sft => continue,
+        };
+        if !lines.contains(&meant) {
+            lines.push(meant);
+        }
+    }
+    lines
+}
+
 /// What `s(Δ)` is, in each of several losses.
 fn scores(losses: &[PartLoss]) -> Vec<String> {
     let of_loss = |(idx, loss): (usize, &PartLoss)| {
@@ -272,10 +173,7 @@ fn scores(losses: &[PartLoss]) -> Vec<String> {
             Some((equation, _)) => {
                 Some(format!("{place}s(Δ) = {equation}, an exponent ending at 80 (40 where it is squared)"))
             }
-            None if matches!(loss, PartLoss::Pairwise { loss, .. } if loss.is_of_margin()) => {
-                Some(format!("{place}s(Δ) = Δ"))
-            }
-            None => None,
+            None => loss.is_of_margin().then(|| format!("{place}s(Δ) = Δ")),
         }
     };
     losses.iter().enumerate().filter_map(of_loss).collect()
@@ -283,8 +181,7 @@ fn scores(losses: &[PartLoss]) -> Vec<String> {
 
 /// What takes the place of a log-ratio, and its source.
 fn divergence_of(loss: &PartLoss) -> Option<(String, &'static str)> {
-    let PartLoss::Pairwise { divergence, .. } = loss else { return None };
-    let equation = match *divergence {
+    let equation = match loss.divergence() {
         FDivergence::ReverseKl => return None,
         FDivergence::ForwardKl => "1 − e^(−Δ) (forward KL)".to_owned(),
         FDivergence::Js => "ln 2 + ln σ(Δ) (Jensen–Shannon)".to_owned(),
@@ -348,6 +245,26 @@ mod tests {
             &alpha.init().unwrap(),
             "s(Δ) = (e^(-0.5·Δ) − 1)/-0.5 (α-divergence, α 0.5), an exponent ending at 80 (40 where it is squared)",
         );
+    }
+
+    /// What is beyond pairs has its letters explained, and its own way to reduce a batch.
+    #[test]
+    fn votes_scores_lists_and_groups_are_explained() {
+        let of = |kind| LossConfig { kind, ..LossConfig::default() }.init().unwrap();
+        has(&of(LossKind::Odpo), "L = −ln σ(0.1·h − 1·ln g)   (odpo)");
+        has(&of(LossKind::Odpo), "g = the score of the chosen completion less that of the rejected one");
+        has(&of(LossKind::Modpo), "L = −ln σ((0.1·h − 0.5·g)/0.5)   (modpo)");
+        has(&of(LossKind::GroupRobust), "Σ_g q_g·[Σ_(i∈g) wᵢ·L / Σ_(i∈g) wᵢ]");
+        has(
+            &of(LossKind::PlackettLuce),
+            "Δ = log π_θ(y|x) − log π_ref(y|x), for each completion of a list, best first",
+        );
+        let diverging = LossConfig {
+            kind: LossKind::SoftLabel,
+            f_divergence: Some(DivergenceKind::Js),
+            ..LossConfig::default()
+        };
+        has(&diverging.init().unwrap(), "h = s(Δ_w) − s(Δ_l), the margin");
     }
 
     /// The weights of mixed preference optimization, and what is reduced over what.

@@ -44,14 +44,18 @@ pub use coupled::CoupledLoss;
 pub use divergence::{DivergenceKind, FDivergence};
 pub use logps::{CompletionLogps, PairLogps};
 pub use losses::{
-    alphapo_reward, aot_loss, aot_unpaired_loss, apo_down_loss, apo_zero_loss, bco_pair_loss, beta_dpo_loss,
-    cal_dpo_loss, conservative_dpo_loss, conservative_simpo_loss, cpo_loss, discopop_loss, dpo_loss,
-    dpop_loss, dynamic_beta, exo_pair_loss, hinge_loss, ipo_loss, log_odds, log_sigmoid, mean_nll_loss,
-    nca_pair_loss, odds_ratio_loss, orpo_loss, r_dpo_loss, robust_dpo_loss, sft_loss, simpo_loss,
-    sppo_hard_loss,
+    VerdictLosses, alphapo_reward, aot_loss, aot_unpaired_loss, apo_down_loss, apo_zero_loss, bco_pair_loss,
+    beta_dpo_loss, cal_dpo_loss, conservative_dpo_loss, conservative_simpo_loss, cpo_loss, davidson_losses,
+    discopop_loss, dpo_loss, dpop_loss, dynamic_beta, exo_pair_loss, hinge_loss, ipo_loss, kto_loss,
+    lipo_loss, log_odds, log_sigmoid, mean_nll_loss, modpo_loss, nca_pair_loss, odds_ratio_loss, odpo_loss,
+    orpo_loss, plackett_luce_loss, r_dpo_loss, rao_kupper_losses, robust_dpo_loss, rpo_bwd_kl_loss,
+    rpo_fwd_kl_loss, rpo_sq_loss, sft_loss, simpo_loss, soft_label_loss, sppo_hard_loss,
 };
-pub use metrics::{MetricMeans, PairMetrics, PairScore};
-pub use objective::{IpoReduction, Objective, PairwiseLoss};
+pub use metrics::{CompletionScore, MetricMeans, PairMetrics, PairScore, label_means};
+pub use objective::{
+    GroupRobust, IpoReduction, Label, ListRatios, Objective, PairwiseLoss, RankedLoss, ScoredLoss,
+    UnpairedLoss, VoteShares, VotedLoss, group_shares, kto_drift,
+};
 pub use policy_score::PolicyScore;
 pub use ratios::{LogRatios, Rewards};
 pub use reference_free::ReferenceFreeLoss;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{PolicyScore, ReferenceFreeLoss};
+use crate::{Label, PolicyScore, ReferenceFreeLoss};
 
 /// Summed log-probs of one pair, in nats, as read from the device.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,6 +27,50 @@ impl PairScore {
     pub fn rejected_reward(&self, beta: f64) -> f64 {
         beta * (self.policy_rejected - self.reference_rejected)
     }
+}
+
+/// Summed log-probs of one completion, in nats, as read from the device.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CompletionScore {
+    /// `log π_θ(y|x)`.
+    pub policy: f64,
+    /// `log π_ref(y|x)`.
+    pub reference: f64,
+}
+
+impl CompletionScore {
+    /// `βΔ`.
+    pub fn reward(&self, beta: f64) -> f64 {
+        beta * (self.policy - self.reference)
+    }
+}
+
+/// The means of completions with a label: the desirable ones are the chosen, the undesirable ones the rejected, and accuracy
+/// is the share of all pairs of one of each whose desirable one has strictly the higher reward. `None` if there are none of
+/// a kind.
+pub fn label_means(completions: &[(Label, CompletionScore)], beta: f64) -> Option<MetricMeans> {
+    let of = |wanted: Label| {
+        let found = completions.iter().filter(move |(label, _)| *label == wanted);
+        found.map(|(_, score)| *score).collect::<Vec<CompletionScore>>()
+    };
+    let (good, bad) = (of(Label::Desirable), of(Label::Undesirable));
+    let mean = |of: &[CompletionScore], value: &dyn Fn(&CompletionScore) -> f64| {
+        (!of.is_empty()).then(|| of.iter().map(value).sum::<f64>() / of.len() as f64)
+    };
+    let reward = |score: &CompletionScore| score.reward(beta);
+    let mut bad_rewards: Vec<f64> = bad.iter().map(reward).collect();
+    bad_rewards.sort_unstable_by(f64::total_cmp);
+    let beaten: usize =
+        good.iter().map(|score| bad_rewards.partition_point(|bad| *bad < score.reward(beta))).sum();
+    let (rewards_chosen, rewards_rejected) = (mean(&good, &reward)?, mean(&bad, &reward)?);
+    Some(MetricMeans {
+        rewards_chosen,
+        rewards_rejected,
+        rewards_accuracies: beaten as f64 / (good.len() * bad.len()) as f64,
+        rewards_margins: rewards_chosen - rewards_rejected,
+        logps_chosen: mean(&good, &|score| score.policy)?,
+        logps_rejected: mean(&bad, &|score| score.policy)?,
+    })
 }
 
 /// Adds up pairs, and micro-batches of them, to the means that are logged.
@@ -141,6 +185,25 @@ mod tests {
         };
         assert_eq!(metrics.means(), Some(expected));
         assert_eq!(metrics.n_pairs(), 2);
+    }
+
+    /// With β = 1: rewards 1 and −1 of desirable ones, 0 and −1 of undesirable ones. 1 beats both, −1 neither, for −1 is no more
+    /// than −1: 2 of 4.
+    #[test]
+    fn labelled_completions_are_compared_across_labels() {
+        let of = |label, reward| (label, CompletionScore { policy: reward - 5.0, reference: -5.0 });
+        let good = [of(Label::Desirable, 1.0), of(Label::Desirable, -1.0)];
+        let bad = [of(Label::Undesirable, 0.0), of(Label::Undesirable, -1.0)];
+        let expected = MetricMeans {
+            rewards_chosen: 0.0,
+            rewards_rejected: -0.5,
+            rewards_accuracies: 0.5,
+            rewards_margins: 0.5,
+            logps_chosen: -5.0,
+            logps_rejected: -5.5,
+        };
+        assert_eq!(label_means(&[good, bad].concat(), 1.0), Some(expected));
+        assert_eq!(label_means(&good, 1.0), None);
     }
 
     #[test]

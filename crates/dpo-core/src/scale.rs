@@ -16,8 +16,8 @@ pub struct RowSize {
 /// The denominator of a batch's mean, taken over the whole batch, so that the losses of its micro-batches add up
 /// to the loss of the batch, and their gradients to its gradient.
 ///
-/// For pairs the loss of a batch is `Σ w·loss / Σ w`; for `sft` it is `Σ w·(−Σ_t ℓ_t) / Σ w·|y_w|`, the mean over
-/// tokens.
+/// For pairs, lists and labelled completions the loss of a batch is `Σ w·loss / Σ w`; for `sft` it is
+/// `Σ w·(−Σ_t ℓ_t) / Σ w·|y_w|`, the mean over tokens.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchScale {
     denominator: f64,
@@ -34,10 +34,21 @@ impl BatchScale {
             tokens += row.weight * row.chosen_tokens as f64;
         }
         let denominator = match objective {
-            Objective::Pairwise(_) | Objective::Composite(_) => weights,
             Objective::Sft => tokens,
+            Objective::Pairwise(_)
+            | Objective::Ranked(_)
+            | Objective::Voted(_)
+            | Objective::Scored(_)
+            | Objective::Unpaired(_)
+            | Objective::GroupRobust(_)
+            | Objective::Composite(_) => weights,
         };
         Self { denominator, rows: weights, tokens }
+    }
+
+    /// The scale of a batch whose losses are a sum, each row's with its share as weight. It has no mean over tokens.
+    pub fn of_shares() -> Self {
+        Self { denominator: 1.0, rows: 0.0, tokens: 0.0 }
     }
 
     /// `Σ w`, or the number of tokens for `sft`.

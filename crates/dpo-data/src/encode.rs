@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Place, Spot};
 use crate::tokenizer::TextEncoder;
-use crate::{Cause, DataError, DataReport, PreferenceExample, Relation, Text, TokenTree};
+use crate::{Cause, DataError, DataReport, PreferenceExample, Text, TokenTree};
 
 use fit::Fit;
 use texts::{RowProblem, RowTokens};
@@ -250,7 +250,7 @@ fn split(example: &PreferenceExample, tokens: RowTokens) -> (TokenTree, Vec<Caus
         row: example.row,
         completions: texts.into_iter().map(|text| text[n_shared..].to_vec()).collect(),
         prompt: prompt[..n_shared].to_vec(),
-        relation: example.relation,
+        relation: example.relation.clone(),
         weight: example.weight,
         group: example.group.clone(),
     };
@@ -267,7 +267,7 @@ fn notes(tree: &TokenTree) -> Vec<Cause> {
     if tree.prompt.is_empty() {
         causes.push(Cause::UnscoredFirstToken);
     }
-    if tree.relation == Relation::Pair && tree.completions.windows(2).all(|pair| pair[0] == pair[1]) {
+    if tree.completions.len() > 1 && tree.completions.windows(2).all(|pair| pair[0] == pair[1]) {
         causes.push(Cause::SameTokens);
     }
     causes

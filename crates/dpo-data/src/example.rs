@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::Relation;
+
 /// Where a row came from, for messages and reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RowId {
@@ -31,16 +33,6 @@ pub enum Text {
     Plain(String),
     /// Turns that the chat template renders; the template ends them.
     Messages(Vec<Message>),
-}
-
-/// What is known about the completions of one example.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Relation {
-    /// Two completions, the first preferred to the second.
-    Pair,
-    /// One completion to imitate (supervised fine-tuning).
-    Demonstration,
 }
 
 /// A prompt, its completions, and what people said of them.

@@ -77,6 +77,30 @@ pub enum Cause {
     HeldOut,
     /// Its prompt was not drawn to be held out, and the held-out rows were asked for.
     NotHeldOut,
+    /// More people prefer the rejected completion, so that the sides were swapped.
+    SidesSwapped,
+    /// A completion is a number or a truth value, and was read as the text of it.
+    ReadAsText,
+    /// Completions as good as another one of the list were left out.
+    TiesLeftOut,
+    /// Replies without a rank were left out of the list.
+    UnrankedLeftOut,
+    /// A list was made into pairs.
+    MadeIntoPairs,
+    /// A pair was made into a desirable and an undesirable completion.
+    Unpaired,
+    /// There are no two completions of different rank.
+    NothingRanked,
+    /// A list has the same completion twice.
+    RepeatedCompletion,
+    /// Neither completion is preferred, and the loss needs one that is.
+    Tied,
+    /// The loss needs scores, and the row has none.
+    NoGap,
+    /// The loss needs a better score for the chosen completion, and it is not better.
+    NoWinner,
+    /// The rejected completion has the higher score.
+    ScoresDisagree,
 }
 
 impl Cause {
@@ -88,8 +112,21 @@ impl Cause {
             | Self::DifferingPrompts
             | Self::MissingAnswerTurn
             | Self::PromptTooLong
-            | Self::Overlong => Effect::Dropped,
-            Self::PromptCut | Self::CompletionCut | Self::TurnsJoined => Effect::Changed,
+            | Self::Overlong
+            | Self::NothingRanked
+            | Self::RepeatedCompletion
+            | Self::Tied
+            | Self::NoGap
+            | Self::NoWinner => Effect::Dropped,
+            Self::PromptCut
+            | Self::CompletionCut
+            | Self::TurnsJoined
+            | Self::SidesSwapped
+            | Self::ReadAsText
+            | Self::TiesLeftOut
+            | Self::UnrankedLeftOut
+            | Self::MadeIntoPairs
+            | Self::Unpaired => Effect::Changed,
             Self::BoundaryStraddle
             | Self::DifferInSpaceOnly
             | Self::BlankPrompt
@@ -99,7 +136,8 @@ impl Cause {
             | Self::NulCharacter
             | Self::SpecialTokenInText
             | Self::UnscoredFirstToken
-            | Self::SameTokens => Effect::Noted,
+            | Self::SameTokens
+            | Self::ScoresDisagree => Effect::Noted,
             Self::OtherGroup | Self::NoGroup | Self::HeldOut | Self::NotHeldOut => Effect::SetAside,
         }
     }
@@ -138,6 +176,18 @@ impl Cause {
             Self::NoGroup => "of no group",
             Self::HeldOut => "held out by their prompt",
             Self::NotHeldOut => "not held out, but trained on",
+            Self::SidesSwapped => "more votes for the rejected side; the sides were swapped",
+            Self::ReadAsText => "a completion is a number or a truth value; its text was taken",
+            Self::TiesLeftOut => "completions as good as another of their list were left out",
+            Self::UnrankedLeftOut => "replies without a rank were left out of the list",
+            Self::MadeIntoPairs => "a list was made into pairs",
+            Self::Unpaired => "a pair was made into a desirable and an undesirable completion",
+            Self::NothingRanked => "no two completions of different rank",
+            Self::RepeatedCompletion => "a list has the same completion twice",
+            Self::Tied => "neither completion is preferred",
+            Self::NoGap => "no scores",
+            Self::NoWinner => "the chosen completion has no better score",
+            Self::ScoresDisagree => "the rejected side has the higher score",
         }
     }
 }
@@ -199,6 +249,8 @@ pub struct DataReport {
     pub files: Vec<FileReport>,
     /// Rows read from all files.
     pub rows_read: u64,
+    /// Rows that were made of others besides them: of a list that became three pairs, two.
+    pub rows_added: u64,
     /// Rows by cause.
     pub causes: BTreeMap<Cause, CauseRows>,
 }
@@ -225,7 +277,7 @@ impl DataReport {
 
     /// Rows that went on to training.
     pub fn rows_kept(&self) -> u64 {
-        self.rows_read.saturating_sub(self.rows_dropped() + self.rows_set_aside())
+        (self.rows_read + self.rows_added).saturating_sub(self.rows_dropped() + self.rows_set_aside())
     }
 
     fn rows_with(&self, effect: Effect) -> u64 {
@@ -243,6 +295,7 @@ impl DataReport {
     pub fn merge(&mut self, other: Self) {
         self.files.extend(other.files);
         self.rows_read += other.rows_read;
+        self.rows_added += other.rows_added;
         for (cause, rows) in other.causes {
             let mine = self.causes.entry(cause).or_default();
             mine.count += rows.count;
@@ -258,8 +311,12 @@ impl DataReport {
             0 => String::new(),
             n => format!(", {n} set aside"),
         };
+        let added = match self.rows_added {
+            0 => String::new(),
+            n => format!("{n} more made of them, "),
+        };
         lines.push(format!(
-            "rows: {} read, {} kept, {} dropped{set_aside}",
+            "rows: {} read, {added}{} kept, {} dropped{set_aside}",
             self.rows_read,
             self.rows_kept(),
             self.rows_dropped()
@@ -348,8 +405,9 @@ impl Serialize for DataReport {
         for (cause, rows) in &self.causes {
             causes.insert(cause, Entry { effect: cause.effect(), phrase: cause.phrase(), rows });
         }
-        let mut report = serializer.serialize_struct("DataReport", 6)?;
+        let mut report = serializer.serialize_struct("DataReport", 7)?;
         report.serialize_field("rows_read", &self.rows_read)?;
+        report.serialize_field("rows_added", &self.rows_added)?;
         report.serialize_field("rows_kept", &self.rows_kept())?;
         report.serialize_field("rows_dropped", &self.rows_dropped())?;
         report.serialize_field("rows_set_aside", &self.rows_set_aside())?;

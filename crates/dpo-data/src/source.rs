@@ -1,9 +1,13 @@
 //! From files to examples: JSON Lines, JSON and Parquet, in the column layouts that people use.
 
 mod assemble;
+mod candidates;
 mod columns;
 mod conversation;
+mod forest;
+mod grades;
 mod json;
+mod known;
 mod layout;
 mod lines;
 mod list;
@@ -11,6 +15,8 @@ mod nesting;
 mod open;
 mod parquet;
 mod prefix;
+mod preset;
+mod role;
 mod row;
 mod split;
 mod transcript;
@@ -19,6 +25,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+pub use self::preset::Preset;
 
 use self::columns::Columns;
 use self::layout::Layout;
@@ -33,6 +41,8 @@ use crate::{DataError, DataReport, Place, PreferenceExample, RowId, Spot};
 pub struct SourceConfig {
     /// Names of columns that are not called what they are usually called.
     pub columns: ColumnNames,
+    /// The well-known set that the rows are of, where their columns do not say how they are meant.
+    pub preset: Option<Preset>,
     /// What prompts and completions that are strings are read as.
     pub strings: Strings,
     /// Most bytes that a row may have in JSON; a longer one is an error before it fills the memory.
@@ -46,6 +56,7 @@ impl Default for SourceConfig {
     fn default() -> Self {
         Self {
             columns: ColumnNames::default(),
+            preset: None,
             strings: Strings::default(),
             max_row_bytes: 64 << 20,
             purpose: Purpose::default(),
@@ -71,6 +82,32 @@ pub struct ColumnNames {
     pub weight: Option<String>,
     /// Whose row it is: a text or a number. It has no usual name, and rows may be without it.
     pub group: Option<String>,
+    /// Score of the chosen completion, or of the first of two.
+    pub score_chosen: Option<String>,
+    /// Score of the rejected completion, or of the second of two.
+    pub score_rejected: Option<String>,
+    /// How much better the chosen completion is.
+    pub margin: Option<String>,
+    /// Votes on two completions: the share of the first, or counts.
+    pub votes: Option<String>,
+    /// Columns of one vote each, between commas.
+    pub annotators: Option<String>,
+    /// Whether neither of two completions is better.
+    pub tie: Option<String>,
+    /// The verdict on a single completion: true or false.
+    pub label: Option<String>,
+    /// The first of two completions that nobody put in order.
+    pub first: Option<String>,
+    /// The second of them.
+    pub second: Option<String>,
+    /// The one vote on them.
+    pub verdict: Option<String>,
+    /// A list of completions, best first unless they have ranks or scores.
+    pub completions: Option<String>,
+    /// The rank of each of the list, the lowest for the best.
+    pub ranks: Option<String>,
+    /// The score of each of the list, the highest for the best.
+    pub scores: Option<String>,
 }
 
 /// What prompts and completions that are strings are read as. Lists of messages are always messages.
@@ -90,7 +127,7 @@ pub enum Strings {
 /// What the rows are for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Purpose {
-    /// Preference pairs: every row has a chosen and a rejected completion.
+    /// Preferences of any shape: pairs, two completions with votes or scores, ranked lists, labelled completions.
     #[default]
     Pairs,
     /// Supervised fine-tuning: every row has a completion to imitate; of a pair, the chosen one.
@@ -134,6 +171,7 @@ fn read_file(
             ("Parquet".to_owned(), Vec::new(), digest)
         }
     };
+    rows.join_lists();
     if rows.n_rows() == 0 {
         return Err(DataError::NoRows { path: path.to_path_buf() });
     }

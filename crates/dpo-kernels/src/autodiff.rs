@@ -127,7 +127,7 @@ impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         spec: LoraSpec,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), down.node(), up.node()];
-        let [x, weight, down, up] = [x, weight, down, up].map(|tensor| tensor.into_primitive());
+        let [x, weight, down, up] = [x, weight, down, up].map(<FloatTensor<Self>>::into_primitive);
         let adapter = [down.clone(), up.clone()];
         let (output, narrow) = B::lora_forward(x.clone(), weight.clone(), adapter, spec);
         match LoraBackward.prepare::<C>(nodes).compute_bound().stateful() {
@@ -144,7 +144,7 @@ impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         spec: LoraSpec,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), down.node(), up.node()];
-        let [x, down, up] = [x, down, up].map(|tensor| tensor.into_primitive());
+        let [x, down, up] = [x, down, up].map(<FloatTensor<Self>>::into_primitive);
         let (dense, adapter) = (weight.on_device_of::<B>(&x), [down.clone(), up.clone()]);
         let (output, narrow) = B::lora_forward(x.clone(), dense, adapter, spec);
         match LoraFrozenBackward.prepare::<C>(nodes).compute_bound().stateful() {

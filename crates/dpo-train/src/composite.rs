@@ -7,7 +7,7 @@ use dpo_model::Decoder;
 
 use crate::{
     BatchScores, LossSpec, Row, TrainError,
-    loss::{chosen, reference_logps, scored_tokens, weights},
+    loss::{BatchWide, chosen, pair_gaps, pair_votes, reference_logps, scored_tokens},
     micro::placed,
     reference::token_logps,
     scores::{RowLosses, RowScores},
@@ -31,13 +31,13 @@ pub(crate) fn of_rows(
 ) -> RowLosses {
     let device = &policy.device();
     let reference = composite.needs_reference().then(|| tokens(rows, reference_logps(rows, device)));
-    let losses = composite
-        .losses(PairTokens { policy, reference: reference.as_ref(), log_sum_squares, moving_margin }, &scale);
-    let loss = scale.reduce(losses.clone(), weights(rows, device));
+    let (votes, gaps) = (&pair_votes(rows)[..], &pair_gaps(rows)[..]);
+    let pairs =
+        PairTokens { policy, reference: reference.as_ref(), log_sum_squares, moving_margin, votes, gaps };
+    let losses = composite.losses(pairs, &scale);
     let sums = |tokens: &TokenLogps| composite.compared(tokens).sums.inner();
-    let sums = Some((sums(policy), reference.as_ref().map(sums)));
-    let n_tokens = rows.iter().map(|row| row.tree.n_tokens()).sum();
-    RowLosses { loss, losses, sums, lengths: rows.iter().map(lengths).collect(), n_tokens }
+    let sums = (sums(policy), reference.as_ref().map(sums));
+    RowLosses::new(rows, losses, Some(sums), scale)
 }
 
 /// Token log-probs that lie row after row, with the completions that they belong to.
@@ -48,17 +48,12 @@ fn tokens(rows: &[Row<'_>], per_token: Tensor<1>) -> TokenLogps {
     TokenLogps::new(per_token, &n_scored, &n_tokens)
 }
 
-/// Tokens of both completions of a pair.
-fn lengths(row: &Row<'_>) -> [usize; 2] {
-    [row.tree.completions[0].len(), row.tree.completions[1].len()]
-}
-
 impl LossSpec {
     /// See [`Composite::margin_momentum`].
     pub(crate) fn margin_momentum(&self) -> Option<f64> {
         match &self.objective {
             Objective::Composite(composite) => composite.margin_momentum(),
-            Objective::Pairwise(_) | Objective::Sft => None,
+            _ => None,
         }
     }
 
@@ -81,6 +76,7 @@ impl LossSpec {
         model: &Decoder,
         rows: &[Row<'_>],
         micro: &[Vec<usize>],
+        wide: BatchWide,
         stop: &dyn Fn() -> bool,
     ) -> Option<BatchScores> {
         let mut logps = Vec::with_capacity(rows.len());
@@ -95,10 +91,9 @@ impl LossSpec {
         let device = model.device();
         let n = logps.len();
         let policy = tokens(rows, Tensor::from_data(TensorData::new(logps, [n]), &device));
-        let scale = self.scale(rows);
         // A set is measured with the strength that training started with.
         let said = Said { policy: &policy, log_sum_squares: None };
-        let scores: RowScores = of_rows(composite, rows, said, None, scale).read().0;
-        Some(scores.of_batch(rows, &(0..rows.len()).collect::<Vec<_>>(), scale))
+        let scores: RowScores = of_rows(composite, rows, said, None, wide.scale).read().0;
+        Some(scores.of_batch(self, rows, &(0..rows.len()).collect::<Vec<_>>(), wide))
     }
 }

@@ -201,8 +201,8 @@ pub enum TrainError {
     StepZero {
         /// The row.
         row: RowId,
-        /// "chosen" or "rejected".
-        side: &'static str,
+        /// "chosen" or "rejected", "only", or its place in a list.
+        side: String,
         /// Its summed log-prob in the training pass.
         policy: f64,
         /// Its summed log-prob from the reference pass.

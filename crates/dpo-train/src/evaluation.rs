@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use dpo_core::{Objective, PairMetrics};
+use dpo_core::{MetricMeans, Objective, PairMetrics, label_means};
 use dpo_data::TokenTree;
 use dpo_model::Decoder;
 
@@ -28,8 +28,21 @@ impl EvalSet {
 
 /// Rows with their reference log-probs.
 pub fn rows_of<'a>(trees: &'a [TokenTree], reference: Option<&'a ReferenceLogps>) -> Vec<Row<'a>> {
-    let reference = |row_idx| reference.map_or(&[][..], |logps| logps.row(row_idx));
-    trees.iter().enumerate().map(|(row_idx, tree)| Row { tree, reference: reference(row_idx) }).collect()
+    (0..trees.len()).map(|row_idx| row_of(trees, reference, row_idx)).collect()
+}
+
+/// One of these rows.
+pub(crate) fn row_of<'a>(
+    trees: &'a [TokenTree],
+    reference: Option<&'a ReferenceLogps>,
+    row_idx: usize,
+) -> Row<'a> {
+    Row {
+        tree: &trees[row_idx],
+        reference: reference.map_or(&[][..], |logps| logps.row(row_idx)),
+        mismatched: reference.and_then(|logps| logps.mismatched(row_idx)),
+        share: None,
+    }
 }
 
 /// What an evaluation found: the means, and every pair's numbers.
@@ -70,18 +83,22 @@ fn evaluation(set: &EvalSet, loss: &LossSpec, step: u64, scores: BatchScores) ->
         step,
         set: set.name.clone(),
         loss: scores.loss,
-        pairs: pair_metrics(&scores, &loss.objective).means(),
+        pairs: means(&scores, &loss.objective),
     };
     Evaluation { metrics, scores }
 }
 
-/// Rewards and log-probs of a batch's pairs.
-pub(crate) fn pair_metrics(scores: &BatchScores, objective: &Objective) -> PairMetrics {
+/// Rewards and log-probs of a batch's pairs, or of its completions with a label.
+pub(crate) fn means(scores: &BatchScores, objective: &Objective) -> Option<MetricMeans> {
     let mut metrics = PairMetrics::default();
     if let Some(loss) = objective.reference_free() {
         scores.policy_pairs.iter().for_each(|score| metrics.push_policy(score, &loss));
-    } else if let Some(beta) = objective.beta() {
-        scores.pairs.iter().for_each(|score| metrics.push(score, beta));
+        return metrics.means();
     }
-    metrics
+    let beta = objective.beta()?;
+    if let Objective::Unpaired(_) = objective {
+        return label_means(&scores.labelled, beta);
+    }
+    scores.pairs.iter().for_each(|score| metrics.push(score, beta));
+    metrics.means()
 }

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use dpo_core::BatchScale;
+use burn::module::Module;
 use dpo_data::RowId;
 use dpo_model::{Decoder, GradientList, GradientSums};
 
 use crate::{
-    BatchScores, DeviceBatch, LossSpec, MicroBatching, Row,
-    loss::{chosen, sorted},
+    BatchScores, DeviceBatch, INFERENCE_TOKENS, LossSpec, MicroBatching, Row,
+    loss::{BatchWide, chosen, sorted},
     scores::RowScores,
 };
 
@@ -76,7 +76,8 @@ impl LossSpec {
         dropout: Option<DropoutSeed>,
         stop: &dyn Fn() -> bool,
     ) -> Option<BatchGradient> {
-        let pass = Pass { spec: self, policy, scale: self.scale(rows), dropout };
+        let wide = self.batch_wide(&|| policy.valid(), rows, INFERENCE_TOKENS, stop)?;
+        let pass = Pass { spec: self, policy, wide, dropout };
         let micro = sorted(rows, micro);
         let mut scores = RowScores::default();
         let mut times = PassTimes::default();
@@ -87,7 +88,7 @@ impl LossSpec {
             }
             scores.extend(pass.add(&chosen(rows, indices), &mut sums, &mut times));
         }
-        let scores = scores.of_batch(rows, &micro.concat(), pass.scale);
+        let scores = scores.of_batch(self, rows, &micro.concat(), pass.wide);
         Some(BatchGradient { scores, gradients: sums.into_list(policy), times })
     }
 }
@@ -96,7 +97,7 @@ impl LossSpec {
 struct Pass<'a> {
     spec: &'a LossSpec,
     policy: &'a Decoder,
-    scale: BatchScale,
+    wide: BatchWide,
     dropout: Option<DropoutSeed>,
 }
 
@@ -106,7 +107,7 @@ impl Pass<'_> {
         let start = Instant::now();
         let batch = self.batch(rows);
         let outputs = self.spec.outputs();
-        let scored = |said| self.spec.of_rows(rows, &batch, said, self.scale).read();
+        let scored = |said| self.spec.of_rows(rows, &batch, said, self.wide).read();
         let (scores, forward) = match self.spec.activations {
             Activations::Keep => {
                 let (scores, loss) = scored(batch.scored_tokens(self.policy, outputs));

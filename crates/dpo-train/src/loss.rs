@@ -1,17 +1,22 @@
 //! The loss of rows.
 
+mod of_rows;
+
 use std::num::NonZeroUsize;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use dpo_core::{BatchScale, LogRatios, Objective, RowSize, sft_loss};
+use dpo_core::{BatchScale, Objective, RowSize, sft_loss};
 use dpo_data::{TokenTree, pack};
 use dpo_model::{Decoder, ScoredTokens, TokenOutputs};
 
 use crate::{
     Activations, BatchScores, DeviceBatch, MicroBatching,
     composite::{self, Said},
+    mismatched::drift,
     scores::{RowLosses, RowScores},
 };
+
+pub(crate) use of_rows::{label, pair_gaps, pair_votes};
 
 /// A row and what the reference says of it.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +25,28 @@ pub struct Row<'a> {
     pub tree: &'a TokenTree,
     /// Log-prob of every scored token under the reference, completion after completion; empty without a reference.
     pub reference: &'a [f32],
+    /// Its prompt before another completion, see [`mismatched`](crate::mismatched), and what the reference says of that; where
+    /// the objective asks how far the policy has drifted.
+    pub mismatched: Option<(&'a TokenTree, &'a [f32])>,
+    /// What it counts in the sum that the batch's loss is, see [`GroupShares`](crate::GroupShares); `None` where that is a mean by
+    /// weights.
+    pub share: Option<f64>,
+}
+
+impl Row<'_> {
+    /// What its loss is multiplied by.
+    pub(crate) fn factor(&self) -> f64 {
+        self.share.unwrap_or(self.tree.weight)
+    }
+}
+
+/// What the rows of a batch have in common, however it is cut.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BatchWide {
+    /// The denominator of its mean.
+    pub(crate) scale: BatchScale,
+    /// [`kto_drift`](dpo_core::kto_drift); 0 where the objective does not read it.
+    pub(crate) drift: f64,
 }
 
 /// The objective, and how it and its gradient are computed.
@@ -55,12 +82,12 @@ impl LossSpec {
         max_tokens: NonZeroUsize,
         stop: &dyn Fn() -> bool,
     ) -> Option<BatchScores> {
-        let scale = self.scale(rows);
+        let wide = self.batch_wide(&|| model.clone(), rows, max_tokens, stop)?;
         let micro = sorted(rows, MicroBatching::Tokens(max_tokens));
         if let Objective::Composite(composite) = &self.objective
             && composite.couples_batch()
         {
-            return self.scores_of_one_batch(composite, model, rows, &micro, stop);
+            return self.scores_of_one_batch(composite, model, rows, &micro, wide, stop);
         }
         let mut total = RowScores::default();
         for indices in &micro {
@@ -70,9 +97,25 @@ impl LossSpec {
             let rows = chosen(rows, indices);
             let batch = self.on_device(&rows, model);
             let said = batch.scored_tokens(model, self.outputs());
-            total.extend(self.of_rows(&rows, &batch, said, scale).read().0);
+            total.extend(self.of_rows(&rows, &batch, said, wide).read().0);
         }
-        Some(total.of_batch(rows, &micro.concat(), scale))
+        Some(total.of_batch(self, rows, &micro.concat(), wide))
+    }
+
+    /// What the losses of `rows` as one batch have in common; `model` gives one on a plain device, and is asked
+    /// only by some objectives. `None` when `stop` said so.
+    pub(crate) fn batch_wide(
+        &self,
+        model: &dyn Fn() -> Decoder,
+        rows: &[Row<'_>],
+        max_tokens: NonZeroUsize,
+        stop: &dyn Fn() -> bool,
+    ) -> Option<BatchWide> {
+        let drift = match self.objective {
+            Objective::Unpaired(_) => drift(&model(), rows, max_tokens, stop)?,
+            _ => 0.0,
+        };
+        Some(BatchWide { scale: self.scale(rows), drift })
     }
 
     /// What the loss reads of each token.
@@ -84,7 +127,10 @@ impl LossSpec {
     }
 
     /// The denominator of the loss of `rows` as one batch.
-    pub(crate) fn scale(&self, rows: &[Row<'_>]) -> BatchScale {
+    fn scale(&self, rows: &[Row<'_>]) -> BatchScale {
+        if rows.iter().any(|row| row.share.is_some()) {
+            return BatchScale::of_shares();
+        }
         let size =
             |row: &Row<'_>| RowSize { weight: row.tree.weight, chosen_tokens: scored_tokens(row.tree)[0] };
         BatchScale::new(&self.objective, rows.iter().map(size))
@@ -100,43 +146,33 @@ impl LossSpec {
         }
     }
 
-    /// Losses of the rows of a micro-batch, of whose scored tokens the policy says `said`; `scale` is the batch's.
+    /// Losses of the rows of a micro-batch, of whose scored tokens the policy says `said`; `wide` is the batch's.
     pub(crate) fn of_rows(
         &self,
         rows: &[Row<'_>],
         batch: &DeviceBatch,
         said: ScoredTokens,
-        scale: BatchScale,
+        wide: BatchWide,
     ) -> RowLosses {
-        let n_tokens = rows.iter().map(|row| row.tree.n_tokens()).sum();
-        let policy = batch.completion_logps(said.logps.clone());
-        let device = policy.token_counts.device();
-        let weights = weights(rows, &device);
-        match &self.objective {
-            Objective::Sft => {
-                let losses = sft_loss(&policy);
-                let loss = scale.reduce(losses.clone(), weights);
-                RowLosses { loss, losses, sums: None, lengths: Vec::new(), n_tokens }
-            }
-            Objective::Pairwise(pairwise) => {
-                let reference = batch.completion_logps(reference_logps(rows, &device));
-                let sums = Some((policy.sums.clone().inner(), Some(reference.sums.clone())));
-                let losses = pairwise.loss(&LogRatios::new(policy.into_pairs(), reference.into_pairs()));
-                let loss = scale.reduce(losses.clone(), weights);
-                RowLosses { loss, losses, sums, lengths: Vec::new(), n_tokens }
-            }
-            Objective::Composite(composite) => {
-                let policy = batch.tokens(said.logps);
-                let said = Said { policy: &policy, log_sum_squares: said.log_sum_squares.as_ref() };
-                composite::of_rows(composite, rows, said, self.moving_margin, scale)
-            }
+        if let Objective::Composite(composite) = &self.objective {
+            let policy = batch.tokens(said.logps);
+            let said = Said { policy: &policy, log_sum_squares: said.log_sum_squares.as_ref() };
+            return composite::of_rows(composite, rows, said, self.moving_margin, wide.scale);
         }
+        let policy = batch.completion_logps(said.logps);
+        if self.objective == Objective::Sft {
+            return RowLosses::new(rows, sft_loss(&policy), None, wide.scale);
+        }
+        let reference = batch.completion_logps(reference_logps(rows, &policy.token_counts.device()));
+        let sums = (policy.sums.clone().inner(), Some(reference.sums.clone()));
+        let losses = of_rows::losses(&self.objective, rows, policy, reference, wide.drift);
+        RowLosses::new(rows, losses, Some(sums), wide.scale)
     }
 }
 
-/// Weights of rows, `[n_rows]`.
+/// What the losses of rows are multiplied by, `[n_rows]`.
 pub(crate) fn weights(rows: &[Row<'_>], device: &Device) -> Tensor<1> {
-    let weights: Vec<f32> = rows.iter().map(|row| row.tree.weight as f32).collect();
+    let weights: Vec<f32> = rows.iter().map(|row| row.factor() as f32).collect();
     Tensor::from_data(weights.as_slice(), device)
 }
 

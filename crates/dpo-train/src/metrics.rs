@@ -1,5 +1,6 @@
 //! Where a run's numbers go.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,12 @@ pub struct StepMetrics {
     /// Rewards and log-probs of the step's pairs; none where there are no pairs.
     #[serde(flatten)]
     pub pairs: Option<MetricMeans>,
+    /// How far the policy has drifted from its reference, `z₀` of `kto`; none with other objectives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kl: Option<f64>,
+    /// What each group counted in the step, with `group_robust` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_shares: Option<BTreeMap<String, f64>>,
     /// Tokens trained on since the start of the run.
     pub num_tokens: u64,
     /// Tokens a second in this step.
@@ -209,6 +216,8 @@ mod tests {
                 logps_chosen: -100.5,
                 logps_rejected: -120.25,
             }),
+            kl: None,
+            group_shares: None,
             num_tokens: 512 * step,
             tokens_per_second: 1000.0,
         }

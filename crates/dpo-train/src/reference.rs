@@ -14,6 +14,8 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub struct ReferenceLogps {
     rows: Vec<Vec<f32>>,
+    /// Of each row's prompt before another completion; empty where nobody asks.
+    mismatched: Vec<Option<(TokenTree, Vec<f32>)>>,
 }
 
 /// Where the log-probs came from.
@@ -31,6 +33,20 @@ impl ReferenceLogps {
     /// Log-probs of every scored token of a row, completion after completion.
     pub fn row(&self, row_idx: usize) -> &[f32] {
         &self.rows[row_idx]
+    }
+
+    /// A row's prompt before another completion, and the log-probs of that.
+    pub fn mismatched(&self, row_idx: usize) -> Option<(&TokenTree, &[f32])> {
+        let (tree, logps) = self.mismatched.get(row_idx)?.as_ref()?;
+        Some((tree, logps.as_slice()))
+    }
+
+    /// Adds what the reference says of [`mismatched`](crate::mismatched) rows, one for each row here.
+    #[must_use]
+    pub fn with_mismatched(self, trees: Vec<TokenTree>, logps: Self) -> Self {
+        assert_eq!(trees.len(), self.rows.len(), "a mismatched completion for each row");
+        let mismatched = trees.into_iter().zip(logps.rows).map(Some).collect();
+        Self { mismatched, ..self }
     }
 
     /// Looks all rows up in the cache below `root`, and computes those that are not there with the model that
@@ -69,7 +85,7 @@ impl ReferenceLogps {
         let row = |key| Ok(cache.get(key)?.ok_or_else(absent)?.concat());
         let rows = keys.iter().map(row).collect::<Result<Vec<_>, TrainError>>()?;
         let used = CacheUse { hits: lookup.hits, computed: lookup.misses.len(), damaged: lookup.damaged };
-        Ok((Self { rows }, used))
+        Ok((Self { rows, mismatched: Vec::new() }, used))
     }
 
     /// Puts rows back in their places among `n_rows`: row `i` of `self` is row `places[i]`. The others are empty.
@@ -79,13 +95,18 @@ impl ReferenceLogps {
         for (logps, place) in self.rows.into_iter().zip(places) {
             rows[*place] = logps;
         }
-        Self { rows }
+        let mut mismatched = if self.mismatched.is_empty() { Vec::new() } else { vec![None; n_rows] };
+        for (other, place) in self.mismatched.into_iter().zip(places) {
+            mismatched[*place] = other;
+        }
+        Self { rows, mismatched }
     }
 
     /// Computes all rows without a cache.
     pub fn computed(trees: &[TokenTree], max_tokens: NonZeroUsize, model: &Decoder) -> Self {
         let rows = token_logps_in_parts(model, &trees.iter().collect::<Vec<_>>(), max_tokens);
-        Self { rows: rows.into_iter().map(|completions| completions.concat()).collect() }
+        let rows = rows.into_iter().map(|completions| completions.concat()).collect();
+        Self { rows, mismatched: Vec::new() }
     }
 }
 
@@ -95,10 +116,25 @@ pub fn token_logps_in_parts(
     trees: &[&TokenTree],
     max_tokens: NonZeroUsize,
 ) -> Vec<Vec<Vec<f32>>> {
+    token_logps_unless(model, trees, max_tokens, &|| false).unwrap_or_default()
+}
+
+/// As [`token_logps_in_parts`]; `None` when `stop` said so between parts.
+pub(crate) fn token_logps_unless(
+    model: &Decoder,
+    trees: &[&TokenTree],
+    max_tokens: NonZeroUsize,
+    stop: &dyn Fn() -> bool,
+) -> Option<Vec<Vec<Vec<f32>>>> {
     let micro = micro_batches(trees, max_tokens);
-    let of_part =
-        |indices: &Vec<usize>| token_logps(model, &indices.iter().map(|idx| trees[*idx]).collect::<Vec<_>>());
-    placed(micro.iter().flat_map(of_part).collect(), &micro.concat())
+    let mut logps = Vec::with_capacity(trees.len());
+    for indices in &micro {
+        if stop() {
+            return None;
+        }
+        logps.extend(token_logps(model, &indices.iter().map(|idx| trees[*idx]).collect::<Vec<_>>()));
+    }
+    Some(placed(logps, &micro.concat()))
 }
 
 /// Log-probs of every scored token of each tree's completions; `model` is on a plain device.

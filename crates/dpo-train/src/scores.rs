@@ -1,10 +1,15 @@
 //! What rows came to.
 
 use burn::tensor::Tensor;
-use dpo_core::{BatchScale, PairScore, PolicyScore};
+use dpo_core::{BatchScale, CompletionScore, Label, Objective, PairScore, PolicyScore};
 use dpo_data::RowId;
 
-use crate::{Row, micro::placed, optimizer::host_values};
+use crate::{
+    LossSpec, Row,
+    loss::{BatchWide, label, weights},
+    micro::placed,
+    optimizer::host_values,
+};
 
 /// What a batch of rows came to.
 #[derive(Debug, Clone, Default)]
@@ -13,10 +18,17 @@ pub struct BatchScores {
     pub loss: f64,
     /// Loss of each row, not reduced.
     pub row_losses: Vec<f64>,
-    /// Summed log-probs of each pair; empty where there are no pairs, or no reference.
+    /// Summed log-probs of each row's completions; empty without a reference.
+    pub completions: Vec<Vec<CompletionScore>>,
+    /// Summed log-probs of each pair of which one completion is preferred; a ranked list has all its pairs. Empty without a
+    /// reference.
     pub pairs: Vec<PairScore>,
     /// The same of pairs that have no reference.
     pub policy_pairs: Vec<PolicyScore>,
+    /// Labels of single completions, with their scores.
+    pub labelled: Vec<(Label, CompletionScore)>,
+    /// How far the policy has drifted from its reference, `z₀`; where the objective reads it.
+    pub drift: Option<f64>,
     /// Tokens that went through the model.
     pub n_tokens: usize,
 }
@@ -27,14 +39,45 @@ impl BatchScores {
         let bad = self.row_losses.iter().zip(rows).filter(|(loss, _)| !loss.is_finite());
         bad.map(|(_, row)| row.tree.row).collect()
     }
+
+    fn add_row(&mut self, objective: &Objective, row: &Row<'_>, completions: &[CompletionScore]) {
+        let preferences = match objective {
+            Objective::GroupRobust(_) => vec![(0, 1)],
+            Objective::Unpaired(_) => {
+                self.labelled.extend(completions.iter().map(|score| (label(row.tree), *score)));
+                Vec::new()
+            }
+            _ if objective.is_of_plain_pairs() => vec![(0, 1)],
+            _ => row.tree.relation.preferences(),
+        };
+        let pair = |(first, second): (usize, usize)| PairScore {
+            policy_chosen: completions[first].policy,
+            policy_rejected: completions[second].policy,
+            reference_chosen: completions[first].reference,
+            reference_rejected: completions[second].reference,
+        };
+        self.pairs.extend(preferences.into_iter().map(pair));
+    }
+
+    /// Adds a pair that has no reference.
+    fn add_policy_row(&mut self, row: &Row<'_>, sums: &[f64]) {
+        let n_tokens = |idx: usize| row.tree.completions[idx].len();
+        self.policy_pairs.push(PolicyScore {
+            chosen: sums[0],
+            rejected: sums[1],
+            chosen_tokens: n_tokens(0),
+            rejected_tokens: n_tokens(1),
+        });
+    }
 }
 
 /// What rows came to, in the order in which they were computed.
 #[derive(Debug, Default)]
 pub(crate) struct RowScores {
     losses: Vec<f64>,
-    pairs: Vec<PairScore>,
-    policy_pairs: Vec<PolicyScore>,
+    completions: Vec<Vec<CompletionScore>>,
+    /// Summed log-probs of each row's completions where there is no reference.
+    policy: Vec<Vec<f64>>,
     n_tokens: usize,
 }
 
@@ -42,23 +85,34 @@ impl RowScores {
     /// Adds the next micro-batch.
     pub(crate) fn extend(&mut self, part: Self) {
         self.losses.extend(part.losses);
-        self.pairs.extend(part.pairs);
-        self.policy_pairs.extend(part.policy_pairs);
+        self.completions.extend(part.completions);
+        self.policy.extend(part.policy);
         self.n_tokens += part.n_tokens;
     }
 
     /// As one batch: row `i` here is row `places[i]` there. The loss is the same to the last bit however rows were cut.
-    pub(crate) fn of_batch(self, rows: &[Row<'_>], places: &[usize], scale: BatchScale) -> BatchScores {
+    pub(crate) fn of_batch(
+        self,
+        spec: &LossSpec,
+        rows: &[Row<'_>],
+        places: &[usize],
+        wide: BatchWide,
+    ) -> BatchScores {
         let row_losses = placed(self.losses, places);
-        let sum: f64 = rows.iter().zip(&row_losses).map(|(row, loss)| row.tree.weight * loss).sum();
+        let sum: f64 = rows.iter().zip(&row_losses).map(|(row, loss)| row.factor() * loss).sum();
+        let scale = wide.scale;
         let loss = if scale.denominator() > 0.0 { sum / scale.denominator() } else { sum * 0.0 };
-        BatchScores {
-            loss,
-            row_losses,
-            pairs: placed(self.pairs, places),
-            policy_pairs: placed(self.policy_pairs, places),
-            n_tokens: self.n_tokens,
+        let completions = placed(self.completions, places);
+        let mut scores = BatchScores { loss, row_losses, n_tokens: self.n_tokens, ..BatchScores::default() };
+        for (row, completions) in rows.iter().zip(&completions) {
+            scores.add_row(&spec.objective, row, completions);
         }
+        for (row, sums) in rows.iter().zip(&placed(self.policy, places)) {
+            scores.add_policy_row(row, sums);
+        }
+        scores.drift = matches!(spec.objective, Objective::Unpaired(_)).then_some(wide.drift);
+        scores.completions = completions;
+        scores
     }
 }
 
@@ -68,17 +122,29 @@ pub(crate) struct RowLosses {
     pub(crate) loss: Tensor<1>,
     /// Loss of each row.
     pub(crate) losses: Tensor<1>,
-    /// Summed log-probs of policy and reference, chosen and rejected in turn.
-    pub(crate) sums: Option<(Tensor<1>, Option<Tensor<1>>)>,
-    /// Tokens of each pair's completions; needed where there is no reference.
-    pub(crate) lengths: Vec<[usize; 2]>,
-    pub(crate) n_tokens: usize,
+    /// Summed log-probs of policy and reference, completion after completion; none where the loss is of the chosen one alone.
+    sums: Option<Sums>,
+    /// Completions of each row.
+    n_completions: Vec<usize>,
+    n_tokens: usize,
 }
 
+/// Summed log-probs of all completions under the policy, and under the reference where there is one.
+pub(crate) type Sums = (Tensor<1>, Option<Tensor<1>>);
+
 impl RowLosses {
+    /// Rows with their losses, `[n_rows]`, as a part of the batch that has this scale.
+    pub(crate) fn new(rows: &[Row<'_>], losses: Tensor<1>, sums: Option<Sums>, scale: BatchScale) -> Self {
+        let loss = scale.reduce(losses.clone(), weights(rows, &losses.device().inner()));
+        let n_completions = rows.iter().map(|row| row.tree.completions.len()).collect();
+        let n_tokens = rows.iter().map(|row| row.tree.n_tokens()).sum();
+        Self { loss, losses, sums, n_completions, n_tokens }
+    }
+
     /// Everything of interest in one transfer, and the loss to go backward from.
     pub(crate) fn read(self) -> (RowScores, Tensor<1>) {
         let n_rows = self.losses.dims()[0];
+        let n_sums: usize = self.n_completions.iter().sum();
         let mut parts = vec![self.losses.inner()];
         let mut has_reference = false;
         if let Some((policy, reference)) = self.sums {
@@ -91,23 +157,20 @@ impl RowLosses {
         let mut scores =
             RowScores { losses: losses.to_vec(), n_tokens: self.n_tokens, ..RowScores::default() };
         if has_reference {
-            let (policy, reference) = sums.split_at(sums.len() / 2);
-            let pair = |(policy, reference): (&[f64], &[f64])| PairScore {
-                policy_chosen: policy[0],
-                policy_rejected: policy[1],
-                reference_chosen: reference[0],
-                reference_rejected: reference[1],
+            let (policy, reference) = sums.split_at(n_sums);
+            let score = |(policy, reference): (&f64, &f64)| CompletionScore {
+                policy: *policy,
+                reference: *reference,
             };
-            scores.pairs = policy.chunks_exact(2).zip(reference.chunks_exact(2)).map(pair).collect();
-        } else {
-            let pair = |(sums, tokens): (&[f64], &[usize; 2])| PolicyScore {
-                chosen: sums[0],
-                rejected: sums[1],
-                chosen_tokens: tokens[0],
-                rejected_tokens: tokens[1],
-            };
-            scores.policy_pairs = sums.chunks_exact(2).zip(&self.lengths).map(pair).collect();
+            scores.completions = by_row(policy.iter().zip(reference).map(score), &self.n_completions);
+        } else if !sums.is_empty() {
+            scores.policy = by_row(sums.iter().copied(), &self.n_completions);
         }
         (scores, self.loss)
     }
+}
+
+/// Numbers of completions, which lie row after row.
+fn by_row<T>(mut all: impl Iterator<Item = T>, n_completions: &[usize]) -> Vec<Vec<T>> {
+    n_completions.iter().map(|n| all.by_ref().take(*n).collect()).collect()
 }

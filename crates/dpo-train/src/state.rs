@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    AdamW, AdamWConfig, MovingMargin, TrainError, displacement::DisplacementWatch, files::read_bounded,
-    optimizer::Moments, write_atomically,
+    AdamW, AdamWConfig, GroupShares, MovingMargin, TrainError, displacement::DisplacementWatch,
+    files::read_bounded, optimizer::Moments, write_atomically,
 };
 
 /// Folders and files of a checkpoint.
@@ -40,6 +40,9 @@ pub struct Progress {
     /// The last steps' log-ratios, which a warning may follow from.
     #[serde(default)]
     pub displacement: DisplacementWatch,
+    /// What each group counts, where the objective asks; none before the first step.
+    #[serde(default)]
+    pub groups: GroupShares,
 }
 
 /// Something the user should look at.

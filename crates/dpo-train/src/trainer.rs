@@ -7,15 +7,16 @@ use std::{
 };
 
 use burn::module::Module;
+use dpo_core::{CompletionScore, Objective};
 use dpo_data::{BatchOrder, EpochOrder, TokenTree};
 use dpo_model::Decoder;
 use serde_json::{Map, Value};
 
 use crate::{
-    AdamW, AdamWConfig, BatchScores, Checkpoints, DropoutSeed, EvalSet, Evaluation, LossSpec, MetricSink,
-    MicroBatching, PassTimes, Progress, ReferenceLogps, Row, Schedule, StepMetrics, TrainError, Warning,
-    clip_factor,
-    evaluation::{evaluate_unless, pair_metrics},
+    AdamW, AdamWConfig, BatchScores, Checkpoints, DropoutSeed, EvalSet, Evaluation, GroupShares, LossSpec,
+    MetricSink, MicroBatching, PassTimes, Progress, ReferenceLogps, Row, Schedule, StepMetrics, TrainError,
+    Warning, clip_factor,
+    evaluation::{evaluate_unless, means, row_of},
     gradient_norm, state,
 };
 
@@ -252,6 +253,10 @@ impl Trainer {
         let start = Instant::now();
         let step = self.progress.step + 1;
         let indices = self.epoch.batch(&self.config.order, self.progress.step);
+        if matches!(self.config.loss.objective, Objective::GroupRobust(_)) && self.progress.groups.is_empty()
+        {
+            self.progress.groups = GroupShares::even(&self.data.trees);
+        }
         let rows = self.rows(&indices);
         let stop = || observer.stop_requested();
         let dropout = self.config.dropout_seed.map(|seed| DropoutSeed { seed, step });
@@ -281,7 +286,9 @@ impl Trainer {
             loss: batch.scores.loss,
             grad_norm,
             learning_rate,
-            pairs: pair_metrics(&batch.scores, &self.config.loss.objective).means(),
+            pairs: means(&batch.scores, &self.config.loss.objective),
+            kl: batch.scores.drift,
+            group_shares: (!self.progress.groups.is_empty()).then(|| self.progress.groups.named()),
             num_tokens: self.progress.n_tokens,
             tokens_per_second: batch.scores.n_tokens as f64 / seconds,
         };
@@ -290,12 +297,22 @@ impl Trainer {
         }
         observer.stepped(&metrics, &StepTimes { passes: batch.times, optimizer: passes_end.elapsed() });
         self.watch_displacement(step, &batch.scores, observer);
+        if let Objective::GroupRobust(loss) = self.config.loss.objective {
+            let trees: Vec<&TokenTree> = indices.iter().map(|&row_idx| &self.data.trees[row_idx]).collect();
+            self.progress.groups.follow(&trees, &batch.scores.row_losses, loss.eta);
+        }
         Ok(Stepped { policy, made: true })
     }
 
     fn rows(&self, indices: &[usize]) -> Vec<Row<'_>> {
-        let reference = |idx| self.data.reference.as_ref().map_or(&[][..], |logps| logps.row(idx));
-        indices.iter().map(|&idx| Row { tree: &self.data.trees[idx], reference: reference(idx) }).collect()
+        let TrainData { trees, reference, .. } = &self.data;
+        let mut rows: Vec<Row<'_>> =
+            indices.iter().map(|&row_idx| row_of(trees, reference.as_ref(), row_idx)).collect();
+        if let Objective::GroupRobust(_) = self.config.loss.objective {
+            let shares = self.progress.groups.of_rows(&rows.iter().map(|row| row.tree).collect::<Vec<_>>());
+            rows.iter_mut().zip(shares).for_each(|(row, share)| row.share = Some(share));
+        }
+        rows
     }
 
     /// Losses must be numbers; before the first update the policy must be its reference.
@@ -312,13 +329,11 @@ impl Trainer {
         if step > 1 {
             return Ok(());
         }
-        for (row, pair) in rows.iter().zip(&scores.pairs) {
-            let sides = [
-                ("chosen", pair.policy_chosen, pair.reference_chosen),
-                ("rejected", pair.policy_rejected, pair.reference_rejected),
-            ];
-            for (side, policy, reference) in sides {
+        for (row, completions) in rows.iter().zip(&scores.completions) {
+            let n = completions.len();
+            for (idx, CompletionScore { policy, reference }) in completions.iter().copied().enumerate() {
                 if (policy - reference).abs() > tolerance {
+                    let side = side(idx, n);
                     return Err(TrainError::StepZero { row: row.tree.row, side, policy, reference });
                 }
             }
@@ -414,6 +429,16 @@ impl CurrentEpoch {
         }
         let batch = self.0.as_ref().and_then(|(_, order)| order.batch(batch_idx));
         batch.map(<[usize]>::to_vec).unwrap_or_default()
+    }
+}
+
+/// What a message calls a completion among `n`.
+fn side(idx: usize, n: usize) -> String {
+    match (idx, n) {
+        (_, 1) => "only".to_owned(),
+        (0, 2) => "chosen".to_owned(),
+        (1, 2) => "rejected".to_owned(),
+        _ => format!("{}.", idx + 1),
     }
 }
 

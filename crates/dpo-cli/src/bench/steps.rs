@@ -10,7 +10,7 @@ use std::{
 use anyhow::Result;
 use burn::module::Module;
 use clap::Args;
-use dpo_data::{Purpose, TokenTree, pack};
+use dpo_data::{Needed, Purpose, TokenTree, pack};
 use dpo_model::{Decoder, Precision};
 use dpo_train::{DeviceBatch, INFERENCE_TOKENS, ReferenceLogps, Row, rows_of, write_atomically};
 use serde::Serialize;
@@ -108,7 +108,7 @@ struct Before {
 pub(super) fn run(args: &StepsArgs) -> Result<ExitCode> {
     let start = Instant::now();
     let config = run_config(args)?;
-    let input = args.input.open(Purpose::Pairs)?;
+    let input = args.input.open(Purpose::Pairs, Needed::Pairs)?;
     tuning::check(&config.tuning, &input.source)?;
     let n_rows = (args.steps.get() + args.warmup) * args.batch_size.get();
     let trees: Vec<TokenTree> = input.trees.iter().cycle().take(n_rows).cloned().collect();

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use dpo_core::Objective;
 use dpo_train::write_atomically;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -236,7 +235,7 @@ impl Round {
 
     /// Whether it was trained on pairs and not on demonstrations.
     pub(super) fn has_pairs(&self) -> Result<bool> {
-        Ok(self.settings()?.loss != Objective::Sft)
+        Ok(self.settings()?.loss.is_of_plain_pairs())
     }
 
     fn verify(&self, number: usize, is_replayed: bool) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
-use dpo_data::{BatchOrder, DataReport, PreferenceExample, Sampling, Text, read_examples};
+use dpo_data::{BatchOrder, DataReport, Needed, PreferenceExample, Sampling, Text, read_examples, shaped};
 use dpo_train::write_atomically;
 use serde_json::{Map, Value, json};
 
@@ -57,7 +57,9 @@ pub(super) fn draw(lineage: &Lineage, config: &RunConfig, share: f64) -> Result<
 fn training_pairs(round: &Round, new: &DataConfig) -> Result<Vec<PreferenceExample>> {
     let data = round.settings()?.data;
     let paths: Vec<PathBuf> = round.data.iter().map(|file| file.path.clone()).collect();
-    let mut pairs = read_examples(&paths, &source_config(&data), &mut DataReport::default())?;
+    let mut report = DataReport::default();
+    let pairs = read_examples(&paths, &source_config(&data), &mut report)?;
+    let mut pairs = shaped(pairs, Needed::Pairs, data.pairing, &mut report)?;
     for data in [&data, new] {
         let selection = Selection::training(data);
         pairs.retain(|pair| {

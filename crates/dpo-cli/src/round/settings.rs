@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use dpo_core::Objective;
 
 use super::{
     flags::{ReferenceChoice, RoundFlags},
@@ -28,10 +27,12 @@ pub(super) fn config(from: &Path, lineage: &Lineage, flags: &RoundFlags) -> Resu
         beneath.loss = LossSection::default();
     }
     let mut config = flags.run_config(&beneath)?;
-    if config.loss == Objective::Sft {
-        let problem =
-            "a round goes on with preference pairs, and its loss is `sft`; give another with --loss";
-        return Err(WrongUsage(problem.to_owned()).into());
+    if !config.loss.is_of_plain_pairs() {
+        let problem = format!(
+            "a round goes on with preference pairs, and its loss is `{}`; give another with --loss",
+            config.loss.name()
+        );
+        return Err(WrongUsage(problem).into());
     }
     if config.data.hold_out() == HeldOutBy::Default {
         note(

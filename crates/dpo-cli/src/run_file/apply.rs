@@ -35,7 +35,8 @@ impl RunFile {
 impl DataSection {
     fn apply(&self, over: &Self) -> Self {
         lay!(DataSection, over, self;
-            train, eval, max_length, overlong, columns, only_group, heldout, heldout_seed, strings, special_text)
+            train, eval, max_length, overlong, columns, only_group, heldout, heldout_seed, preset, pairs, strings,
+            special_text)
     }
 
     /// Held-out rows come from files or are a share of the training rows.
@@ -56,7 +57,8 @@ impl LossSection {
         lay!(LossSection, over, self;
             kind, beta, label_smoothing, ipo_reduction, bco_delta, discopop_tau, dpop_lambda, r_dpo_alpha,
             simpo_gamma, simpo_alpha, orpo_lambda, cpo_alpha, beta_dpo_alpha,
-            beta_dpo_momentum, f_divergence, f_alpha, ld_alpha, sft_weight, wpo, mix)
+            beta_dpo_momentum, odpo_alpha, rpo_eta, rao_kupper_a, davidson_nu, kto_desirable, kto_undesirable,
+            group_robust_eta, modpo_weight, f_divergence, f_alpha, ld_alpha, sft_weight, wpo, mix)
     }
 
     /// There is one loss or a mixture.

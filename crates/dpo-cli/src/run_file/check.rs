@@ -1,6 +1,6 @@
 //! Checks of single values; each problem is kept, so that all can be said together.
 
-use super::{choices::LossKind, problem::Problem};
+use super::problem::Problem;
 
 /// The problems met so far.
 #[derive(Default)]
@@ -53,10 +53,10 @@ impl Check {
         value as usize
     }
 
-    /// Refuses a setting that the loss `kind` would ignore.
-    pub(super) fn unread(&mut self, key: &str, is_set: bool, kind: LossKind) {
+    /// Refuses a setting that the loss of this name would ignore.
+    pub(super) fn unread(&mut self, key: &str, is_set: bool, loss: &str) {
         if is_set {
-            let text = format!("is set, but the loss `{}` does not read it; remove it", kind.name());
+            let text = format!("is set, but the loss `{loss}` does not read it; remove it");
             self.problem(key, text);
         }
     }

@@ -1,6 +1,7 @@
 //! The words a run file may use where it offers a choice.
 
 use clap::ValueEnum;
+use dpo_data::Pairing;
 use dpo_model::{Precision, gguf::GgmlType};
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +80,30 @@ pub(crate) enum LossKind {
     AotUnpaired,
     /// DPO whose β follows the mean margin of a batch, which is computed at once, by `beta_dpo_alpha`
     BetaDpo,
+    /// DPO with the share of votes for the first completion as its label; a tie is half a vote for each
+    SoftLabel,
+    /// DPO with an offset, `odpo_alpha` times the logarithm of the gap of the scores
+    Odpo,
+    /// Squared distance of β·h to `rpo_eta` times the gap of the scores
+    RpoSq,
+    /// Backward divergence of the preference from the one that the scores imply
+    RpoBwdKl,
+    /// Forward divergence of the preference from the one that the scores imply
+    RpoFwdKl,
+    /// Ranked lists: the probability that the policy draws them in this order
+    PlackettLuce,
+    /// Ranked lists with scores: pairs weighted by what they matter in the order
+    Lipo,
+    /// Pairs and ties: margins within `rao_kupper_a` are ties
+    RaoKupper,
+    /// Pairs and ties: how common ties are is `davidson_nu`
+    Davidson,
+    /// Single completions that are good or bad
+    Kto,
+    /// DPO whose groups of rows count the more the worse they fare; the column `group` has to be named
+    GroupRobust,
+    /// DPO beside another reward, whose margin is the gap of the scores, with weight `modpo_weight`
+    Modpo,
 }
 
 impl LossKind {
@@ -107,6 +132,18 @@ impl LossKind {
             Self::Aot => dpo_core::LossKind::Aot,
             Self::AotUnpaired => dpo_core::LossKind::AotUnpaired,
             Self::BetaDpo => dpo_core::LossKind::BetaDpo,
+            Self::SoftLabel => dpo_core::LossKind::SoftLabel,
+            Self::Odpo => dpo_core::LossKind::Odpo,
+            Self::RpoSq => dpo_core::LossKind::RpoSq,
+            Self::RpoBwdKl => dpo_core::LossKind::RpoBwdKl,
+            Self::RpoFwdKl => dpo_core::LossKind::RpoFwdKl,
+            Self::PlackettLuce => dpo_core::LossKind::PlackettLuce,
+            Self::Lipo => dpo_core::LossKind::Lipo,
+            Self::RaoKupper => dpo_core::LossKind::RaoKupper,
+            Self::Davidson => dpo_core::LossKind::Davidson,
+            Self::Kto => dpo_core::LossKind::Kto,
+            Self::GroupRobust => dpo_core::LossKind::GroupRobust,
+            Self::Modpo => dpo_core::LossKind::Modpo,
         }
     }
 
@@ -141,6 +178,79 @@ impl From<dpo_core::LossKind> for LossKind {
             dpo_core::LossKind::Aot => Self::Aot,
             dpo_core::LossKind::AotUnpaired => Self::AotUnpaired,
             dpo_core::LossKind::BetaDpo => Self::BetaDpo,
+            dpo_core::LossKind::SoftLabel => Self::SoftLabel,
+            dpo_core::LossKind::Odpo => Self::Odpo,
+            dpo_core::LossKind::RpoSq => Self::RpoSq,
+            dpo_core::LossKind::RpoBwdKl => Self::RpoBwdKl,
+            dpo_core::LossKind::RpoFwdKl => Self::RpoFwdKl,
+            dpo_core::LossKind::PlackettLuce => Self::PlackettLuce,
+            dpo_core::LossKind::Lipo => Self::Lipo,
+            dpo_core::LossKind::RaoKupper => Self::RaoKupper,
+            dpo_core::LossKind::Davidson => Self::Davidson,
+            dpo_core::LossKind::Kto => Self::Kto,
+            dpo_core::LossKind::GroupRobust => Self::GroupRobust,
+            dpo_core::LossKind::Modpo => Self::Modpo,
+        }
+    }
+}
+
+/// `data.preset`: a well-known set whose columns alone do not say how they are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+#[value(rename_all = "kebab-case")]
+pub(crate) enum Preset {
+    /// HelpSteer and HelpSteer2: rated responses, which are lists where rows with the same prompt follow each other
+    Helpsteer,
+    /// HelpSteer2-Preference: two responses and a preference from -3 for the first to 3 for the second
+    Helpsteer2Preference,
+    /// HelpSteer3: the same behind a conversation
+    Helpsteer3,
+    /// Stanford Human Preferences: two answers and their votes on Reddit
+    Shp,
+}
+
+impl Preset {
+    /// As the library knows it.
+    pub(crate) fn of_data(self) -> dpo_data::Preset {
+        match self {
+            Self::Helpsteer => dpo_data::Preset::Helpsteer,
+            Self::Helpsteer2Preference => dpo_data::Preset::Helpsteer2Preference,
+            Self::Helpsteer3 => dpo_data::Preset::Helpsteer3,
+            Self::Shp => dpo_data::Preset::Shp,
+        }
+    }
+}
+
+/// `data.pairs`: which pairs are made of a ranked list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+#[value(rename_all = "kebab-case")]
+pub(crate) enum Pairs {
+    /// The best and the worst
+    BestWorst,
+    /// Every two of different rank
+    All,
+    /// Each and the next worse
+    Adjacent,
+}
+
+impl Pairs {
+    /// As the library knows it.
+    pub(crate) fn pairing(self) -> Pairing {
+        match self {
+            Self::BestWorst => Pairing::BestWorst,
+            Self::All => Pairing::All,
+            Self::Adjacent => Pairing::Adjacent,
+        }
+    }
+}
+
+impl From<Pairing> for Pairs {
+    fn from(pairing: Pairing) -> Self {
+        match pairing {
+            Pairing::BestWorst => Self::BestWorst,
+            Pairing::All => Self::All,
+            Pairing::Adjacent => Self::Adjacent,
         }
     }
 }

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use super::{
     RunFile,
-    choices::{Backend, BaseQuant, Dtype, Order, Overlong, PadGradient, Schedule, SpecialText, Strings},
+    choices::{
+        Backend, BaseQuant, Dtype, Order, Overlong, PadGradient, Preset, Schedule, SpecialText, Strings,
+    },
     loss,
     sections::{DataSection, EvalSection, LoraSection, ModelSection, RunSection, TrainSection},
     values::{ColumnName, EvalSet, Resume, Targets},
 };
 use dpo_core::Objective;
-use dpo_data::HeldOut;
+use dpo_data::{HeldOut, Pairing};
 use dpo_model::{LoraConfig, LoraKind, LoraScaling};
 use dpo_train::Activations;
 
@@ -63,6 +65,10 @@ pub(crate) struct DataConfig {
     pub(crate) only_group: Option<String>,
     /// What of the training rows is held out, where no set is.
     pub(crate) held_out: Option<HeldOut>,
+    /// The well-known set that the rows are of.
+    pub(crate) preset: Option<Preset>,
+    /// Which pairs are made of ranked lists; `None` leaves lists as they are.
+    pub(crate) pairing: Option<Pairing>,
     /// What strings are read as.
     pub(crate) strings: Strings,
     /// What special tokens in the text mean.
@@ -217,6 +223,8 @@ impl RunConfig {
                 only_group: self.data.only_group.clone(),
                 heldout: self.data.held_out.map(|held_out| held_out.share()),
                 heldout_seed: self.data.held_out.map(|held_out| held_out.seed() as u32),
+                preset: self.data.preset,
+                pairs: self.data.pairing.map(Into::into),
                 strings: Some(self.data.strings),
                 special_text: Some(self.data.special_text),
             },

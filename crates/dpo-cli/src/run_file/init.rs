@@ -25,6 +25,8 @@ impl RunFile {
     pub(crate) fn init(&self) -> Result<RunConfig, InvalidRunFile> {
         let mut check = Check::default();
         let loss = loss::objective(&self.loss, &mut check);
+        let reads_pairs = !matches!(loss, Objective::Sft | Objective::Ranked(_) | Objective::Unpaired(_));
+        check.unread("data.pairs", self.data.pairs.is_some() && !reads_pairs, loss.name());
         let config = RunConfig {
             model: self.model_config(&loss, &mut check),
             data: rows::data(&self.data, &mut check),
@@ -49,10 +51,8 @@ impl RunFile {
     }
 
     fn model_config(&self, loss: &Objective, check: &mut Check) -> ModelConfig {
-        if self.model.reference.is_some() && !loss.needs_reference() {
-            let text = format!("is set, but the loss `{}` does not read it; remove it", loss.name());
-            check.problem("model.reference", text);
-        }
+        let is_unread = self.model.reference.is_some() && !loss.needs_reference();
+        check.unread("model.reference", is_unread, loss.name());
         let base = check.text("model.base", self.model.base.as_ref());
         let base = base.unwrap_or_else(|| check.missing("model.base", "a folder, a hub id or a .gguf file"));
         let reference = check.text("model.reference", self.model.reference.as_ref());

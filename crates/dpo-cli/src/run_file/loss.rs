@@ -30,7 +30,7 @@ fn parts(section: &LossSection, check: &mut Check) -> Vec<Part> {
     let Some(mix) = &section.mix else {
         let kind = section.kind.unwrap_or(LossKind::Sigmoid);
         let loss = part(config(section, kind), check, &mut |check, parameter, problem| match problem {
-            Problem::Unread => check.unread(&format!("loss.{parameter}"), true, kind),
+            Problem::Unread => check.unread(&format!("loss.{parameter}"), true, kind.name()),
             Problem::Text(text) => check.problem(&format!("loss.{parameter}"), text),
         });
         return vec![Part { weight: 1.0, loss }];
@@ -108,7 +108,7 @@ fn modifiers(section: &LossSection) -> Modifiers {
 }
 
 /// The settings that belong to a single loss.
-fn own_settings(section: &LossSection) -> [(&'static str, bool); 15] {
+fn own_settings(section: &LossSection) -> [(&'static str, bool); 23] {
     [
         ("beta", section.beta.is_some()),
         ("label_smoothing", section.label_smoothing.is_some()),
@@ -123,6 +123,14 @@ fn own_settings(section: &LossSection) -> [(&'static str, bool); 15] {
         ("cpo_alpha", section.cpo_alpha.is_some()),
         ("beta_dpo_alpha", section.beta_dpo_alpha.is_some()),
         ("beta_dpo_momentum", section.beta_dpo_momentum.is_some()),
+        ("odpo_alpha", section.odpo_alpha.is_some()),
+        ("rpo_eta", section.rpo_eta.is_some()),
+        ("rao_kupper_a", section.rao_kupper_a.is_some()),
+        ("davidson_nu", section.davidson_nu.is_some()),
+        ("kto_desirable", section.kto_desirable.is_some()),
+        ("kto_undesirable", section.kto_undesirable.is_some()),
+        ("group_robust_eta", section.group_robust_eta.is_some()),
+        ("modpo_weight", section.modpo_weight.is_some()),
         ("f_divergence", section.f_divergence.is_some()),
         ("f_alpha", section.f_alpha.is_some()),
     ]
@@ -147,6 +155,14 @@ fn config(section: &LossSection, kind: LossKind) -> LossConfig {
         cpo_alpha: section.cpo_alpha,
         beta_dpo_alpha: section.beta_dpo_alpha,
         beta_dpo_momentum: section.beta_dpo_momentum,
+        odpo_alpha: section.odpo_alpha,
+        rpo_eta: section.rpo_eta,
+        rao_kupper_a: section.rao_kupper_a,
+        davidson_nu: section.davidson_nu,
+        kto_desirable: section.kto_desirable,
+        kto_undesirable: section.kto_undesirable,
+        group_robust_eta: section.group_robust_eta,
+        modpo_weight: section.modpo_weight,
         f_divergence: section.f_divergence.map(|divergence| match divergence {
             Divergence::ReverseKl => dpo_core::DivergenceKind::ReverseKl,
             Divergence::ForwardKl => dpo_core::DivergenceKind::ForwardKl,
@@ -173,6 +189,14 @@ fn unset(config: &mut LossConfig, parameter: &str) {
         "cpo_alpha" => config.cpo_alpha = None,
         "beta_dpo_alpha" => config.beta_dpo_alpha = None,
         "beta_dpo_momentum" => config.beta_dpo_momentum = None,
+        "odpo_alpha" => config.odpo_alpha = None,
+        "rpo_eta" => config.rpo_eta = None,
+        "rao_kupper_a" => config.rao_kupper_a = None,
+        "davidson_nu" => config.davidson_nu = None,
+        "kto_desirable" => config.kto_desirable = None,
+        "kto_undesirable" => config.kto_undesirable = None,
+        "group_robust_eta" => config.group_robust_eta = None,
+        "modpo_weight" => config.modpo_weight = None,
         "f_divergence" => (config.f_divergence, config.f_alpha) = (None, None),
         "f_alpha" => config.f_alpha = None,
         _ => *config = LossConfig::default(),
@@ -216,6 +240,14 @@ fn of_part(part: &PartLoss) -> LossSection {
         cpo_alpha: config.cpo_alpha,
         beta_dpo_alpha: config.beta_dpo_alpha,
         beta_dpo_momentum: config.beta_dpo_momentum,
+        odpo_alpha: config.odpo_alpha,
+        rpo_eta: config.rpo_eta,
+        rao_kupper_a: config.rao_kupper_a,
+        davidson_nu: config.davidson_nu,
+        kto_desirable: config.kto_desirable,
+        kto_undesirable: config.kto_undesirable,
+        group_robust_eta: config.group_robust_eta,
+        modpo_weight: config.modpo_weight,
         f_divergence: config.f_divergence.map(|divergence| match divergence {
             dpo_core::DivergenceKind::ReverseKl => Divergence::ReverseKl,
             dpo_core::DivergenceKind::ForwardKl => Divergence::ForwardKl,
@@ -256,6 +288,8 @@ mod tests {
             "[loss]\nf_divergence = \"alpha\"\nf_alpha = 2.0\n",
             "[loss]\nkind = \"ipo\"\nf_divergence = \"forward_kl\"\nsft_weight = 1\n",
             "[loss]\nkind = \"nca_pair\"\nld_alpha = 0.0\n",
+            "[loss]\nkind = \"rpo_sq\"\nrpo_eta = 2.0\nf_divergence = \"js\"\nwpo = true\n",
+            "[[loss.mix]]\nkind = \"odpo\"\nodpo_alpha = 0.5\n[[loss.mix]]\nkind = \"soft_label\"\nweight = 2\n",
         ] {
             let config = file(loss).init().unwrap();
             let again = parse("run.toml", &config.to_toml()).unwrap().file.init().unwrap();
@@ -315,6 +349,25 @@ mod tests {
                 "`train.accumulate` is 2, and the loss `aot` couples the rows",
             ),
             ("ld_alpha = 2.0", "`loss.ld_alpha` is 2; give a number from 0 to 1"),
+            ("kind = \"kto\"\nwpo = true", "`loss.wpo` is set, but `kto` reads single completions"),
+            (
+                "kind = \"kto\"\nf_divergence = \"js\"",
+                "`loss.f_divergence` is set, but `kto` reads each log-ratio",
+            ),
+            ("kind = \"lipo\"\nsft_weight = 1", "`loss.sft_weight` is set, but `lipo` reads ranked lists"),
+            (
+                "kind = \"group_robust\"\nld_alpha = 0.5",
+                "but `group_robust` counts rows by how their groups fare",
+            ),
+            ("kind = \"davidson\"\nsft_weight = 1", "but `davidson` learns from ties, which have no chosen"),
+            (
+                "[[loss.mix]]\nkind = \"plackett_luce\"\n[[loss.mix]]\nkind = \"sft\"",
+                "`loss.mix` has `plackett_luce`, which reads ranked lists, and a mixture is a mean over pairs",
+            ),
+            (
+                "[[loss.mix]]\nkind = \"rao_kupper\"\n[[loss.mix]]\nkind = \"sigmoid\"",
+                "`loss.mix` has `rao_kupper`, which learns from ties, and `sigmoid`",
+            ),
         ] {
             let text = said(&format!("[loss]\n{loss}\n"));
             assert!(text.contains(expected), "{text}");

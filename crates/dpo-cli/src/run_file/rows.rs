@@ -6,7 +6,7 @@ use dpo_data::HeldOut;
 
 use super::{
     check::Check,
-    choices::{Overlong, SpecialText, Strings},
+    choices::{Overlong, Pairs, SpecialText, Strings},
     config::DataConfig,
     keys::nearest,
     sections::DataSection,
@@ -62,6 +62,8 @@ pub(super) fn data(section: &DataSection, check: &mut Check) -> DataConfig {
         only_group: only_group(section, &columns, check),
         held_out: held_out(section, check),
         columns,
+        preset: section.preset,
+        pairing: section.pairs.map(Pairs::pairing),
         strings: section.strings.unwrap_or(Strings::Auto),
         special_text: section.special_text.unwrap_or(SpecialText::Literal),
     }

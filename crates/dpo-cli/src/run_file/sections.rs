@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     choices::{
-        Backend, BaseQuant, Divergence, Dtype, IpoReduction, LossKind, Order, Overlong, PadGradient,
-        Schedule, SpecialText, Strings,
+        Backend, BaseQuant, Divergence, Dtype, IpoReduction, LossKind, Order, Overlong, PadGradient, Pairs,
+        Preset, Schedule, SpecialText, Strings,
     },
     mix::MixPart,
     values::{self, ColumnName, EvalSet, Resume, Targets},
@@ -61,7 +61,10 @@ pub(crate) struct DataSection {
     /// Names of the columns where they differ from prompt, chosen, rejected, completion, system, weight,
     /// and of the one that says whose a row is, group; as a flag, once for each
     ///
-    /// In a run file: `columns = { chosen = "winner", rejected = "loser", group = "annotator" }`.
+    /// In a run file: `columns = { chosen = "winner", rejected = "loser", group = "annotator" }`. What says more of the
+    /// completions than which one is better has roles too: score_chosen, score_rejected, margin, votes, tie, label; two
+    /// completions that nobody put in order are first and second, with votes, verdict or annotators (names between commas);
+    /// lists are completions, with ranks or scores.
     #[arg(long = "column", value_name = "ROLE=NAME")]
     #[serde(with = "values::columns", skip_serializing_if = "Option::is_none")]
     pub(crate) columns: Option<Vec<ColumnName>>,
@@ -75,6 +78,12 @@ pub(crate) struct DataSection {
     /// What the prompts of `heldout` are drawn from
     #[arg(long, value_name = "N")]
     pub(crate) heldout_seed: Option<u32>,
+    /// The well-known set that the rows are of, where their columns alone do not say how they are meant; most sets need none
+    #[arg(long, value_name = "SET")]
+    pub(crate) preset: Option<Preset>,
+    /// Make pairs of ranked lists, for losses that read pairs
+    #[arg(long, value_name = "WHICH")]
+    pub(crate) pairs: Option<Pairs>,
     /// What prompts and completions that are strings are read as; lists of messages are always messages
     #[arg(long)]
     pub(crate) strings: Option<Strings>,
@@ -89,6 +98,10 @@ pub(crate) struct DataSection {
 #[command(next_help_heading = "Loss")]
 pub(crate) struct LossSection {
     /// Objective; h is the margin, the chosen log-ratio less the rejected one
+    ///
+    /// Without it the loss follows the training rows, and the run says so: ranked lists train with plackett_luce, labelled
+    /// completions with kto, pairs on which votes are divided with soft_label, with ties with rao_kupper, with scores with
+    /// odpo, and all others with sigmoid.
     #[arg(long = "loss", value_name = "LOSS")]
     pub(crate) kind: Option<LossKind>,
     /// Strength β of the pull towards the reference, above 0; with `sigmoid_norm` the default is 5, with `simpo` 2
@@ -131,22 +144,48 @@ pub(crate) struct LossSection {
     /// What of the moving average of margins stays at a step, from 0 to below 1; `beta_dpo` only
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     pub(crate) beta_dpo_momentum: Option<f64>,
+    /// Weight of the logarithm of the gap of the scores, not negative; `odpo` only
+    #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
+    pub(crate) odpo_alpha: Option<f64>,
+    /// Reward of a point of the scores, above 0; `rpo_sq`, `rpo_bwd_kl` and `rpo_fwd_kl` only
+    #[arg(long, value_name = "ETA", allow_negative_numbers = true)]
+    pub(crate) rpo_eta: Option<f64>,
+    /// Half the width of the margins that are ties, above 0; `rao_kupper` only
+    #[arg(long, value_name = "A", allow_negative_numbers = true)]
+    pub(crate) rao_kupper_a: Option<f64>,
+    /// How common ties are, above 0; `davidson` only
+    #[arg(long, value_name = "NU", allow_negative_numbers = true)]
+    pub(crate) davidson_nu: Option<f64>,
+    /// Weight of desirable completions, not negative; `kto` only
+    #[arg(long, value_name = "LAMBDA", allow_negative_numbers = true)]
+    pub(crate) kto_desirable: Option<f64>,
+    /// Weight of undesirable completions, not negative; `kto` only
+    #[arg(long, value_name = "LAMBDA", allow_negative_numbers = true)]
+    pub(crate) kto_undesirable: Option<f64>,
+    /// How fast the groups' shares follow their losses, not negative; `group_robust` only
+    #[arg(long, value_name = "ETA", allow_negative_numbers = true)]
+    pub(crate) group_robust_eta: Option<f64>,
+    /// Weight of what is learnt beside the other reward, above 0 and at most 1; `modpo` only
+    #[arg(long, value_name = "W", allow_negative_numbers = true)]
+    pub(crate) modpo_weight: Option<f64>,
     /// What holds the policy to its reference; losses of the margin only: `sigmoid`, `ipo`, `hinge`, `sigmoid_norm`, `robust`,
-    /// `exo_pair`, `discopop` and `r_dpo`. Without it, the reverse KL divergence
+    /// `exo_pair`, `discopop`, `r_dpo`, `soft_label`, `rao_kupper`, `davidson`, `odpo`, `rpo_sq`, `rpo_bwd_kl`, `rpo_fwd_kl` and
+    /// `modpo`. Without it, the reverse KL divergence
     #[arg(long)]
     pub(crate) f_divergence: Option<Divergence>,
     /// α of the α-divergence; 1 would be the reverse KL divergence, 0 is the forward one. Without it, 0.5
     #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
     pub(crate) f_alpha: Option<f64>,
     /// Weight, from 0 to 1, of the tokens that a completion has beyond the length of the other one of its pair, for policy and
-    /// reference (LD-DPO); losses with a reference only
+    /// reference (LD-DPO); losses of pairs with a reference only, and not `group_robust`
     #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
     pub(crate) ld_alpha: Option<f64>,
-    /// Weight of the chosen completion's negative log-likelihood per token beside the loss (RPO), not negative; not with `sft`,
-    /// `orpo` and `cpo`, which have it
+    /// Weight of the chosen completion's negative log-likelihood per token beside the loss (RPO), not negative; losses of pairs
+    /// only, but not `sft`, `orpo` and `cpo`, which have it, `rao_kupper` and `davidson`, whose ties have none, and `group_robust`
     #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true)]
     pub(crate) sft_weight: Option<f64>,
-    /// Weigh each pair by how likely the policy is to say both completions itself (WPO); not with losses that couple a batch
+    /// Weigh each pair by how likely the policy is to say both completions itself (WPO); losses of pairs only, but not those that
+    /// couple a batch and `group_robust`
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub(crate) wpo: Option<bool>,
     /// Several losses at once, each with its weight and its own settings, instead of `kind`; as a flag, once for each:

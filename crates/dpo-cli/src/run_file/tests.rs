@@ -81,6 +81,14 @@ fn needs_another(setting: &str) -> bool {
         "cpo_alpha",
         "beta_dpo_alpha",
         "beta_dpo_momentum",
+        "odpo_alpha",
+        "rpo_eta",
+        "rao_kupper_a",
+        "davidson_nu",
+        "kto_desirable",
+        "kto_undesirable",
+        "group_robust_eta",
+        "modpo_weight",
     ];
     let of_adapters = ["targets", "dropout", "rslora", "dora"];
     of_losses.iter().chain(&of_adapters).any(|key| setting.starts_with(key))
@@ -283,12 +291,28 @@ fn a_setting_the_loss_does_not_read_is_refused() {
         assert_eq!(refused(loss, "--cpo-alpha", "0.5"), loss != "cpo", "{loss}");
         assert_eq!(refused(loss, "--beta-dpo-alpha", "0.5"), loss != "beta_dpo", "{loss}");
         assert_eq!(refused(loss, "--beta-dpo-momentum", "0.5"), loss != "beta_dpo", "{loss}");
+        assert_eq!(refused(loss, "--odpo-alpha", "0.5"), loss != "odpo", "{loss}");
+        assert_eq!(refused(loss, "--rpo-eta", "0.5"), !loss.starts_with("rpo_"), "{loss}");
+        assert_eq!(refused(loss, "--rao-kupper-a", "0.5"), loss != "rao_kupper", "{loss}");
+        assert_eq!(refused(loss, "--davidson-nu", "0.5"), loss != "davidson", "{loss}");
+        assert_eq!(refused(loss, "--kto-desirable", "0.5"), loss != "kto", "{loss}");
+        assert_eq!(refused(loss, "--group-robust-eta", "0.5"), loss != "group_robust", "{loss}");
+        assert_eq!(refused(loss, "--modpo-weight", "0.5"), loss != "modpo", "{loss}");
         let couples = ["aot", "aot_unpaired", "beta_dpo"].contains(&loss);
-        assert_eq!(flags(&["--loss", loss, "--wpo"]).is_err(), couples || loss == "sft", "{loss}");
+        let is_alone = ["plackett_luce", "lipo", "kto", "group_robust"].contains(&loss);
+        assert_eq!(
+            flags(&["--loss", loss, "--wpo"]).is_err(),
+            couples || is_alone || loss == "sft",
+            "{loss}"
+        );
+        let has_no_choice = is_alone || ["sft", "orpo", "cpo", "rao_kupper", "davidson"].contains(&loss);
+        assert_eq!(refused(loss, "--sft-weight", "0.5"), has_no_choice, "{loss}");
+        let has_no_pairs = ["sft", "plackett_luce", "lipo", "kto"].contains(&loss);
+        assert_eq!(refused(loss, "--pairs", "all"), has_no_pairs, "{loss}");
         assert_eq!(flags(&["--loss", loss, "--accumulate", "2"]).is_err(), couples, "{loss}");
         let has_reference = !["sft", "simpo", "orpo", "cpo"].contains(&loss);
         assert_eq!(refused(loss, "--reference", "r"), !has_reference, "{loss}");
-        assert_eq!(refused(loss, "--ld-alpha", "0.5"), !has_reference, "{loss}");
+        assert_eq!(refused(loss, "--ld-alpha", "0.5"), !has_reference || is_alone, "{loss}");
     }
     let beta = |loss| flags(&["--loss", loss]).unwrap().loss.beta();
     assert_eq!((beta("sigmoid_norm"), beta("hinge")), (Some(5.0), Some(0.1)));
@@ -352,6 +376,8 @@ fn keys_are_those_of_the_structs() {
         init(&MINIMAL.replace("[data]", GROUPED)),
     ];
     texts[1].model.reference = Some("r".to_owned());
+    texts[1].data.preset = Some(super::choices::Preset::Shp);
+    texts[1].data.pairing = Some(dpo_data::Pairing::All);
     texts[1].train.duration = Duration::Steps(1);
     texts[1].train.warmup = Warmup::Steps(1);
     texts[1].train.micro_batches = MicroBatches::Tokens(1);

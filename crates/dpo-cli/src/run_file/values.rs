@@ -6,8 +6,28 @@ use dpo_model::LoraTargets;
 use serde::{Deserialize, Serialize};
 
 /// The roles a column of the data can play, the keys of `data.columns`.
-pub(crate) const COLUMN_ROLES: [&str; 7] =
-    ["prompt", "chosen", "rejected", "completion", "system", "weight", "group"];
+pub(crate) const COLUMN_ROLES: [&str; 20] = [
+    "prompt",
+    "chosen",
+    "rejected",
+    "completion",
+    "system",
+    "weight",
+    "group",
+    "score_chosen",
+    "score_rejected",
+    "margin",
+    "votes",
+    "annotators",
+    "tie",
+    "label",
+    "first",
+    "second",
+    "verdict",
+    "completions",
+    "ranks",
+    "scores",
+];
 
 /// An evaluation set: `NAME=SOURCE` or `SOURCE`.
 ///

@@ -28,14 +28,15 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::run_file::{RunFile, TrainArgs};
+use crate::{default_loss, run_file::TrainArgs};
 
 /// Runs the command.
 pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     if args.run_file()?.names_nothing() {
         return crate::experiment::run(args);
     }
-    let session = Session::open(args.run_config(&RunFile::default())?)?;
+    let beneath = default_loss::beneath(&args.run_file()?)?;
+    let session = Session::open(args.run_config(&beneath)?)?;
     session.introduce();
     if args.dry_run {
         session.preview()?;

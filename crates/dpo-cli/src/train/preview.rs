@@ -14,9 +14,10 @@ pub(crate) fn rendered(encoder: &TextEncoder, tree: &TokenTree) -> Result<String
     let mut text = format!("row {} of file {}:\n", tree.row.row, tree.row.file + 1);
     for (idx, completion) in tree.completions.iter().enumerate() {
         let name = match (idx, tree.completions.len()) {
-            (0, 2) => "chosen",
-            (1, 2) => "rejected",
-            _ => "completion",
+            (0, 2) => "chosen".to_owned(),
+            (1, 2) => "rejected".to_owned(),
+            (_, 1) => "completion".to_owned(),
+            (idx, n) => format!("completion {} of {n}, best first", idx + 1),
         };
         text += &format!(
             "--- {name}: {} prompt tokens, {} trained on ({mark})\n",

@@ -7,11 +7,12 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use burn::module::Module;
+use dpo_core::Objective;
 use dpo_data::TokenTree;
 use dpo_model::Decoder;
 use dpo_train::{
     Checkpoint, Checkpoints, EvalSet, JsonlSink, RunDir, RunMode, StepZeroGate, TrainData, Trainer,
-    TrainerConfig,
+    TrainerConfig, mismatched,
 };
 
 use super::{
@@ -93,6 +94,13 @@ impl Session {
         }
         tuning::check(&config.tuning, &source)?;
         let (train, held_out) = rows::load(&config, &workshop)?;
+        if matches!(config.loss, Objective::GroupRobust(_))
+            && train.trees.iter().all(|tree| tree.group.is_none())
+        {
+            bail!(
+                "the loss `group_robust` weighs groups, and no row is of one; name their column: --column group=NAME"
+            );
+        }
         let check = DataCheck::new(&train, &held_out);
         let loss = plan::loss_spec(&config, source.config().pad_token_id);
         let mut trainer = plan::trainer_config(&config, loss, train.trees.len())?;
@@ -285,17 +293,28 @@ impl Session {
             check_reference(other, &self.source, rows)?;
         }
         let backend = device::name(self.config.run.backend);
+        let drifts = matches!(self.trainer.loss.objective, Objective::Unpaired(_));
         let reference = match &other {
             Some(other) => Reference::load(other, &self.workshop.device, backend)?,
             None => Reference::of(policy.clone(), digest, backend)?,
         };
         let used = self.trainer.rows_used(self.train.trees.len());
         let trees: Vec<TokenTree> = used.iter().map(|&row_idx| self.train.trees[row_idx].clone()).collect();
-        let train = reference.logps("the training rows", &trees, stop)?.placed(self.train.trees.len(), &used);
+        // What KTO's drift is measured by: a row's prompt before the completion of another.
+        let logps_of = |what: &str, trees: &[TokenTree]| {
+            let logps = reference.logps(what, trees, stop)?;
+            if !drifts {
+                return Ok::<_, anyhow::Error>(logps);
+            }
+            let others = mismatched(trees);
+            let of_others = reference.logps(&format!("{what}, mismatched"), &others, stop)?;
+            Ok(logps.with_mismatched(others, of_others))
+        };
+        let train = logps_of("the training rows", &trees)?.placed(self.train.trees.len(), &used);
         let mut eval_sets = Vec::new();
         for (name, trees) in eval_trees() {
             let what = if name.is_empty() { "the held-out rows".to_owned() } else { name.clone() };
-            let logps = reference.logps(&what, &trees, stop)?;
+            let logps = logps_of(&what, &trees)?;
             eval_sets.push(EvalSet { name, trees, reference: Some(logps) });
         }
         Ok(TrainData { trees: self.train.trees.clone(), reference: Some(train), eval_sets })

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, path::PathBuf, rc::Rc};
 
 use anyhow::{Result, bail};
-use dpo_data::TokenTree;
+use dpo_core::Objective;
+use dpo_data::{Needed, TokenTree};
 use serde::Serialize;
 
 use super::settings::{Kind, Settings};
@@ -76,6 +77,14 @@ impl Plan {
                     let name = free_name("pooled", &plan.variants);
                     plan.push(name, None, *template);
                 }
+            }
+        }
+        for Variant { name, config, .. } in &plan.variants {
+            if matches!(config.loss, Objective::Ranked(_) | Objective::Unpaired(_)) {
+                bail!(
+                    "variant `{name}`: variants are measured on pairs, and the loss `{}` reads none; take another",
+                    config.loss.name()
+                );
             }
         }
         plan.columns = columns(&plan.variants);
@@ -183,7 +192,9 @@ fn reader<'a>(config: &RunConfig, workshop: &'a Workshop) -> DataReader<'a> {
 impl Column {
     /// The pairs.
     pub(super) fn load(&self, config: &RunConfig, workshop: &Workshop) -> Result<LoadedData> {
-        reader(config, workshop).load(&self.sources, self.split, &self.selection)
+        let mut reader = reader(config, workshop);
+        reader.needs = vec![Needed::Pairs];
+        reader.load(&self.sources, self.split, &self.selection)
     }
 
     /// Whether they are those of `variant` alone.

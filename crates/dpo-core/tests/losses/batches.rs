@@ -24,6 +24,11 @@ fn part(objective: &Objective, range: std::ops::Range<usize>, dtype: DType) -> (
             let rejected = tensor(&REJECTED[range.clone()], dtype);
             loss.loss(&ratios(chosen.clone(), rejected, (&lengths, &REJECTED_LEN[range])))
         }
+        other @ (Objective::Ranked(_)
+        | Objective::Voted(_)
+        | Objective::Scored(_)
+        | Objective::Unpaired(_)
+        | Objective::GroupRobust(_)) => panic!("{other:?} has a file of its own"),
         Objective::Sft => sft_loss(&CompletionLogps::new(chosen.clone(), tensor(&lengths, dtype))),
         Objective::Composite(_) => panic!("of tokens"),
     };

@@ -5,9 +5,20 @@ use burn::tensor::{DType, Tensor};
 use dpo_core::{
     BatchScale, CompletionLogps, CoupledLoss, FDivergence, InvalidLoss, IpoReduction, LogRatios, LossConfig,
     LossKind, Modifiers, Objective, PairLogps, PairTokens, PairwiseLoss, Part, PartLoss, PolicyScore,
-    ReferenceFreeLoss, RowSize, TokenLogps, beta_dpo_loss, dpo_loss, dynamic_beta, log_odds, odds_ratio_loss,
-    sft_loss,
+    ReferenceFreeLoss, RowSize, ScoredLoss, TokenLogps, VoteShares, VotedLoss, beta_dpo_loss, dpo_loss,
+    dynamic_beta, log_odds, odds_ratio_loss, sft_loss,
 };
+
+/// Of the first pairs: all for the first, two of three, one of three with a tie, a tie.
+const VOTES: [VoteShares; 4] = [
+    VoteShares::FIRST,
+    VoteShares { first: 2.0 / 3.0, tie: 0.0, second: 1.0 / 3.0 },
+    VoteShares { first: 1.0 / 3.0, tie: 2.0 / 3.0, second: 0.0 },
+    VoteShares { first: 0.0, tie: 1.0, second: 0.0 },
+];
+
+/// How far the scores of the first pairs lie apart.
+const GAPS: [f64; 4] = [std::f64::consts::E, 1.0, 0.25, 3.0];
 
 const SIGMOID: PairwiseLoss = PairwiseLoss::Sigmoid { beta: 0.1, label_smoothing: 0.0 };
 
@@ -17,6 +28,14 @@ fn pairwise(loss: PairwiseLoss) -> Part {
 
 fn free(loss: ReferenceFreeLoss) -> Part {
     Part { weight: 1.0, loss: PartLoss::ReferenceFree(loss) }
+}
+
+fn voted(loss: VotedLoss, divergence: FDivergence) -> Part {
+    Part { weight: 1.0, loss: PartLoss::Voted { loss, divergence } }
+}
+
+fn scored(loss: ScoredLoss, divergence: FDivergence) -> Part {
+    Part { weight: 1.0, loss: PartLoss::Scored { loss, divergence } }
 }
 
 fn of(parts: Vec<Part>) -> Objective {
@@ -66,6 +85,7 @@ impl Rows {
         let reference = self.tokens(tensor(&self.reference, dtype));
         let squares: Vec<f64> = self.policy.iter().map(|logp| logp * 0.9 - 0.05).collect();
         let squares = tensor(&squares, dtype);
+        let n_pairs = self.lengths.len() / 2;
         match objective {
             Objective::Composite(composite) => composite.losses(
                 PairTokens {
@@ -73,6 +93,8 @@ impl Rows {
                     reference: Some(&reference),
                     log_sum_squares: Some(&squares),
                     moving_margin: Some(0.5),
+                    votes: &VOTES[..n_pairs],
+                    gaps: &GAPS[..n_pairs],
                 },
                 &self.scale(objective),
             ),
@@ -81,6 +103,7 @@ impl Rows {
                 loss.loss(&LogRatios::new(pairs(policy), pairs(reference)))
             }
             Objective::Sft => sft_loss(&policy.completions().into_pairs().chosen),
+            other => panic!("{other:?} has a file of its own"),
         }
     }
 
@@ -242,7 +265,57 @@ fn all_objectives() -> Vec<Objective> {
         modified(vec![simpo(0.0, 0.0)], None, Some(0.5), false),
         modified(vec![pairwise(SIGMOID), bco], Some(0.0), None, false),
     ]);
+    let (beta, reverse) = (0.1, FDivergence::ReverseKl);
+    let soft = VotedLoss::SoftLabel { beta };
+    let odpo = ScoredLoss::Odpo { beta, alpha: 1.0 };
+    for divergence in divergences {
+        all.extend(
+            [soft, VotedLoss::RaoKupper { beta, a: 1.1 }, VotedLoss::Davidson { beta, nu: 1.0 }]
+                .map(|loss| of(vec![voted(loss, divergence)])),
+        );
+        all.extend(
+            [
+                odpo,
+                ScoredLoss::RpoSq { beta, eta: 1.0 },
+                ScoredLoss::RpoBwdKl { beta, eta: 1.0 },
+                ScoredLoss::RpoFwdKl { beta, eta: 1.0 },
+                ScoredLoss::Modpo { beta, weight: 0.5 },
+            ]
+            .map(|loss| of(vec![scored(loss, divergence)])),
+        );
+    }
+    all.extend([
+        of(vec![scored(odpo, reverse), voted(soft, reverse), sft]),
+        modified(vec![scored(odpo, reverse)], Some(0.3), Some(0.5), false),
+        modified(vec![voted(soft, FDivergence::Js), pairwise(SIGMOID)], Some(0.3), None, false),
+    ]);
     all
+}
+
+/// h = 1.5, votes all for the first, scores e apart: ODPO costs softplus(1 − 0.15), and what it is mixed with its own; the
+/// divergence makes DPO's margin of it, WPO weighs it by e^{−½}, and of the first's votes alone a soft label is DPO.
+#[test]
+fn votes_and_scores_go_with_the_rest() {
+    let softplus = |z: f64| z.exp().ln_1p();
+    let reverse = FDivergence::ReverseKl;
+    let odpo = scored(ScoredLoss::Odpo { beta: 0.1, alpha: 1.0 }, reverse);
+    let soft = |divergence| voted(VotedLoss::SoftLabel { beta: 0.1 }, divergence);
+    let wpo = Modifiers { wpo: true, ..Modifiers::default() };
+    let (with_offset, dpo) = (softplus(0.85), softplus(-0.15));
+    let cases = [
+        (of(vec![Part { weight: 0.5, ..odpo }, pairwise(SIGMOID)]), 0.5 * with_offset + dpo),
+        (of(vec![soft(FDivergence::Js)]), 0.660_652_163),
+        (Objective::combined(vec![odpo], wpo).unwrap(), with_offset * (-0.5f64).exp()),
+        (
+            Objective::combined(vec![soft(reverse)], Modifiers { sft_weight: Some(0.5), ..wpo }).unwrap(),
+            dpo * (-0.5f64).exp() + 1.5,
+        ),
+    ];
+    for (objective, expected) in cases {
+        for (dtype, tolerance) in [(DType::F64, 1e-9), (DType::F32, 1e-6)] {
+            assert_close(&Rows::worked_case().values(&objective, dtype), &[expected], tolerance);
+        }
+    }
 }
 
 /// Central differences in f64 by every token's log-prob.
@@ -349,7 +422,7 @@ fn equal_models_cost_the_loss_at_zero_margin_to_the_last_bit() {
             let reads_policy = !objective.needs_reference()
                 || objective.modifiers().sft_weight.is_some()
                 || objective.parts().iter().any(|part| part.loss == PartLoss::Sft);
-            assert!(reads_policy, "{objective:?}");
+            assert!(reads_policy || !objective.is_of_plain_pairs(), "{objective:?}");
             continue;
         };
         with_value += 1;
@@ -387,6 +460,8 @@ fn a_mixture_adds_up_over_micro_batches() {
             reference: Some(&reference),
             log_sum_squares: None,
             moving_margin: None,
+            votes: &[],
+            gaps: &[],
         };
         let losses = composite.losses(part, &scale);
         sum += numbers(scale.reduce(losses, tensor(&vec![1.0; pairs.len()], DType::F64)))[0];
@@ -427,13 +502,50 @@ fn unsound_combinations_are_refused() {
     for modifiers in [ld, sft, wpo] {
         assert_eq!(with(LossKind::Sft, modifiers), "mix");
     }
+    // What is no mean over pairs has nothing beside it; ties have no chosen completion.
+    for kind in [LossKind::PlackettLuce, LossKind::Lipo, LossKind::Kto, LossKind::GroupRobust] {
+        assert_eq!([with(kind, ld), with(kind, sft), with(kind, wpo)], ["ld_alpha", "sft_weight", "wpo"]);
+        let loss = LossConfig { kind, ..LossConfig::default() }.part().unwrap();
+        let beside = vec![pairwise(SIGMOID), Part { weight: 1.0, loss }];
+        assert_eq!(at_fault(Objective::combined(beside, Modifiers::default())), "mix");
+        assert_eq!(
+            at_fault(Objective::combined(vec![Part { weight: 2.0, loss }], Modifiers::default())),
+            "mix"
+        );
+    }
+    for kind in [LossKind::RaoKupper, LossKind::Davidson] {
+        assert_eq!(with(kind, sft), "sft_weight");
+        let loss = LossConfig { kind, ..LossConfig::default() }.part().unwrap();
+        let beside =
+            |other| Objective::combined(vec![Part { weight: 1.0, loss }, other], Modifiers::default());
+        assert_eq!(at_fault(beside(pairwise(SIGMOID))), "mix");
+        let soft = voted(VotedLoss::SoftLabel { beta: 0.1 }, FDivergence::ReverseKl);
+        assert!(beside(soft).is_ok());
+    }
     let out_of_range = Modifiers { ld_alpha: Some(1.5), ..Modifiers::default() };
     assert_eq!(with(LossKind::Sigmoid, out_of_range), "ld_alpha");
     assert_eq!(at_fault(Objective::combined(vec![Part { weight: 0.0, ..pairwise(SIGMOID) }], ld)), "mix");
     for kind in LossKind::ALL {
         let config =
             LossConfig { kind, f_divergence: Some(dpo_core::DivergenceKind::Js), ..LossConfig::default() };
-        let takes_it = ["sigmoid", "ipo", "hinge", "sigmoid_norm", "robust", "exo_pair", "discopop", "r_dpo"];
+        let takes_it = [
+            "sigmoid",
+            "ipo",
+            "hinge",
+            "sigmoid_norm",
+            "robust",
+            "exo_pair",
+            "discopop",
+            "r_dpo",
+            "soft_label",
+            "rao_kupper",
+            "davidson",
+            "odpo",
+            "rpo_sq",
+            "rpo_bwd_kl",
+            "rpo_fwd_kl",
+            "modpo",
+        ];
         match takes_it.contains(&kind.name()) {
             true => assert!(config.init().is_ok(), "{kind}"),
             false => assert_eq!(at_fault(config.init()), "f_divergence", "{kind}"),

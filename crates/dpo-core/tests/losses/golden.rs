@@ -154,10 +154,18 @@ pub(crate) fn run(inputs: &Inputs, options: &Options, dtype: DType) -> Found {
         Objective::Composite(composite) => {
             let (reference, log_sum_squares) = (Some(&reference), squares.as_ref());
             composite.losses(
-                PairTokens { policy: &policy, reference, log_sum_squares, moving_margin: None },
+                PairTokens {
+                    policy: &policy,
+                    reference,
+                    log_sum_squares,
+                    moving_margin: None,
+                    votes: &[],
+                    gaps: &[],
+                },
                 &scale,
             )
         }
+        other => panic!("{other:?} has a file of its own"),
     };
     let loss = scale.reduce(losses, tensor(&vec![1.0; lengths.len() / 2], dtype));
     let gradients = loss.backward();

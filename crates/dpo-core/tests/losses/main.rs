@@ -5,5 +5,8 @@ mod batches;
 mod combined;
 mod common;
 mod golden;
+mod graded;
 mod known_answers;
+mod labelled;
+mod ranked;
 mod shared;

@@ -2,10 +2,14 @@
 
 use serde_json::{Map, Value};
 
+use super::candidates::candidates;
 use super::columns::{Answer, Plan};
 use super::conversation::{Said, WrongType, is_silent, message, said, turns};
+use super::forest::{RankedReplies, ranked_replies};
+use super::known::{nothing_said, relation};
 use super::split::{Asked, Format, Split, split};
 use super::{Purpose, SourceConfig, Strings, prefix, transcript};
+use crate::relation::Ranking;
 use crate::{Cause, Message, Relation, Text};
 
 /// A row that was read.
@@ -21,12 +25,41 @@ pub(super) struct Assembled {
     pub(super) template_kwargs: Map<String, Value>,
 }
 
-/// Reads the row as `plan` has it.
+/// Reads the row as `plan` has it: one example, or one for each ranked list of a conversation tree.
 pub(super) fn assemble(
     plan: &Plan,
     mut row: Map<String, Value>,
     config: &SourceConfig,
-) -> Result<Assembled, WrongType> {
+) -> Result<Vec<Assembled>, WrongType> {
+    let Answer::Tree(column) = &plan.answer else { return Ok(vec![single(plan, row, config)?]) };
+    let weight = weight(&mut row, plan.weight.as_deref())?;
+    let group = group(&mut row, plan.group.as_deref())?;
+    let lists = ranked_replies(&mut row, column)?;
+    let of_list = |list: Result<RankedReplies, Cause>| Assembled {
+        format: Format::Messages,
+        notes: match &list {
+            Ok(list) if list.n_unranked > 0 => vec![Cause::UnrankedLeftOut],
+            _ => Vec::new(),
+        },
+        relation: Relation::Ranking(
+            list.as_ref().map_or_else(|_| Ranking::default(), |list| list.ranking.clone()),
+        ),
+        content: list.and_then(|list| {
+            let answer = |text| Text::Messages(vec![message("assistant", text)]);
+            let completions = list.replies.into_iter().map(answer).collect();
+            check(Split { prompt: Text::Messages(list.prompt), completions }, &mut Vec::new())
+        }),
+        weight,
+        group: group.clone(),
+        template_kwargs: Map::new(),
+    };
+    if lists.is_empty() {
+        return Ok(vec![of_list(Err(Cause::NothingRanked))]);
+    }
+    Ok(lists.into_iter().map(Ok).map(of_list).collect())
+}
+
+fn single(plan: &Plan, mut row: Map<String, Value>, config: &SourceConfig) -> Result<Assembled, WrongType> {
     let weight = weight(&mut row, plan.weight.as_deref())?;
     let group = group(&mut row, plan.group.as_deref())?;
     let mut template_kwargs = template_kwargs(&mut row, plan)?;
@@ -37,9 +70,20 @@ pub(super) fn assemble(
         history: history(&mut row, plan.history.as_deref())?,
         is_question: plan.prompt_is_asked,
     };
-    let sides = sides(&mut row, plan, config, &mut asked)?;
-    let relation = if sides.len() == 1 { Relation::Demonstration } else { Relation::Pair };
     let mut notes = Vec::new();
+    let (sides, relation) = if let Answer::List(column) = &plan.answer {
+        let (sides, ranking) = candidates(&mut row, plan, column)?;
+        (sides, Relation::Ranking(ranking))
+    } else {
+        let mut sides = sides(&mut row, plan, config, &mut asked, &mut notes)?;
+        let relation = relation(&mut row, plan, &mut sides, &mut notes)?;
+        (sides, relation)
+    };
+    // One of a list whose others are other rows says nothing yet.
+    if let Some(cause) = nothing_said(&relation, sides.len()).filter(|_| plan.grades.rating.is_none()) {
+        let (format, content) = (Format::Messages, Err(cause));
+        return Ok(Assembled { format, relation, content, notes, weight, group, template_kwargs });
+    }
     let (format, split) = split(asked, sides, config.strings, &mut notes);
     let content = split.and_then(|split| check(split, &mut notes));
     Ok(Assembled { format, relation, content, notes, weight, group, template_kwargs })
@@ -51,9 +95,16 @@ fn sides(
     plan: &Plan,
     config: &SourceConfig,
     asked: &mut Asked,
+    notes: &mut Vec<Cause>,
 ) -> Result<Vec<Said>, WrongType> {
     let (chosen, rejected) = match &plan.answer {
         Answer::Pair { chosen, rejected } => (chosen, rejected),
+        Answer::Two { first, second } => {
+            let mut reply = |column: &String| said(as_text(take(row, column), notes), column);
+            return Ok(vec![reply(first)?, reply(second)?]);
+        }
+        // These have their own readers.
+        Answer::List(_) | Answer::Tree(_) => return Ok(Vec::new()),
         Answer::Completion(column) => return Ok(vec![said(take(row, column), column)?]),
         Answer::Conversation(column) => {
             return match take(row, column) {
@@ -94,10 +145,27 @@ fn sides(
     }])
 }
 
+/// A reply that a converter took for a number or a truth value, as text again.
+fn as_text(value: Value, notes: &mut Vec<Cause>) -> Value {
+    match value {
+        Value::Bool(_) | Value::Number(_) => {
+            if !notes.contains(&Cause::ReadAsText) {
+                notes.push(Cause::ReadAsText);
+            }
+            Value::String(value.to_string())
+        }
+        other => other,
+    }
+}
+
 /// Drops what nothing can be learnt from, and notes what is odd.
 fn check(split: Split, notes: &mut Vec<Cause>) -> Result<Split, Cause> {
     if split.completions.iter().any(is_blank) {
         return Err(Cause::EmptyCompletion);
+    }
+    let n = split.completions.len();
+    if n > 2 && (1..n).any(|idx| split.completions[..idx].contains(&split.completions[idx])) {
+        return Err(Cause::RepeatedCompletion);
     }
     if let [chosen, rejected] = &split.completions[..] {
         if chosen == rejected {
@@ -141,12 +209,12 @@ fn differ_in_space_only(chosen: &Text, rejected: &Text) -> bool {
     !extras(chosen) && !extras(rejected) && words(chosen).eq(words(rejected))
 }
 
-fn take(row: &mut Map<String, Value>, column: &str) -> Value {
+pub(super) fn take(row: &mut Map<String, Value>, column: &str) -> Value {
     row.get_mut(column).map(Value::take).unwrap_or_default()
 }
 
 /// The value of an optional column; null is none.
-fn take_optional(row: &mut Map<String, Value>, column: Option<&str>) -> Option<Value> {
+pub(super) fn take_optional(row: &mut Map<String, Value>, column: Option<&str>) -> Option<Value> {
     Some(take(row, column?)).filter(|value| !value.is_null())
 }
 

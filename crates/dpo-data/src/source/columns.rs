@@ -1,109 +1,19 @@
 //! Which column is what, by the names that published datasets use.
 
+use super::grades::GradeColumns;
+use super::preset::Preset;
+use super::role::{Role, is_annotator};
+use super::split::Rows;
 use super::{Purpose, SourceConfig};
 use crate::DataError;
 use crate::report::ColumnUse;
 
-/// What a column may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    Prompt,
-    Chosen,
-    Rejected,
-    Completion,
-    Messages,
-    Text,
-    System,
-    Input,
-    History,
-    Weight,
-    Group,
-    Tools,
-    TemplateKwargs,
-}
-
-impl Role {
-    /// Its name in reports, and in `columns` where it has a key there.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Prompt => "prompt",
-            Self::Chosen => "chosen",
-            Self::Rejected => "rejected",
-            Self::Completion => "completion",
-            Self::Messages => "messages",
-            Self::Text => "text",
-            Self::System => "system",
-            Self::Input => "input",
-            Self::History => "history",
-            Self::Weight => "weight",
-            Self::Group => "group",
-            Self::Tools => "tools",
-            Self::TemplateKwargs => "chat_template_kwargs",
-        }
-    }
-
-    /// Usual names; of several in a row, the first is taken.
-    fn usual(self) -> &'static [&'static str] {
-        match self {
-            Self::Prompt => &[
-                "prompt",
-                "instruction",
-                "question",
-                "query",
-                "conversations",
-                "conversation",
-                "messages",
-                "input",
-            ],
-            Self::Chosen => &[
-                "chosen",
-                "chosen_response",
-                "response_chosen",
-                "preferred_output",
-                "preferred",
-                "response_j",
-            ],
-            Self::Rejected => &[
-                "rejected",
-                "rejected_response",
-                "response_rejected",
-                "non_preferred_output",
-                "non_preferred",
-                "response_k",
-            ],
-            Self::Completion => &["completion", "response", "output", "answer"],
-            Self::Messages => &["messages", "conversations", "conversation"],
-            Self::Text => &["text"],
-            Self::System => &["system", "system_prompt"],
-            Self::Input => &["input"],
-            Self::History => &["history"],
-            Self::Weight => &["weight"],
-            Self::Group => &[],
-            Self::Tools => &["tools"],
-            Self::TemplateKwargs => &["chat_template_kwargs"],
-        }
-    }
-
-    const ALL: [Self; 13] = [
-        Self::Prompt,
-        Self::Chosen,
-        Self::Rejected,
-        Self::Completion,
-        Self::Messages,
-        Self::Text,
-        Self::System,
-        Self::Input,
-        Self::History,
-        Self::Weight,
-        Self::Group,
-        Self::Tools,
-        Self::TemplateKwargs,
-    ];
-}
-
 /// The column names to look for.
 pub(super) struct Columns {
     named: Vec<(Role, String)>,
+    /// Named columns of one vote each.
+    annotators: Vec<String>,
+    preset: Option<Preset>,
     purpose: Purpose,
 }
 
@@ -125,12 +35,26 @@ pub(super) struct Plan {
     pub(super) group: Option<String>,
     pub(super) tools: Option<String>,
     pub(super) template_kwargs: Option<String>,
+    /// What is said of the completions beyond their order.
+    pub(super) grades: GradeColumns,
 }
 
 /// The columns that are trained on.
 #[derive(Debug, Clone)]
 pub(super) enum Answer {
-    Pair { chosen: String, rejected: String },
+    Pair {
+        chosen: String,
+        rejected: String,
+    },
+    /// Two completions, and elsewhere which one is better.
+    Two {
+        first: String,
+        second: String,
+    },
+    /// A list of completions.
+    List(String),
+    /// A conversation tree with ranked replies.
+    Tree(String),
     Completion(String),
     Conversation(String),
     Text(String),
@@ -144,7 +68,7 @@ pub(super) struct Mismatch {
 
 impl Columns {
     pub(super) fn new(config: &SourceConfig) -> Result<Self, DataError> {
-        let names = &config.columns;
+        let names = &config.preset.map_or_else(|| config.columns.clone(), |p| p.columns(&config.columns));
         let named = [
             (Role::Prompt, &names.prompt),
             (Role::Chosen, &names.chosen),
@@ -153,6 +77,18 @@ impl Columns {
             (Role::System, &names.system),
             (Role::Weight, &names.weight),
             (Role::Group, &names.group),
+            (Role::ScoreChosen, &names.score_chosen),
+            (Role::ScoreRejected, &names.score_rejected),
+            (Role::Margin, &names.margin),
+            (Role::Votes, &names.votes),
+            (Role::Tie, &names.tie),
+            (Role::Label, &names.label),
+            (Role::First, &names.first),
+            (Role::Second, &names.second),
+            (Role::Verdict, &names.verdict),
+            (Role::Completions, &names.completions),
+            (Role::Ranks, &names.ranks),
+            (Role::Scores, &names.scores),
         ];
         let named: Vec<(Role, String)> =
             named.into_iter().filter_map(|(role, name)| Some((role, name.clone()?))).collect();
@@ -166,7 +102,13 @@ impl Columns {
         if config.max_row_bytes == 0 {
             return Err(DataError::Config { problem: "`max_row_bytes` is 0; rows have bytes".to_owned() });
         }
-        Ok(Self { named, purpose: config.purpose })
+        let between_commas = |names: &String| names.split(',').map(|name| name.trim().to_owned()).collect();
+        let annotators: Vec<String> = names.annotators.as_ref().map(between_commas).unwrap_or_default();
+        if annotators.iter().any(String::is_empty) {
+            let problem = "`columns.annotators` has an empty name; write names between commas".to_owned();
+            return Err(DataError::Config { problem });
+        }
+        Ok(Self { named, annotators, preset: config.preset, purpose: config.purpose })
     }
 
     /// The column that says whose a row is, if one was named.
@@ -177,7 +119,10 @@ impl Columns {
     /// Whether a column of this name may be read.
     pub(super) fn is_column(&self, name: &str) -> bool {
         self.named.iter().any(|(_, named)| named == name)
+            || self.annotators.iter().any(|named| named == name)
             || Role::ALL.iter().any(|role| role.usual().contains(&name))
+            || self.rating() == Some(name)
+            || is_annotator(name)
     }
 
     /// Finds what is what among the columns of a row; those in `left_out` are unknown and only looked at for misspellings.
@@ -185,12 +130,25 @@ impl Columns {
         // A row without a group is one that nobody claims; that a file has none at all is seen at its end.
         let is_absent = |(role, name): &&(Role, String)| *role != Role::Group && !keys.contains(name);
         if let Some((role, name)) = self.named.iter().find(is_absent) {
-            let role = role.name();
-            let need = format!("no column `{name}`, which `columns.{role}` names");
+            let need = match self.preset {
+                Some(preset) => format!(
+                    "no column `{name}`, which the preset `{}` or `columns.{}` names",
+                    preset.name(),
+                    role.name()
+                ),
+                None => format!("no column `{name}`, which `columns.{}` names", role.name()),
+            };
+            return Err(Mismatch { need, hint: String::new() });
+        }
+        if let Some(name) = self.annotators.iter().find(|name| !keys.contains(name)) {
+            let need = format!("no column `{name}`, which `columns.annotators` names");
             return Err(Mismatch { need, hint: String::new() });
         }
         let answer = self.answer(&keys, left_out)?;
-        let reads_prompt = matches!(answer, Answer::Pair { .. } | Answer::Completion(_));
+        let reads_prompt = match answer {
+            Answer::Pair { .. } | Answer::Two { .. } | Answer::List(_) | Answer::Completion(_) => true,
+            Answer::Conversation(_) | Answer::Text(_) | Answer::Tree(_) => false,
+        };
         let prompt = if reads_prompt { self.find(Role::Prompt, &keys) } else { None };
         if prompt.is_none()
             && reads_prompt
@@ -204,8 +162,8 @@ impl Columns {
         let input =
             prompt.as_ref().filter(|name| is_instruction(name)).and_then(|_| self.find(Role::Input, &keys));
         Ok(Plan {
-            answer,
-            prompt_is_asked: prompt.as_ref().is_some_and(|name| asked.contains(&name.as_str())),
+            prompt_is_asked: self.preset.is_some()
+                || prompt.as_ref().is_some_and(|name| asked.contains(&name.as_str())),
             prompt,
             input,
             system: self.find(Role::System, &keys),
@@ -214,6 +172,8 @@ impl Columns {
             group: self.group().map(str::to_owned).filter(|name| keys.contains(name)),
             tools: self.find(Role::Tools, &keys),
             template_kwargs: self.find(Role::TemplateKwargs, &keys),
+            grades: self.grades(&answer, &keys),
+            answer,
             keys,
         })
     }
@@ -224,12 +184,81 @@ impl Columns {
         match (self.purpose, chosen, rejected) {
             (_, Some(chosen), Some(rejected)) => Ok(Answer::Pair { chosen, rejected }),
             (Purpose::Pairs, chosen, _) => {
+                if let Some(other) = self.other_shape(keys, left_out) {
+                    return Ok(other);
+                }
                 let missing = if chosen.is_none() { Role::Chosen } else { Role::Rejected };
                 Err(self.missing(missing, "a pair needs `chosen` and `rejected`", keys, left_out))
             }
             (Purpose::Demonstrations, Some(chosen), None) => Ok(Answer::Completion(chosen)),
             (Purpose::Demonstrations, None, _) => self.demonstration(keys, left_out),
         }
+    }
+
+    /// Preferences that are no `chosen` and `rejected`.
+    fn other_shape(&self, keys: &[String], left_out: &[String]) -> Option<Answer> {
+        if self.find(Role::Tree, keys).is_some()
+            && let Some(prompt) = keys.iter().find(|key| *key == "prompt")
+        {
+            return Some(Answer::Tree(prompt.clone()));
+        }
+        if let (Some(first), Some(second)) = (self.find(Role::First, keys), self.find(Role::Second, keys)) {
+            let two = Answer::Two { first, second };
+            if self.grades(&two, keys).decide() {
+                return Some(two);
+            }
+        }
+        if let Some(completions) = self.find(Role::Completions, keys) {
+            return Some(Answer::List(completions));
+        }
+        if self.rating().is_none() {
+            self.find(Role::Label, keys)?;
+        }
+        self.demonstration(keys, left_out).ok()
+    }
+
+    /// The columns that say more of the completions of `answer`.
+    fn grades(&self, answer: &Answer, keys: &[String]) -> GradeColumns {
+        let find = |role| self.find(role, keys);
+        match answer {
+            Answer::Pair { .. } | Answer::Two { .. } if self.purpose == Purpose::Pairs => GradeColumns {
+                votes: find(Role::Votes),
+                annotators: self.find_annotators(keys),
+                verdict: if matches!(answer, Answer::Two { .. }) { find(Role::Verdict) } else { None },
+                tie: find(Role::Tie),
+                score_first: find(Role::ScoreChosen),
+                score_second: find(Role::ScoreRejected),
+                margin: find(Role::Margin),
+                margin_sign: self.preset.map(Preset::margin_sign).unwrap_or_default(),
+                ..GradeColumns::default()
+            },
+            Answer::List(_) => GradeColumns {
+                ranks: find(Role::Ranks),
+                scores: find(Role::Scores),
+                ..GradeColumns::default()
+            },
+            Answer::Completion(_) | Answer::Conversation(_) | Answer::Text(_)
+                if self.purpose == Purpose::Pairs =>
+            {
+                let rating = self.rating().map(str::to_owned);
+                GradeColumns { label: find(Role::Label), rating, ..GradeColumns::default() }
+            }
+            _ => GradeColumns::default(),
+        }
+    }
+
+    /// The column that rates a single completion which is one of a list.
+    fn rating(&self) -> Option<&'static str> {
+        self.preset.and_then(Preset::rating)
+    }
+
+    /// Columns of one vote each: those that were named, else those called `annotator1`, `annotator_2` and so on.
+    fn find_annotators(&self, keys: &[String]) -> Vec<String> {
+        if !self.annotators.is_empty() {
+            return self.annotators.clone();
+        }
+        let is_free = |key: &&String| !self.named.iter().any(|(_, named)| named == *key);
+        keys.iter().filter(|key| is_annotator(key)).filter(is_free).cloned().collect()
     }
 
     fn demonstration(&self, keys: &[String], left_out: &[String]) -> Result<Answer, Mismatch> {
@@ -279,6 +308,21 @@ fn hint(role: Role, near: &str) -> String {
 }
 
 impl Plan {
+    /// What its rows are, read for `purpose`.
+    pub(super) fn rows(&self, purpose: Purpose) -> Rows {
+        match (purpose, &self.answer) {
+            (Purpose::Demonstrations, _) => Rows::Demonstrations,
+            (_, Answer::List(_) | Answer::Tree(_)) => Rows::Lists,
+            _ if self.grades.rating.is_some() => Rows::Lists,
+            (_, Answer::Completion(_) | Answer::Conversation(_) | Answer::Text(_)) => Rows::Labelled,
+            (_, Answer::Two { .. }) => Rows::JudgedPairs,
+            (_, Answer::Pair { .. }) if self.grades.decide() || self.grades.tie.is_some() => {
+                Rows::JudgedPairs
+            }
+            (_, Answer::Pair { .. }) => Rows::Pairs,
+        }
+    }
+
     /// The columns that are read, for the report.
     pub(super) fn uses(&self) -> Vec<ColumnUse> {
         let mut uses = Vec::new();
@@ -296,10 +340,28 @@ impl Plan {
                 add(Role::Chosen, &Some(chosen.clone()));
                 add(Role::Rejected, &Some(rejected.clone()));
             }
+            Answer::Two { first, second } => {
+                add(Role::First, &Some(first.clone()));
+                add(Role::Second, &Some(second.clone()));
+            }
+            Answer::List(column) => add(Role::Completions, &Some(column.clone())),
+            Answer::Tree(column) => add(Role::Tree, &Some(column.clone())),
             Answer::Completion(column) => add(Role::Completion, &Some(column.clone())),
             Answer::Conversation(column) => add(Role::Messages, &Some(column.clone())),
             Answer::Text(column) => add(Role::Text, &Some(column.clone())),
         }
+        let grades = &self.grades;
+        add(Role::Votes, &grades.votes);
+        grades.annotators.iter().for_each(|column| add(Role::Annotators, &Some(column.clone())));
+        add(Role::Verdict, &grades.verdict);
+        add(Role::Tie, &grades.tie);
+        add(Role::ScoreChosen, &grades.score_first);
+        add(Role::ScoreRejected, &grades.score_second);
+        add(Role::Margin, &grades.margin);
+        add(Role::Label, &grades.label);
+        add(Role::Scores, &grades.rating);
+        add(Role::Ranks, &grades.ranks);
+        add(Role::Scores, &grades.scores);
         add(Role::Weight, &self.weight);
         add(Role::Group, &self.group);
         add(Role::Tools, &self.tools);

@@ -5,12 +5,15 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
+use super::assemble::Assembled;
+use super::candidates::in_order;
 use super::columns::{Columns, Plan};
 use super::conversation::WrongType;
+use super::preset::Preset;
 use super::split::Format;
 use super::{Purpose, RowAt, SourceConfig, assemble};
 use crate::report::Recognised;
-use crate::{DataError, DataReport, Place, PreferenceExample};
+use crate::{Cause, DataError, DataReport, Place, PreferenceExample, Ranking, Relation, RowId};
 
 /// Most names of unread columns that a report lists.
 const LISTED_COLUMNS: usize = 100;
@@ -23,6 +26,8 @@ pub(super) struct RowReader<'a> {
     columns: &'a Columns,
     report: &'a mut DataReport,
     examples: &'a mut Vec<PreferenceExample>,
+    /// Those of other files.
+    n_before: usize,
     plan: Option<Rc<Plan>>,
     kinds: Vec<Kind>,
     unread: Vec<String>,
@@ -47,7 +52,8 @@ impl<'a> RowReader<'a> {
         examples: &'a mut Vec<PreferenceExample>,
     ) -> Self {
         let (kinds, unread) = (Vec::new(), Vec::new());
-        Self { path, file, config, columns, report, examples, plan: None, kinds, unread, n_rows: 0 }
+        let n_before = examples.len();
+        Self { path, file, config, columns, report, examples, n_before, plan: None, kinds, unread, n_rows: 0 }
     }
 
     /// Names columns that the file has and that the rows come without, because no format reads them.
@@ -55,18 +61,24 @@ impl<'a> RowReader<'a> {
         self.unread = columns;
     }
 
-    /// Turns a row into an example or counts why not.
+    /// Turns a row into its examples, or counts why not. Each list of a conversation tree counts as a row.
     pub(super) fn read(&mut self, at: RowAt, row: Map<String, Value>) -> Result<(), DataError> {
-        self.n_rows += 1;
         let plan = self.plan_of(&row, at)?;
         let read = assemble::assemble(&plan, row, self.config).map_err(|wrong| self.type_error(wrong, at))?;
-        self.recognise(plan, read.format);
-        let id = at.id(self.file);
+        for example in read {
+            self.add(&plan, example, at.id(self.file));
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, plan: &Rc<Plan>, read: Assembled, id: RowId) {
+        self.n_rows += 1;
+        self.recognise(Rc::clone(plan), read.format);
         let content = match read.content {
             Ok(content) => content,
             Err(cause) => {
                 self.report.count(cause, id);
-                return Ok(());
+                return;
             }
         };
         for cause in read.notes {
@@ -81,7 +93,29 @@ impl<'a> RowReader<'a> {
             group: read.group,
             template_kwargs: read.template_kwargs,
         });
-        Ok(())
+    }
+
+    /// Makes one list of the single rated completions that follow each other and answer the same prompt.
+    pub(super) fn join_lists(&mut self) {
+        if self.config.preset.and_then(Preset::rating).is_none() || self.config.purpose != Purpose::Pairs {
+            return;
+        }
+        let rated = self.examples.split_off(self.n_before);
+        let mut lists: Vec<Vec<PreferenceExample>> = Vec::new();
+        for example in rated {
+            match lists.last_mut() {
+                Some(list) if list[0].prompt == example.prompt => list.push(example),
+                _ => lists.push(vec![example]),
+            }
+        }
+        for list in lists {
+            self.n_rows -= list.len() as u64 - 1;
+            let row = list[0].row;
+            match joined(list) {
+                Ok(example) => self.examples.push(example),
+                Err(cause) => self.report.count(cause, row),
+            }
+        }
     }
 
     pub(super) fn n_rows(&self) -> u64 {
@@ -111,7 +145,7 @@ impl<'a> RowReader<'a> {
     pub(super) fn into_recognised(self) -> Vec<Recognised> {
         let purpose = self.config.purpose;
         let describe = |kind: Kind| Recognised {
-            format: kind.format.name(purpose == Purpose::Pairs),
+            format: kind.format.name(kind.plan.rows(purpose)),
             columns: kind.plan.uses(),
             ignored: kind.unread,
             rows: kind.n_rows,
@@ -164,4 +198,27 @@ impl<'a> RowReader<'a> {
         let WrongType { column, found, expected } = wrong;
         DataError::Type { place: at.place(self.path), column, found, expected }
     }
+}
+
+/// Rated completions of one prompt as a list, best first.
+fn joined(rated: Vec<PreferenceExample>) -> Result<PreferenceExample, Cause> {
+    let score = |example: &PreferenceExample| match &example.relation {
+        Relation::Ranking(Ranking { scores: Some(scores), .. }) => {
+            scores.first().copied().unwrap_or(f64::NAN)
+        }
+        _ => f64::NAN,
+    };
+    let scores: Vec<f64> = rated.iter().map(score).collect();
+    let (order, places) = in_order(&scores.iter().map(|score| -score).collect::<Vec<_>>());
+    if places.last().is_none_or(|last| *last == 0) {
+        return Err(Cause::NothingRanked);
+    }
+    let completions: Vec<_> = order.iter().flat_map(|idx| rated[*idx].completions.clone()).collect();
+    if (1..completions.len()).any(|idx| completions[..idx].contains(&completions[idx])) {
+        return Err(Cause::RepeatedCompletion);
+    }
+    let scores = Some(order.iter().map(|idx| scores[*idx]).collect());
+    let relation = Relation::Ranking(Ranking { places, scores });
+    let first = rated.into_iter().next().ok_or(Cause::NothingRanked)?;
+    Ok(PreferenceExample { completions, relation, ..first })
 }

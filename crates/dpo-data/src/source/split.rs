@@ -35,8 +35,8 @@ pub(super) enum Format {
 
 impl Format {
     /// For people.
-    pub(super) fn name(self, is_pair: bool) -> String {
-        let how = match (self, is_pair) {
+    pub(super) fn name(self, rows: Rows) -> String {
+        let how = match (self, rows.are_compared()) {
             (Self::Text, _) => "plain text",
             (Self::CommonText, true) => "plain text, the prompt being the start that both share",
             (Self::CommonText, false) => "plain text without a prompt",
@@ -47,11 +47,37 @@ impl Format {
             (Self::TranscriptTurns, _) => "Human/Assistant transcripts read as messages",
             (Self::TranscriptText, _) => "Human/Assistant transcripts read as plain text",
         };
-        format!("{}: {how}", if is_pair { "pairs" } else { "demonstrations" })
+        format!("{}: {how}", rows.name())
     }
 }
 
-/// Splits one or two sides, all strings or all lists of messages, behind the prompt.
+/// What a file's rows are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rows {
+    Pairs,
+    JudgedPairs,
+    Lists,
+    Labelled,
+    Demonstrations,
+}
+
+impl Rows {
+    fn are_compared(self) -> bool {
+        matches!(self, Self::Pairs | Self::JudgedPairs | Self::Lists)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pairs => "pairs",
+            Self::JudgedPairs => "pairs with votes or scores",
+            Self::Lists => "ranked lists",
+            Self::Labelled => "labelled completions",
+            Self::Demonstrations => "demonstrations",
+        }
+    }
+}
+
+/// Splits sides, all strings or all lists of messages, behind the prompt.
 pub(super) fn split(
     asked: Asked,
     sides: Vec<Said>,
@@ -91,8 +117,10 @@ fn split_texts(
         }
         None => {
             let end = match &texts[..] {
-                [chosen, rejected] => prefix::common_text(chosen, rejected),
-                _ => 0,
+                [first, others @ ..] => {
+                    others.iter().map(|other| prefix::common_text(first, other)).min().unwrap_or(0)
+                }
+                [] => 0,
             };
             let completions: Vec<String> = texts.iter_mut().map(|text| text.split_off(end)).collect();
             let prompt = texts.swap_remove(0);
@@ -209,10 +237,9 @@ fn split_conversations(
     }
     let holds_prompt = prompt.is_empty() || !answers_only;
     if holds_prompt {
-        let n_shared = match &sides[..] {
-            [chosen, rejected] => prefix::common_turns(chosen, rejected),
-            _ => sides[0].len() - 1,
-        };
+        let (first, others) = (&sides[0], &sides[1..]);
+        let n_shared = others.iter().map(|other| prefix::common_turns(first, other)).min();
+        let n_shared = n_shared.unwrap_or(first.len() - 1);
         let completions: Vec<Vec<Message>> = sides.iter_mut().map(|side| side.split_off(n_shared)).collect();
         prompt.append(&mut sides[0]);
         sides = completions;

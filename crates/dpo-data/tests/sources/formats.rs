@@ -12,7 +12,7 @@ fn explicit_strings_are_plain_text() {
     let pair = outcome.only();
     assert_eq!(pair.prompt, plain("2+2="));
     assert_eq!(pair.completions, [plain("4"), plain("5")]);
-    assert_eq!((pair.relation, pair.weight, pair.row.row), (Relation::Pair, 1.0, 1));
+    assert_eq!((&pair.relation, pair.weight, pair.row.row), (&Relation::Pair, 1.0, 1));
     assert_eq!(outcome.report.files[0].recognised[0].ignored, ["id"]);
 }
 

@@ -3,6 +3,7 @@
 
 mod formats;
 mod mistakes;
+mod preferences;
 mod real_sets;
 mod storage;
 mod tables;

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use dpo_data::{Cause, DataReport, PreferenceExample, SourceConfig, Text, read_examples};
+use dpo_data::{
+    Cause, DataReport, Found, PreferenceExample, Relation, SourceConfig, Text, Votes, read_examples,
+};
 
 fn read(name: &str) -> Option<(Vec<PreferenceExample>, DataReport)> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
@@ -69,4 +71,47 @@ fn instruction_pairs_are_read() {
     assert_eq!(report.rows_of(Cause::IdenticalSides), 6);
     assert_eq!(report.files[0].recognised.len(), 1);
     assert_eq!(report.files[0].recognised[0].ignored, ["output"]);
+}
+
+/// 212 prompts of 100 trees have two ranked replies or more, up to nine; one has a reply without a rank besides.
+#[test]
+fn ranked_lists_of_conversation_trees_are_read() {
+    let Some((examples, report)) = read("oasst/en_100_tree.jsonl") else { return };
+    assert_eq!((report.rows_read, report.rows_kept(), examples.len()), (212, 212, 212));
+    assert_eq!(report.rows_of(Cause::UnrankedLeftOut), 1);
+    let with = |n: usize| examples.iter().filter(|example| example.completions.len() == n).count();
+    assert_eq!([2, 3, 4, 5, 6, 8, 9].map(with), [57, 117, 27, 3, 6, 1, 1]);
+    assert_eq!(Found::of(&examples), Found { lists: 212, ..Found::default() });
+    assert!(examples.iter().all(|example| n_turns(&example.prompt) % 2 == 1), "a person speaks last");
+}
+
+/// Three annotators a row: 999 rows, 54 with an empty answer; six answers are the truth value `true`. Of the others 117 are
+/// divided.
+#[test]
+fn three_annotators_are_read() {
+    let Some((examples, report)) = read("pandalm/testset-v1.json") else { return };
+    assert_eq!((report.rows_read, examples.len()), (999, 945));
+    assert_eq!(report.rows_of(Cause::EmptyCompletion), 54);
+    assert_eq!(report.rows_of(Cause::ReadAsText), 6);
+    let found = Found::of(&examples);
+    assert_eq!((found.pairs, found.divided), (945, 117));
+    // The first row: all three prefer the second answer.
+    let Relation::Judged(judgement) = &examples[0].relation else { panic!("{:?}", examples[0].relation) };
+    assert_eq!(judgement.votes, Some(Votes::FIRST));
+    let Text::Messages(best) = &examples[0].completions[0] else { panic!("plain text") };
+    assert_eq!(best[0].content, "If you have any questions, please let me know.");
+    assert!(examples.iter().all(|example| example.relation.votes().is_some_and(|v| v.first >= v.second)));
+}
+
+#[test]
+fn labelled_conversations_are_read() {
+    let Some((examples, report)) = read("llama-factory/kto_en_demo.json") else { return };
+    assert_eq!((report.rows_read, examples.len()), (300, 300));
+    let good =
+        examples.iter().filter(|example| example.relation == Relation::Label(dpo_data::Label::Desirable));
+    assert_eq!(good.count(), 150);
+    assert_eq!(
+        report.files[0].recognised[0].format,
+        "labelled completions: conversations, the completion being the last turn"
+    );
 }

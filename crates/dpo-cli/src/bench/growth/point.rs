@@ -121,8 +121,11 @@ impl PointArgs {
         // A step costs the same whatever the reference says.
         let n_scored = |tree: &TokenTree| tree.completions.iter().map(Vec::len).sum();
         let reference: Vec<Vec<f32>> = trees.iter().map(|tree| vec![0.0; n_scored(tree)]).collect();
-        let batch: Vec<Row<'_>> =
-            trees.iter().zip(&reference).map(|(tree, reference)| Row { tree, reference }).collect();
+        let batch: Vec<Row<'_>> = trees
+            .iter()
+            .zip(&reference)
+            .map(|(tree, reference)| Row { tree, reference, mismatched: None, share: None })
+            .collect();
         let batches = vec![&batch[..]; self.setting.warmup + self.setting.steps.get()];
         let (_, costs) = timed_steps(policy, &batches, device)?;
         let costs = &costs[self.setting.warmup..];

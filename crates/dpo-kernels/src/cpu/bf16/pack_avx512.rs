@@ -47,7 +47,7 @@ fn along(tiles: &mut [Tile], part: Part<'_>) {
         }
         if part.side == Side::Right {
             for tile in tiles {
-                store(tile, transposed(lines_of(tile)));
+                store(tile, &transposed(&lines_of(tile)));
             }
         }
     }
@@ -73,7 +73,7 @@ fn across(tiles: &mut [Tile], part: Part<'_>) {
                     ));
                 }
                 let tile = &mut tiles[strip * strip_len + 2 * step + half];
-                store(tile, if part.side == Side::Right { rows } else { transposed(rows) });
+                store(tile, &if part.side == Side::Right { rows } else { transposed(&rows) });
             }
         }
     }
@@ -134,7 +134,7 @@ fn interleaved(halves: __m512i) -> __m512i {
 
 /// Rows and columns of sixteen rows of sixteen exchanged: within blocks of four by four, then the blocks.
 #[target_feature(enable = "avx512f")]
-fn transposed(rows: [__m512i; LINES]) -> [__m512i; LINES] {
+fn transposed(rows: &[__m512i; LINES]) -> [__m512i; LINES] {
     let mut turned = [_mm512_setzero_si512(); LINES];
     for four in 0..4 {
         let (a, b, c, d) = (rows[4 * four], rows[4 * four + 1], rows[4 * four + 2], rows[4 * four + 3]);
@@ -186,9 +186,9 @@ fn lines_of(tile: &Tile) -> [__m512i; LINES] {
 }
 
 #[target_feature(enable = "avx512f")]
-fn store(tile: &mut Tile, lines: [__m512i; LINES]) {
+fn store(tile: &mut Tile, lines: &[__m512i; LINES]) {
     #[allow(unsafe_code)] // SAFETY: both are sixteen lines of 512 bits, and any bits are whole numbers.
-    let lines: [u32; LINES * PAIRS] = unsafe { transmute(lines) };
+    let lines: [u32; LINES * PAIRS] = unsafe { transmute(*lines) };
     tile.0 = lines;
 }
 
