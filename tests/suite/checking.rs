@@ -34,7 +34,7 @@ fn clean_row(n: u64) -> Value {
 }
 
 fn lines(rows: &[Value]) -> String {
-    rows.iter().map(|row| format!("{row}\n")).collect()
+    rows.iter().fold(String::new(), |text, row| text + &row.to_string() + "\n")
 }
 
 /// The numbers of the rows under `key`, which are as many as it counts.

@@ -20,6 +20,8 @@ use crate::report::{
     section, write_page,
 };
 
+/// Room between a table or figure and what belongs to it.
+const STYLE: &str = ".causes + .quiet, .pair + .quiet, figure + table { margin-top: 1rem; }\n";
 /// Rows that are named.
 const MOST_NAMED: usize = 24;
 /// Languages that have a bar.
@@ -45,7 +47,7 @@ fn page(checked: &Checked) -> String {
     body.push(section("What fits", &fits(checked), ""));
     body.push(section("Languages", &languages(checked), "There are no letters."));
     body.push(section("Files", &files(checked), "There are no files."));
-    html::page(&title, "", &body.concat())
+    html::page(&title, STYLE, &body.concat())
 }
 
 fn names(checked: &Checked) -> String {
@@ -150,8 +152,12 @@ fn length(checked: &Checked) -> String {
             "pairs by length of the chosen side less the rejected one's, in characters"
         }
     };
-    let words =
-        Words { title: "Difference of lengths", above: "chosen is longer", below: "chosen is shorter", axis };
+    let words = Words {
+        title: "Difference of lengths",
+        above: "chosen is as long or longer",
+        below: "chosen is shorter",
+        axis,
+    };
     let mut sentence = length_sentence(length);
     sentence.replace_range(..1, &sentence[..1].to_uppercase());
     format!(

@@ -75,7 +75,8 @@ fn line(entry: &Entry, files: &[FileReport]) -> Vec<String> {
 fn aligned_left(grid: &[Vec<String>]) -> String {
     let numbers: Vec<Vec<String>> = grid.iter().map(|row| row[..2].to_vec()).collect();
     let numbers = aligned(&numbers);
-    numbers.lines().zip(grid).map(|(numbers, row)| format!("{numbers}   {}\n", row[2])).collect()
+    let lines = numbers.lines().zip(grid);
+    lines.fold(String::new(), |text, (numbers, row)| text + numbers + "   " + &row[2] + "\n")
 }
 
 /// The first few rows: `rows 3, 17 of 2, …`; with their files where there are several.

@@ -44,20 +44,24 @@ struct Patterns {
 
 /// The rows with secrets, and those with addresses, with the places.
 pub(super) fn find(examples: &[PreferenceExample]) -> (Vec<FoundRow>, Vec<FoundRow>) {
-    let found: Vec<(RowId, Vec<String>, Vec<String>)> = examples.par_iter().filter_map(in_example).collect();
-    let rows = |places: &dyn Fn(&(RowId, Vec<String>, Vec<String>)) -> Vec<String>| {
-        let row =
-            |found| Some(places(found)).filter(|places| !places.is_empty()).map(|places| (found, places));
-        found
-            .iter()
-            .filter_map(row)
-            .map(|(found, places)| FoundRow::with(found.0, places.join("; ")))
-            .collect()
+    let found: Vec<Seen> = examples.par_iter().filter_map(in_example).collect();
+    let rows = |places: fn(&Seen) -> &[String]| {
+        let seen = found.iter().filter(|seen| !places(seen).is_empty());
+        seen.map(|seen| FoundRow::with(seen.row, places(seen).join("; "))).collect()
     };
-    (rows(&|found| found.1.clone()), rows(&|found| found.2.clone()))
+    (rows(|seen| &seen.secrets), rows(|seen| &seen.addresses))
 }
 
-fn in_example(example: &PreferenceExample) -> Option<(RowId, Vec<String>, Vec<String>)> {
+/// Where something was seen in a row.
+struct Seen {
+    row: RowId,
+    /// Place and kind.
+    secrets: Vec<String>,
+    /// Places.
+    addresses: Vec<String>,
+}
+
+fn in_example(example: &PreferenceExample) -> Option<Seen> {
     let (mut secrets, mut addresses) = (Vec::new(), Vec::new());
     for (place, text) in places(example) {
         for piece in pieces(text) {
@@ -71,7 +75,7 @@ fn in_example(example: &PreferenceExample) -> Option<(RowId, Vec<String>, Vec<St
     secrets.dedup();
     addresses.dedup();
     let is_clean = secrets.is_empty() && addresses.is_empty();
-    (!is_clean).then_some((example.row, secrets, addresses))
+    (!is_clean).then_some(Seen { row: example.row, secrets, addresses })
 }
 
 fn has_address(text: &str) -> bool {
@@ -83,7 +87,7 @@ fn has_address(text: &str) -> bool {
 
 /// The texts of a row by their names.
 fn places(example: &PreferenceExample) -> Vec<(String, &Text)> {
-    let sides = verdict(&example.relation, example.completions.len());
+    let sides = verdict(example.relation, example.completions.len());
     let name = |idx: usize| match sides {
         Some((chosen, _)) if idx == chosen => "chosen".to_owned(),
         Some((_, rejected)) if idx == rejected => "rejected".to_owned(),
