@@ -96,7 +96,7 @@ fn compare(rows: &[Compared<'_>], eval: Option<&[Compared<'_>]>) -> (Findings, V
 }
 
 /// The better and the worse completion, by index, where a row says which is which.
-fn verdict(relation: Relation, n_completions: usize) -> Option<(usize, usize)> {
+fn verdict(relation: &Relation, n_completions: usize) -> Option<(usize, usize)> {
     match relation {
         Relation::Pair if n_completions == 2 => Some((0, 1)),
         _ => None,

@@ -33,7 +33,7 @@ impl<'a> Compared<'a> {
         Self {
             row: example.row,
             group: example.group.as_deref(),
-            verdict: verdict(example.relation, example.completions.len()),
+            verdict: verdict(&example.relation, example.completions.len()),
             whole: whole_key(example),
             prompt: (!is_blank).then(|| prompt_key(example)),
             completions: example.completions.iter().map(text_key).collect(),
@@ -50,7 +50,7 @@ impl<'a> Compared<'a> {
         Self {
             row: tree.row,
             group: tree.group.as_deref(),
-            verdict: verdict(tree.relation, tree.completions.len()),
+            verdict: verdict(&tree.relation, tree.completions.len()),
             whole: finish(&whole),
             prompt: (!tree.prompt.is_empty()).then(|| ids_key(&tree.prompt)),
             completions: tree.completions.iter().map(|completion| ids_key(completion)).collect(),

@@ -125,7 +125,7 @@ pub(super) fn mix(examples: &[PreferenceExample]) -> (BTreeMap<&'static str, u64
 }
 
 fn difference(example: &PreferenceExample) -> Option<String> {
-    let (chosen, rejected) = verdict(example.relation, example.completions.len())?;
+    let (chosen, rejected) = verdict(&example.relation, example.completions.len())?;
     let of = |text: &Text| language(&pieces(text));
     let (chosen, rejected) = (of(&example.completions[chosen])?, of(&example.completions[rejected])?);
     let is_latin = |language: &str| WORDS.iter().any(|(name, _)| *name == language);

@@ -85,7 +85,7 @@ impl LengthBias {
 pub(super) fn bias_of_examples(examples: &[PreferenceExample]) -> Option<LengthBias> {
     let length = |text: &Text| pieces(text).iter().map(|piece| piece.chars().count()).sum::<usize>();
     let lengths = examples.iter().filter_map(|example| {
-        let (chosen, rejected) = verdict(example.relation, example.completions.len())?;
+        let (chosen, rejected) = verdict(&example.relation, example.completions.len())?;
         Some([chosen, rejected].map(|side| length(&example.completions[side])))
     });
     LengthBias::of(&lengths.collect::<Vec<_>>(), Unit::Characters)

@@ -56,7 +56,7 @@ pub(super) fn near_duplicates(examples: &[&PreferenceExample]) -> Vec<FoundRow> 
 }
 
 fn has_verdict(example: &PreferenceExample) -> bool {
-    verdict(example.relation, example.completions.len()).is_some()
+    verdict(&example.relation, example.completions.len()).is_some()
 }
 
 fn bands(example: &PreferenceExample) -> [u64; N_BANDS] {

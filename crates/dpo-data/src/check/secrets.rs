@@ -87,7 +87,7 @@ fn has_address(text: &str) -> bool {
 
 /// The texts of a row by their names.
 fn places(example: &PreferenceExample) -> Vec<(String, &Text)> {
-    let sides = verdict(example.relation, example.completions.len());
+    let sides = verdict(&example.relation, example.completions.len());
     let name = |idx: usize| match sides {
         Some((chosen, _)) if idx == chosen => "chosen".to_owned(),
         Some((_, rejected)) if idx == rejected => "rejected".to_owned(),

@@ -33,7 +33,7 @@ pub fn token_faults(trees: &[TokenTree], encoder: &TextEncoder, ends: &[u32], fi
 /// The length bias in tokens; `None` without pairs.
 pub fn token_length_bias(trees: &[TokenTree]) -> Option<LengthBias> {
     let lengths = trees.iter().filter_map(|tree| {
-        let (chosen, rejected) = verdict(tree.relation, tree.completions.len())?;
+        let (chosen, rejected) = verdict(&tree.relation, tree.completions.len())?;
         Some([chosen, rejected].map(|side| tree.completions[side].len()))
     });
     LengthBias::of(&lengths.collect::<Vec<_>>(), Unit::Tokens)
