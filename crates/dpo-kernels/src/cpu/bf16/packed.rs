@@ -82,6 +82,11 @@ impl Packed {
         self.lines.div_ceil(SQUARE)
     }
 
+    /// Of all its tiles.
+    pub(super) fn bytes_of_strip(&self) -> usize {
+        2 * self.n_steps() * size_of::<Tile>()
+    }
+
     fn n_steps(&self) -> usize {
         self.depth.div_ceil(DEPTH)
     }

@@ -1,6 +1,6 @@
 //! Whole products out of squares.
 
-use std::{mem::MaybeUninit, ops::Range};
+use std::{cell::Cell, marker::PhantomData, mem::MaybeUninit, ops::Range, slice};
 
 use rayon::prelude::*;
 
@@ -10,30 +10,53 @@ use super::{
 };
 use crate::cpu::gemm::{Target, Write};
 
-/// Strips of the left operand that a strip of the right one is multiplied with while it is in cache.
-const STRIPS: usize = 4;
+/// Bytes of the left operand that every strip of the right one is multiplied with while they stay in the second cache.
+const LEFT_BYTES: usize = 512 << 10;
+/// Tasks a thread, about: a thread that was held up leaves some to the others.
+const TASKS: usize = 4;
 
 /// `Σ lhs · rhs` of factors whose products have one size, row by row, on all threads.
 pub(super) fn on_all_threads<M: Multiplier>(factors: &[[&Packed; 2]]) -> Vec<f32> {
     let [lines, width] = size(factors);
     let mut product: Vec<f32> = Vec::with_capacity(lines * width);
-    let n_strips = lines.div_ceil(SQUARE);
-    // Where there are few rows, tasks are smaller, so that all threads have some, and a slow one fewer.
-    let strips = (n_strips / (4 * rayon::current_num_threads())).clamp(1, STRIPS);
-    let spare = &mut product.spare_capacity_mut()[..lines * width];
-    let tasks = spare.par_chunks_mut((strips * SQUARE * width).max(1)).enumerate();
-    tasks.with_max_len(1).for_each(|(task, rows)| {
-        let multiplier = M::new();
-        let mut rows = RowsOf { rows, stride: width };
-        let of_task = task * strips..n_strips.min((task + 1) * strips);
-        multiply(&multiplier, factors, of_task, |place, square| rows.set(place, square));
+    let whole = Shared::new(&mut product.spare_capacity_mut()[..lines * width], width);
+    tasks(factors).into_par_iter().with_max_len(1).for_each(|task| {
+        let first_row = task.left.start * SQUARE;
+        multiply(&M::new(), factors, task, |[row, col], square| whole.set([first_row + row, col], square));
     });
     #[allow(unsafe_code)]
-    // SAFETY: the tasks cover all rows, and each sets every number of its rows: `multiply` hands over all squares of them.
+    // SAFETY: the tasks have each square of the product, and each square was set where it is.
     unsafe {
         product.set_len(lines * width);
     }
     product
+}
+
+/// Strips of both operands whose squares are one task.
+#[derive(Debug, Clone)]
+struct Task {
+    left: Range<usize>,
+    right: Range<usize>,
+}
+
+/// Each square of the product in one task. The left operand is cut no finer than the second cache asks for, since every
+/// part of it is a pass over the right one, which comes from afar; the right one as the threads ask for.
+fn tasks(factors: &[[&Packed; 2]]) -> Vec<Task> {
+    let [n_left, n_right] =
+        factors.first().map_or([0, 0], |[left, right]| [left.n_strips(), right.n_strips()]);
+    let bytes_of_strip: usize = factors.iter().map(|[left, _]| left.bytes_of_strip()).sum();
+    let n_groups = (n_left * bytes_of_strip).div_ceil(LEFT_BYTES).max(1);
+    let n_cuts = (TASKS * rayon::current_num_threads()).div_ceil(n_groups);
+    let groups = ranges(n_left, n_groups);
+    groups
+        .flat_map(|left| ranges(n_right, n_cuts).map(move |right| Task { left: left.clone(), right }))
+        .collect()
+}
+
+/// `0..len` cut into at most `n` nearly equal ranges, none of them empty.
+fn ranges(len: usize, n: usize) -> impl Iterator<Item = Range<usize>> {
+    let n = n.min(len);
+    (0..n).map(move |idx| len * idx / n..len * (idx + 1) / n)
 }
 
 /// Rows and columns of a product.
@@ -55,70 +78,90 @@ pub(super) fn on_this_thread<M: Multiplier>(target: Target<'_>, lhs: &Packed, rh
         return;
     }
     assert!(stride >= cols && (rows - 1) * stride + cols <= data.len(), "target of a product");
-    let multiplier = M::new();
-    for first_strip in (0..lhs.n_strips()).step_by(STRIPS) {
-        let first_row = first_strip * SQUARE;
-        let strips = first_strip..lhs.n_strips().min(first_strip + STRIPS);
-        multiply(&multiplier, &[[lhs, rhs]], strips, |[row, col], square| {
-            let width = SQUARE.min(cols - col);
-            let lines = square.lines().take(rows - first_row - row);
-            for (line, row) in lines.zip(first_row + row..) {
-                let target = &mut data[row * stride + col..][..width];
-                match (write, target.as_chunks_mut()) {
-                    (Write::Replace, ([whole], [])) => *whole = *line,
-                    (Write::Replace, _) => target.copy_from_slice(&line[..width]),
-                    (Write::Add, _) => target.iter_mut().zip(line).for_each(|(sum, number)| *sum += number),
-                }
+    let task = Task { left: 0..lhs.n_strips(), right: 0..rhs.n_strips() };
+    multiply(&M::new(), &[[lhs, rhs]], task, |[row, col], square| {
+        let width = SQUARE.min(cols - col);
+        for (line, row) in square.lines().take(rows - row).zip(row..) {
+            let target = &mut data[row * stride + col..][..width];
+            match (write, target.as_chunks_mut()) {
+                (Write::Replace, ([whole], [])) => *whole = *line,
+                (Write::Replace, _) => target.copy_from_slice(&line[..width]),
+                (Write::Add, _) => target.iter_mut().zip(line).for_each(|(sum, number)| *sum += number),
             }
-        });
-    }
+        }
+    });
 }
 
-/// The squares of some strips of the left operand, at most [`STRIPS`], each once, with the row and the column where it
-/// begins, counted from the first of these strips. What lies beyond the product is 0.
+thread_local! {
+    static SQUARES: Cell<Vec<Square>> = const { Cell::new(Vec::new()) };
+}
+
+/// The squares of a task, each once, with the row, counted from the task's first, and the column where it begins. What lies
+/// beyond the product is 0.
 fn multiply<M: Multiplier>(
     multiplier: &M,
     factors: &[[&Packed; 2]],
-    strips: Range<usize>,
+    task: Task,
     mut hand_over: impl FnMut([usize; 2], &Square),
 ) {
-    let n_col_strips = factors.first().map_or(0, |[_, right]| right.n_strips());
-    let mut squares = [Square::ZERO; STRIPS];
-    for col_strip in 0..n_col_strips {
+    let mut squares = SQUARES.take();
+    squares.resize(task.left.len().max(squares.len()), Square::ZERO);
+    for col_strip in task.right {
         let mut start = Start::Zeros;
         for [left, right] in factors {
             for block in 0..left.n_blocks() {
                 let of_right = right.strip(block, col_strip);
-                for (strip, square) in strips.clone().zip(&mut squares) {
+                for (strip, square) in task.left.clone().zip(&mut squares) {
                     multiplier.add(left.strip(block, strip), of_right, square, start);
                 }
                 start = Start::Square;
             }
         }
-        if start == Start::Zeros {
-            squares = [Square::ZERO; STRIPS];
-        }
-        for (strip, square) in squares.iter().enumerate().take(strips.len()) {
+        for (strip, square) in squares.iter_mut().enumerate().take(task.left.len()) {
+            if start == Start::Zeros {
+                *square = Square::ZERO;
+            }
             hand_over([strip * SQUARE, col_strip * SQUARE], square);
         }
     }
+    SQUARES.set(squares);
 }
 
-/// Rows that nothing was written to yet.
-struct RowsOf<'a> {
-    rows: &'a mut [MaybeUninit<f32>],
-    stride: usize,
+/// A product that tasks write to, each other squares of it.
+struct Shared<'a> {
+    first: *mut MaybeUninit<f32>,
+    lines: usize,
+    width: usize,
+    _borrowed: PhantomData<&'a mut [MaybeUninit<f32>]>,
 }
 
-impl RowsOf<'_> {
-    /// What of the square lies in the rows.
-    fn set(&mut self, [row, col]: [usize; 2], square: &Square) {
-        let width = SQUARE.min(self.stride - col);
-        for (row, line) in self.rows.chunks_exact_mut(self.stride).skip(row).zip(square.lines()) {
-            match row[col..].first_chunk_mut::<SQUARE>() {
-                // A copy of known length is a few instructions, not a call.
-                Some(target) => drop(target.write_copy_of_slice(line)),
-                None => drop(row[col..].write_copy_of_slice(&line[..width])),
+#[allow(unsafe_code)]
+// SAFETY: a place is written by one task alone, as `Shared::set` asks for, and read by none.
+unsafe impl Sync for Shared<'_> {}
+
+impl<'a> Shared<'a> {
+    fn new(product: &'a mut [MaybeUninit<f32>], width: usize) -> Self {
+        let lines = product.len().checked_div(width).unwrap_or(0);
+        Self { first: product.as_mut_ptr(), lines, width, _borrowed: PhantomData }
+    }
+
+    /// Sets what of a square lies in the product; no other thread sets the same square.
+    fn set(&self, [row, col]: [usize; 2], square: &Square) {
+        assert!(row < self.lines && col < self.width, "a square that begins in the product");
+        let width = SQUARE.min(self.width - col);
+        for (line, row) in square.lines().zip(row..self.lines) {
+            #[allow(unsafe_code)]
+            // SAFETY: `width` numbers from there lie in one row of the product, which is borrowed while `self` lives; they
+            // belong to one square, which one thread sets.
+            let target = unsafe { slice::from_raw_parts_mut(self.first.add(row * self.width + col), width) };
+            match target.as_chunks_mut::<{ SQUARE / 2 }>().0 {
+                // Copies of known length are some instructions, not a call.
+                [first, second] => {
+                    let (left, right) = line.split_at(SQUARE / 2);
+                    first.write_copy_of_slice(left);
+                    second.write_copy_of_slice(right);
+                }
+                _ => drop(target.write_copy_of_slice(&line[..width])),
             }
         }
     }
