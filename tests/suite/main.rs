@@ -11,6 +11,7 @@ mod benchmarks;
 mod checking;
 mod damage;
 mod decoder_golden;
+mod devices;
 mod exports;
 mod generating;
 mod layering;

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     io::{Write, stdout},
+    path::PathBuf,
     process::{Command, ExitCode},
 };
 
@@ -21,9 +22,9 @@ Usage: cargo xtask train [--backend <BACKEND>] [FLAGS OF dpo train]...
 
 Options:
       --backend <BACKEND>
-          What computes, and is built in: cpu, wgpu or cuda [default: cpu]
+          What computes, and is built in: cpu, wgpu, vulkan, metal or cuda [default: cpu]
 
-          Each backend is built in a folder of its own (target, target/wgpu, target/cuda), so that
+          Each backend is built in a folder of its own (target, target/wgpu, target/cuda …), so that
           going back and forth builds nothing again.
 
 Everything else goes to `dpo train`:
@@ -72,18 +73,37 @@ pub(crate) fn assets(args: &[OsString]) -> Result<ExitCode> {
 /// the run file decides.
 pub(crate) fn dpo(subcommand: &str, backend: Option<Backend>, args: &[OsString]) -> Result<Command> {
     let mut command = cargo("run");
-    command.args(["--release", "--package", "dpo-cli"]);
-    // The processor is the package's default feature: naming it would make another build of the same program.
-    if let Some(backend @ (Backend::Wgpu | Backend::Cuda)) = backend {
-        command.args(["--no-default-features", "--features", backend.name()]);
-        command.arg("--target-dir").arg(target_dir()?.join(backend.name()));
-    }
+    selected(&mut command, backend)?;
     command.args(["--", subcommand]);
     if let Some(backend) = backend {
         command.args(["--backend", backend.name()]);
     }
     command.args(args);
     Ok(command)
+}
+
+/// `cargo build` of the program with a backend.
+pub(crate) fn build(backend: Backend) -> Result<Command> {
+    let mut command = cargo("build");
+    selected(&mut command, Some(backend))?;
+    Ok(command)
+}
+
+/// The program, with the backend alone, in a folder of its own.
+fn selected(command: &mut Command, backend: Option<Backend>) -> Result<()> {
+    command.args(["--release", "--package", "dpo-cli"]);
+    // The processor is the package's default feature: naming it would make another build of the same program.
+    if let Some(backend) = backend.filter(|backend| *backend != Backend::Cpu) {
+        command.args(["--no-default-features", "--features", backend.name()]);
+        command.arg("--target-dir").arg(folder(backend)?);
+    }
+    Ok(())
+}
+
+/// The target folder that a backend is built in.
+pub(crate) fn folder(backend: Backend) -> Result<PathBuf> {
+    let target = target_dir()?;
+    Ok(if backend == Backend::Cpu { target } else { target.join(backend.name()) })
 }
 
 pub(crate) fn print_help(text: &str) -> Result<()> {

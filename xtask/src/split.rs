@@ -7,15 +7,21 @@ use std::{ffi::OsString, fmt, str::FromStr};
 pub(crate) enum Backend {
     Cpu,
     Wgpu,
+    Vulkan,
+    Metal,
     Cuda,
 }
 
 impl Backend {
+    const ALL: [Self; 5] = [Self::Cpu, Self::Wgpu, Self::Vulkan, Self::Metal, Self::Cuda];
+
     /// The word of the flag, and the feature.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
             Self::Wgpu => "wgpu",
+            Self::Vulkan => "vulkan",
+            Self::Metal => "metal",
             Self::Cuda => "cuda",
         }
     }
@@ -25,12 +31,12 @@ impl FromStr for Backend {
     type Err = WrongUsage;
 
     fn from_str(word: &str) -> Result<Self, WrongUsage> {
-        let all = [Self::Cpu, Self::Wgpu, Self::Cuda];
-        all.into_iter()
-            .find(|backend| backend.name() == word)
-            .ok_or_else(|| WrongUsage(format!("no backend is called `{word}`; there are cpu, wgpu and cuda")))
+        let wrong = || WrongUsage(format!("no backend is called `{word}`; there are {BACKENDS}"));
+        Self::ALL.into_iter().find(|backend| backend.name() == word).ok_or_else(wrong)
     }
 }
+
+const BACKENDS: &str = "cpu, wgpu, vulkan, metal and cuda";
 
 /// The command line is at fault: exit code 2.
 #[derive(Debug)]
@@ -65,7 +71,7 @@ pub(crate) fn split(args: &[OsString]) -> Result<Split, WrongUsage> {
             Some("--backend") => {
                 let value = args.next().and_then(|value| value.to_str());
                 let value = value
-                    .ok_or_else(|| WrongUsage("--backend needs a value: cpu, wgpu or cuda".to_owned()))?;
+                    .ok_or_else(|| WrongUsage(format!("--backend needs a value; there are {BACKENDS}")))?;
                 split.backends.push(value.parse()?);
             }
             Some(word) if word.starts_with("--backend=") => {
@@ -116,9 +122,12 @@ mod tests {
     #[test]
     fn a_wrong_backend_is_named() {
         let message = |line: &str| split(&words(line)).unwrap_err().to_string();
-        let wrong = "no backend is called `rocm`; there are cpu, wgpu and cuda";
+        let wrong = "no backend is called `rocm`; there are cpu, wgpu, vulkan, metal and cuda";
         assert_eq!(message("--backend rocm"), wrong);
         assert_eq!(message("--backend=rocm"), wrong);
-        assert_eq!(message("--model M --backend"), "--backend needs a value: cpu, wgpu or cuda");
+        assert_eq!(
+            message("--model M --backend"),
+            "--backend needs a value; there are cpu, wgpu, vulkan, metal and cuda"
+        );
     }
 }

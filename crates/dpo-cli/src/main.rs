@@ -64,6 +64,8 @@ enum Command {
     Compare(compare::CompareArgs),
     /// Write a model or an adapter for other tools
     Export(export::ExportArgs),
+    /// List what can compute here
+    Devices(device::DevicesArgs),
     /// Time training steps
     Bench(bench::BenchArgs),
     /// Make what the built-in experiment starts from: corpus, tokenizer, model and pairs
@@ -98,6 +100,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Generate(args) => generate::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Devices(args) => device::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Assets(args) => experiment::make_assets(&args),
         Command::Config(args) => {

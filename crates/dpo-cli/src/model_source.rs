@@ -19,7 +19,7 @@ use dpo_model::{
 use dpo_train::write_atomically;
 use serde_json::{Map, Value};
 
-use crate::{adapters, hub::Hub};
+use crate::{adapters, device, hub::Hub};
 
 /// A model's files, opened and checked; no weight is in memory. Clones share what was read of them.
 #[derive(Clone)]
@@ -122,11 +122,13 @@ impl ModelSource {
 
     /// The model on `device` with the matrices of the blocks packed, without adapters.
     pub(crate) fn load_base_packed(&self, device: &Device, ggml_type: GgmlType) -> Result<Decoder> {
+        device::refuse_oversized(device, &self.hf.decoder)?;
         self.loaded(Decoder::load_packed(&self.hf.decoder, self.weights.as_ref(), device, ggml_type))
     }
 
     /// The model on `device`, without adapters.
     pub(crate) fn load_base(&self, device: &Device) -> Result<Decoder> {
+        device::refuse_oversized(device, &self.hf.decoder)?;
         self.loaded(Decoder::load(&self.hf.decoder, self.weights.as_ref(), device))
     }
 

@@ -17,6 +17,14 @@ pub fn arithmetic(precision: Precision) -> String {
     format!("kernels {REVISION}, {arch} {}{unit}, {}", instruction_set(), processor_model())
 }
 
+/// The processor and what of it is used, for people.
+pub fn processor() -> String {
+    let unit = bf16_unit().map_or_else(String::new, |name| format!(" and {name}"));
+    let model = processor_model();
+    let model = if model.is_empty() { std::env::consts::ARCH } else { &model };
+    format!("{model}, {}{unit}", instruction_set())
+}
+
 /// Whether this processor has something for products of bfloat16 operands (AMX tiles or AVX-512-BF16), which the system lets
 /// this program use and which was found to compute right.
 pub fn has_bf16_unit() -> bool {

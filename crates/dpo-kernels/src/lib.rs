@@ -30,6 +30,8 @@ mod backend;
 mod cpu;
 mod frozen;
 mod layout;
+#[cfg(feature = "cuda")]
+mod nvidia;
 mod optimizer;
 mod portable;
 mod precision;
@@ -39,10 +41,12 @@ mod tensor;
 pub use activation::Activation;
 #[cfg(feature = "mimalloc")]
 pub use allocator::keep_freed_memory;
-pub use arithmetic::{arithmetic, has_bf16_unit};
+pub use arithmetic::{arithmetic, has_bf16_unit, processor};
 pub use backend::{FusedOps, FusedPrimitives};
 pub use frozen::{Frozen, FrozenMatrix};
 pub use layout::{AttentionSpec, Segment, TreeLayout, TreeRange};
+#[cfg(feature = "cuda")]
+pub use nvidia::{NvidiaGpu, nvidia_gpus};
 pub use optimizer::{AdamWStep, AdamWUpdate, adamw, squared_norm};
 pub use precision::{LogitSpec, LoraSpec, Precision};
 pub use tensor::{

@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: steps, kernels, growth, and the Python trainer beside them.
 
 mod against;
+mod backends;
+mod bars;
 mod configuration;
 mod flags;
 mod python;
@@ -25,7 +27,8 @@ use crate::{
 const HELP: &str = "\
 Build `dpo` and measure its speed and memory
 
-Usage: cargo xtask bench [--backend <BACKEND>]... [FLAGS OF dpo bench]...
+Usage: cargo xtask bench [--backend <BACKEND>] [FLAGS OF dpo bench]...
+       cargo xtask bench --backend <BACKEND> --backend <BACKEND>... [FLAGS OF dpo bench]...
        cargo xtask bench kernels [FLAGS]...
        cargo xtask bench growth [FLAGS OF dpo bench growth]...
        cargo xtask bench --against-python --model <FOLDER> --data <PAIRS.jsonl> [FLAGS]...
@@ -37,7 +40,10 @@ Commands:
 
 Options:
       --backend <BACKEND>
-          What computes, and is built in: cpu, wgpu or cuda; once for each [default: cpu]
+          What computes, and is built in: cpu, wgpu, vulkan, metal or cuda [default: cpu]
+
+          Given more than once, the backends run the same steps one after the other; a table has them side
+          by side, and backends.json and backends.svg are written to target/bench
       --against-python
           The same steps by the Python trainer, in turn with ours; its --help has its flags
 
@@ -71,23 +77,14 @@ pub(crate) fn run(args: &[OsString]) -> Result<ExitCode> {
             if help {
                 print_help(HELP)?;
             }
-            steps(&backends, &rest)
+            match backends[..] {
+                [] => process::hand_over(dpo("bench", None, &rest)?),
+                [backend] => process::hand_over(dpo("bench", Some(backend), &rest)?),
+                _ if help => process::hand_over(dpo("bench", None, &rest)?),
+                _ => backends::run(&backends, &rest),
+            }
         }
     }
-}
-
-/// Once for each backend.
-fn steps(backends: &[Backend], rest: &[OsString]) -> Result<ExitCode> {
-    let Some((last, others)) = backends.split_last() else {
-        return process::hand_over(dpo("bench", None, rest)?);
-    };
-    for backend in others {
-        let status = process::run(&mut dpo("bench", Some(*backend), rest)?)?;
-        if !status.success() {
-            return Ok(process::exit_code(status));
-        }
-    }
-    process::hand_over(dpo("bench", Some(*last), rest)?)
 }
 
 fn on_the_processor(backends: &[Backend]) -> Result<(), WrongUsage> {

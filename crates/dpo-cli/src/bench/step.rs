@@ -21,6 +21,10 @@ pub(super) struct StepCost {
     pub(super) backward: Duration,
     /// Clipping and the update.
     pub(super) optimizer: Duration,
+    /// Mean over the pairs.
+    pub(super) loss: f64,
+    /// Of all gradients together, before clipping.
+    pub(super) gradient_norm: f64,
 }
 
 impl StepCost {
@@ -39,9 +43,13 @@ pub(super) fn timed_steps(
     let mut optimizer = AdamW::new(AdamWConfig::default());
     let mut costs = Vec::with_capacity(batches.len());
     for batch in batches {
+        let start = Instant::now();
         let gradient = loss
             .gradient(&policy, batch, MicroBatching::Parts(NonZeroUsize::MIN), None, &|| false)
             .context("nothing stops a benchmark")?;
+        // A GPU is still at it.
+        device.sync()?;
+        let backward = start.elapsed().saturating_sub(gradient.times.forward);
         let start = Instant::now();
         let norm = gradient_norm(&gradient.gradients);
         policy = optimizer.step(policy, gradient.gradients, 1e-6, clip_factor(norm, 1.0));
@@ -49,8 +57,10 @@ pub(super) fn timed_steps(
         costs.push(StepCost {
             n_tokens: gradient.scores.n_tokens,
             forward: gradient.times.forward,
-            backward: gradient.times.backward,
+            backward,
             optimizer: start.elapsed(),
+            loss: gradient.scores.loss,
+            gradient_norm: norm,
         });
     }
     Ok((policy, costs))

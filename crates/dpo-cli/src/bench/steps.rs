@@ -59,8 +59,13 @@ struct Figures {
     times: Times,
     /// Part of the step, measured by itself.
     head_forward_share: f64,
-    /// `None` where the system does not tell.
+    /// Of the process; `None` where the system does not tell.
     peak_memory_bytes: Option<u64>,
+    /// What the backend has taken of the device's memory and does not give back; `None` on the processor.
+    device_memory_bytes: Option<u64>,
+    /// Of all steps, those of the warm-up too.
+    losses: Vec<f64>,
+    gradient_norms: Vec<f64>,
 }
 
 /// What was run on what.
@@ -91,6 +96,8 @@ struct Times {
     /// From the start of the program to the first step, without the pass over the reference.
     cold_start_seconds: f64,
     cold_start_with_reference_seconds: f64,
+    /// With what is compiled and tuned on the way.
+    first_step_seconds: f64,
     forward_share: f64,
     backward_share: f64,
     optimizer_share: f64,
@@ -123,12 +130,19 @@ pub(super) fn run(args: &StepsArgs) -> Result<ExitCode> {
     let batches: Vec<&[Row<'_>]> = rows.chunks(args.batch_size.get()).collect();
     let (policy, costs) = timed_steps(policy, &batches, &input.device)?;
     let peak = peak_memory_bytes();
+    let device_memory = input.device.memory_pool_usage().map(|usage| usage.bytes_reserved);
+    let of_steps = |value: fn(&StepCost) -> f64| costs.iter().map(value).collect();
+    let (losses, gradient_norms) = (of_steps(|cost| cost.loss), of_steps(|cost| cost.gradient_norm));
+    let first_step = costs[0].seconds();
     let (batches, costs) = (&batches[args.warmup..], &costs[args.warmup..]);
     let figures = Figures {
         setting: setting(args, input.source.precision()),
-        times: Times::new(costs, args.batch_size, &before),
+        times: Times::new(costs, first_step, args.batch_size, &before),
         head_forward_share: head_share(&policy, batches, costs)?,
         peak_memory_bytes: peak,
+        device_memory_bytes: device_memory,
+        losses,
+        gradient_norms,
     };
     print(&figures.table())?;
     note(&format!("{} steps of {} pairs", args.steps, args.batch_size));
@@ -188,7 +202,7 @@ fn setting(args: &StepsArgs, precision: Precision) -> Setting {
 }
 
 impl Times {
-    fn new(costs: &[StepCost], batch_size: NonZeroUsize, before: &Before) -> Self {
+    fn new(costs: &[StepCost], first_step_seconds: f64, batch_size: NonZeroUsize, before: &Before) -> Self {
         let n_pairs = batch_size.get() as f64;
         let total: f64 = costs.iter().map(StepCost::seconds).sum();
         Self {
@@ -202,6 +216,7 @@ impl Times {
             reference_rows_per_second: before.reference_rows as f64 / before.reference_pass.as_secs_f64(),
             cold_start_seconds: before.all.saturating_sub(before.reference_pass).as_secs_f64(),
             cold_start_with_reference_seconds: before.all.as_secs_f64(),
+            first_step_seconds,
             forward_share: share(costs, |cost| cost.forward),
             backward_share: share(costs, |cost| cost.backward),
             optimizer_share: share(costs, |cost| cost.optimizer),
@@ -222,7 +237,9 @@ impl Figures {
             ("reference rows/s", format!("{:.2}", times.reference_rows_per_second)),
             ("cold start", format!("{:.2} s", times.cold_start_seconds)),
             ("  with the reference", format!("{:.2} s", times.cold_start_with_reference_seconds)),
+            ("first step", format!("{:.2} s", times.first_step_seconds)),
             ("peak memory", peak.map_or_else(|| "unknown".to_owned(), gib)),
+            ("  on the device", self.device_memory_bytes.map_or_else(|| "—".to_owned(), gib)),
             ("forward", percent(times.forward_share)),
             ("  of which the head", percent(self.head_forward_share)),
             ("backward", percent(times.backward_share)),

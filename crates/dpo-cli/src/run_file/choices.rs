@@ -393,10 +393,16 @@ pub(crate) enum VariantOrder {
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub(crate) enum Backend {
+    /// The fastest of those that are in this program and whose device is there: CUDA, then another GPU, then the processor
+    Auto,
     /// The processor
     Cpu,
     /// Any GPU, through Vulkan, Metal or DirectX
     Wgpu,
+    /// Any GPU, through Vulkan and SPIR-V
+    Vulkan,
+    /// An Apple GPU, through Metal's own language
+    Metal,
     /// An NVIDIA GPU, through CUDA
     Cuda,
 }

@@ -16,6 +16,7 @@ use super::{
     sections::{EvalSection, LoraSection, RunSection, TrainSection},
     values::{Resume, Targets},
 };
+use crate::device;
 use dpo_core::Objective;
 use dpo_model::{LoraConfig, LoraKind, LoraScaling, LoraTargets};
 use dpo_train::Activations;
@@ -219,7 +220,7 @@ fn run(section: &RunSection, default_out: &Path, check: &mut Check) -> RunSettin
     RunSettings {
         out: out.map_or_else(|| default_out.to_owned(), PathBuf::from),
         resume: section.resume.clone().unwrap_or(Resume::No),
-        backend: section.backend.unwrap_or(Backend::Cpu),
+        backend: device::resolved(section.backend.unwrap_or(Backend::Cpu)),
         threads: check.count("run.threads", section.threads, 0, 0),
         log_every: check.count("run.log_every", section.log_every, 1, 1),
         save_every: check.count("run.save_every", section.save_every, 500, 0),

@@ -1,0 +1,168 @@
+//! Which device computes.
+
+mod adapters;
+mod listing;
+
+use anyhow::{Result, bail};
+use burn::tensor::{DType, Device};
+use dpo_model::{DecoderConfig, Precision};
+use dpo_train::StepZeroGate;
+
+use self::adapters::{Adapter, adapters};
+pub(crate) use self::listing::{DevicesArgs, run};
+use crate::{
+    run_file::choices::{Backend, Dtype},
+    terminal::WrongUsage,
+    train::note,
+};
+
+/// The fastest first: what `auto` looks for.
+const ALL: [Backend; 5] = [Backend::Cuda, Backend::Metal, Backend::Vulkan, Backend::Wgpu, Backend::Cpu];
+
+/// Whether a backend is part of this program.
+pub(crate) fn is_built_in(backend: Backend) -> bool {
+    match backend {
+        Backend::Auto => true,
+        Backend::Cpu => cfg!(feature = "cpu"),
+        Backend::Wgpu => cfg!(feature = "wgpu"),
+        Backend::Vulkan => cfg!(feature = "vulkan"),
+        Backend::Metal => cfg!(feature = "metal"),
+        Backend::Cuda => cfg!(feature = "cuda"),
+    }
+}
+
+/// The backend itself, or what `auto` comes to here: the fastest that is built in and has hardware of its own, else the
+/// processor, else whatever there is.
+pub(crate) fn resolved(backend: Backend) -> Backend {
+    if backend != Backend::Auto {
+        return backend;
+    }
+    let there = |backend: &Backend| adapters(*backend).unwrap_or_default();
+    let mut built_in = ALL.into_iter().filter(|backend| is_built_in(*backend));
+    let with_hardware =
+        built_in.clone().find(|backend| there(backend).iter().any(|adapter| !adapter.is_software));
+    with_hardware.or_else(|| built_in.find(|backend| !there(backend).is_empty())).unwrap_or(Backend::Cpu)
+}
+
+/// The device of a backend that was built into this program, if it is there.
+pub(crate) fn open(backend: Backend) -> Result<Device> {
+    let wanted = resolved(backend);
+    if !is_built_in(wanted) {
+        bail!(
+            "the backend `{}` is not in this program; build it with `cargo xtask train --backend {0}`, or with \
+             `cargo build --release --package dpo-cli --features {0}`",
+            name(wanted)
+        );
+    }
+    let there = match adapters(wanted) {
+        Ok(there) if !there.is_empty() => there,
+        found => {
+            let problem = found.err().unwrap_or_else(|| "there is no device for it".to_owned());
+            bail!(
+                "the backend `{}` cannot be used: {problem}; `dpo devices` lists what can, and `--backend auto` takes it",
+                name(wanted)
+            );
+        }
+    };
+    if backend == Backend::Auto {
+        note(&format!("backend auto: {}, {}", name(wanted), there[0].name));
+    }
+    if wanted != Backend::Cpu && there.iter().all(|adapter| adapter.is_software) {
+        note(&format!("{} is software that runs on the processor; `--backend cpu` is faster", there[0].name));
+    }
+    Ok(device(wanted))
+}
+
+/// The device that burn takes of a backend which is [built in](is_built_in).
+fn device(backend: Backend) -> Device {
+    match backend {
+        #[cfg(feature = "cpu")]
+        Backend::Cpu => Device::flex(),
+        #[cfg(feature = "wgpu")]
+        Backend::Wgpu => Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+        #[cfg(feature = "vulkan")]
+        Backend::Vulkan => Device::vulkan(burn::tensor::DeviceKind::DefaultDevice),
+        #[cfg(feature = "metal")]
+        Backend::Metal => Device::metal(burn::tensor::DeviceKind::DefaultDevice),
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => Device::cuda(0),
+        _ => unreachable!("a backend that is not in this program"),
+    }
+}
+
+/// Refuses a model of which a matrix is larger than what one buffer of the device may hold.
+pub(crate) fn refuse_oversized(device: &Device, config: &DecoderConfig) -> Result<()> {
+    let Some(Adapter { name, largest_buffer: Some(limit), .. }) = adapters::of(device) else { return Ok(()) };
+    let embedding = (config.vocab_size * config.d_model * size_of::<f32>()) as u64;
+    if embedding > limit {
+        let [embedding, limit] = [embedding, limit].map(mib);
+        bail!(
+            "the embedding takes {embedding} in one buffer, and {name} allows {limit}; take `--backend cpu`, or a \
+             device with larger buffers (`dpo devices`)"
+        );
+    }
+    Ok(())
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+/// What `dtype` means on a device; one that does not know the type refuses it.
+pub(crate) fn precision(device: &Device, dtype: Dtype) -> Result<Precision> {
+    if dtype == Dtype::Bf16 {
+        if !device.supports_dtype(DType::BF16) {
+            let problem = "`bf16` is set, but the device has no bfloat16; leave `model.dtype` out, or take the \
+                           backend `cpu`";
+            return Err(WrongUsage(problem.to_owned()).into());
+        }
+        if !dpo_kernels::has_bf16_unit() {
+            note(
+                "bf16: neither AMX nor AVX-512-BF16 is used here: rounded operands are multiplied in f32, no faster than f32",
+            );
+        }
+    }
+    Ok(dtype.precision())
+}
+
+/// Says once, before training, that another setting of this program is faster here and as good.
+pub(crate) fn recommend(backend: Backend, dtype: Dtype) {
+    if resolved(backend) == Backend::Cpu && dtype == Dtype::F32 && dpo_kernels::has_bf16_unit() {
+        note(
+            "this processor has a unit for bfloat16: `--dtype bf16` trains faster, and came to the same held-out \
+             accuracy within what seeds differ by (docs/benchmarks.md)",
+        );
+    }
+}
+
+/// No machine has more cores; so many threads alone would fill its memory.
+const MAX_THREADS: usize = 1024;
+
+/// The word of a run file.
+pub(crate) fn name(backend: Backend) -> &'static str {
+    match resolved(backend) {
+        Backend::Auto | Backend::Cpu => "cpu",
+        Backend::Wgpu => "wgpu",
+        Backend::Vulkan => "vulkan",
+        Backend::Metal => "metal",
+        Backend::Cuda => "cuda",
+    }
+}
+
+/// How exactly the policy must be its own reference before the first update: the processor adds up in one order
+/// always, GPUs in any.
+pub(crate) fn gate(backend: Backend) -> StepZeroGate {
+    if resolved(backend) == Backend::Cpu { StepZeroGate::Exact } else { StepZeroGate::Within(0.05) }
+}
+
+/// Uses this many threads from now on, or one a core for 0.
+pub(crate) fn set_threads(threads: usize) -> Result<()> {
+    if threads > MAX_THREADS {
+        let problem = format!("`threads` is {threads}; expected at most {MAX_THREADS}, or 0 for one a core");
+        return Err(WrongUsage(problem).into());
+    }
+    if threads > 0 {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    Ok(())
+}
