@@ -12,6 +12,7 @@ mod checking;
 mod damage;
 mod decoder_golden;
 mod devices;
+mod experiments;
 mod exports;
 mod generating;
 mod layering;

@@ -53,6 +53,22 @@ pub(crate) fn train(args: &[OsString]) -> Result<ExitCode> {
     }
 }
 
+/// `cargo xtask experiment`: figures are found in `target/experiments`, unless they are wanted elsewhere.
+pub(crate) fn experiment(args: &[OsString]) -> Result<ExitCode> {
+    let Split { backends, mut rest, help: _ } = split(args)?;
+    if !backends.is_empty() {
+        return Err(WrongUsage("experiments run on the processor; remove --backend".to_owned()).into());
+    }
+    if !rest.iter().any(is_out) {
+        rest.extend(["--out".into(), target_dir()?.join("experiments").into()]);
+    }
+    process::hand_over(dpo("experiment", None, &rest)?)
+}
+
+fn is_out(arg: &OsString) -> bool {
+    arg.to_str().is_some_and(|arg| arg == "--out" || arg.starts_with("--out="))
+}
+
 /// `cargo xtask assets`
 pub(crate) fn assets(args: &[OsString]) -> Result<ExitCode> {
     let Split { backends, mut rest, help } = split(args)?;
@@ -62,7 +78,6 @@ pub(crate) fn assets(args: &[OsString]) -> Result<ExitCode> {
     if !backends.is_empty() {
         return Err(WrongUsage("the assets are made on the processor; remove --backend".to_owned()).into());
     }
-    let is_out = |arg: &OsString| arg.to_str().is_some_and(|arg| arg == "--out" || arg.starts_with("--out="));
     if !rest.iter().any(is_out) {
         rest.extend(["--out".into(), root().join("assets").into()]);
     }

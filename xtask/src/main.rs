@@ -27,6 +27,7 @@ Commands:
   train   Build `dpo` and train; without a model and data, the built-in experiment
   bench   Build `dpo` and measure its speed and memory: of steps, of each kernel, as they grow, or against
           the Python trainer
+  experiment  Compare ways to use the same judgments, against a reward that is known exactly
   test    Check format and lints, build the program, run all tests and the examples of the
           documentation; what follows goes to `cargo test`
   assets  Make what the built-in experiment starts from again: corpus, tokenizer, model and pairs
@@ -54,6 +55,7 @@ fn run(args: &[OsString]) -> Result<ExitCode> {
     match command.to_str() {
         Some("train") => dpo::train(args),
         Some("bench") => bench::run(args),
+        Some("experiment") => dpo::experiment(args),
         Some("assets") => dpo::assets(args),
         Some("test") => test::run(args),
         Some("ci") => process::hand_over(Command::new(cargo::root().join(".ci").join("run"))),
@@ -62,7 +64,7 @@ fn run(args: &[OsString]) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         _ => {
-            let known = "there are train, bench, test, assets and ci";
+            let known = "there are train, bench, experiment, test, assets and ci";
             Err(WrongUsage(format!("no command is called `{}`; {known}", command.to_string_lossy())).into())
         }
     }

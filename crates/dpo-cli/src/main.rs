@@ -68,6 +68,8 @@ enum Command {
     Devices(device::DevicesArgs),
     /// Time training steps
     Bench(bench::BenchArgs),
+    /// Compare ways to use the same judgments, against a reward that is known exactly
+    Experiment(experiment::StudyArgs),
     /// Make what the built-in experiment starts from: corpus, tokenizer, model and pairs
     #[command(hide = true)]
     Assets(experiment::AssetsArgs),
@@ -102,6 +104,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Export(args) => export::run(&args),
         Command::Devices(args) => device::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Experiment(args) => experiment::run_study(&args),
         Command::Assets(args) => experiment::make_assets(&args),
         Command::Config(args) => {
             explain::run(&args)?;
