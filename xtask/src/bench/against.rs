@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     built,
-    configuration::{Configuration, Dtype, Settings},
+    configuration::{Configuration, Dtype, Rows, Settings},
     flags::Flags,
     folder, python,
     ratios::{self, Pair},
@@ -32,7 +32,10 @@ const PROBE_STEPS: usize = 4;
 struct Bench<'a> {
     flags: &'a Flags,
     folder: PathBuf,
-    rows: PathBuf,
+    /// Pairs, which both sides read.
+    pairs: PathBuf,
+    /// Lists, which ours reads, and their pairs.
+    lists: Option<(PathBuf, PathBuf, usize)>,
     dpo: PathBuf,
     python: PathBuf,
 }
@@ -44,13 +47,16 @@ pub(super) fn run(flags: &Flags) -> Result<ExitCode> {
     }
     let folder = folder()?;
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let rows = rows::first(&flags.data, flags.steps * flags.batch_size, &folder)?;
+    let n_rows = flags.steps * flags.batch_size;
+    let pairs = rows::first(&flags.data, n_rows, &folder.join("rows.jsonl"))?;
+    let lists = flags.lists.as_deref().filter(|_| flags.only.contains(&Configuration::Lists));
+    let lists = lists.map(|lists| rows::lists(lists, n_rows, &folder)).transpose()?;
     let status = process::run(cargo("build").args(["--release", "--package", "dpo-cli"]))?;
     if !status.success() {
         return Ok(process::exit_code(status));
     }
     let python = python::interpreter(flags.python_env.as_deref(), &folder)?;
-    let bench = Bench { flags, dpo: built("dpo")?, folder, rows, python };
+    let bench = Bench { flags, dpo: built("dpo")?, folder, pairs, lists, python };
     bench.compare()?;
     Ok(ExitCode::SUCCESS)
 }
@@ -63,7 +69,8 @@ impl Bench<'_> {
                 "warning: the load average is {load:.1}; figures are only worth something on a quiet machine"
             );
         }
-        let probe = self.ours(Dtype::F32, None, 2)?;
+        let plain = Settings { ours: Dtype::F32, python: Dtype::F32, lora_rank: None, rows: Rows::Pairs };
+        let probe = self.ours(plain, 2)?;
         let mut result = json!({});
         let mut measured: Vec<(Settings, Vec<Pair>)> = Vec::new();
         for configuration in &self.flags.only {
@@ -87,31 +94,35 @@ impl Bench<'_> {
 
     /// The number formats of a configuration.
     fn settings(&self, configuration: Configuration, has_bf16_unit: bool) -> Result<Settings> {
+        let rows = match &self.lists {
+            Some((_, _, pairs)) if configuration == Configuration::Lists => Rows::Lists { pairs: *pairs },
+            _ => Rows::Pairs,
+        };
         let lora_rank = (configuration == Configuration::LoraBest).then_some(self.flags.lora_rank);
         if configuration == Configuration::FullF32 {
-            return Ok(Settings { ours: Dtype::F32, python: Dtype::F32, lora_rank });
+            return Ok(Settings { ours: Dtype::F32, python: Dtype::F32, lora_rank, rows });
         }
         let mut speeds = Vec::new();
         for dtype in [Dtype::F32, Dtype::Bf16] {
-            let run = self.python(dtype, lora_rank, PROBE_STEPS.min(self.flags.steps))?;
+            let settings = Settings { ours: dtype, python: dtype, lora_rank, rows: Rows::Pairs };
+            let run = self.python(settings, PROBE_STEPS.min(self.flags.steps))?;
             let speed = run["pairs_per_second"].as_f64().context("the Python trainer tells no speed")?;
             eprintln!("── probe: TRL in {}: {speed:.3} pairs/s", dtype.name());
             speeds.push((dtype, speed));
         }
         let python = if speeds[1].1 > speeds[0].1 { Dtype::Bf16 } else { Dtype::F32 };
-        Ok(Settings { ours: if has_bf16_unit { Dtype::Bf16 } else { Dtype::F32 }, python, lora_rank })
+        Ok(Settings { ours: if has_bf16_unit { Dtype::Bf16 } else { Dtype::F32 }, python, lora_rank, rows })
     }
 
     fn pairs(&self, name: &str, settings: Settings) -> Result<Vec<Pair>> {
-        let Settings { ours, python, lora_rank } = settings;
         let mut pairs = Vec::new();
         for idx in 1..=self.flags.pairs {
             let load_average = load_average();
-            let python = self.python(python, lora_rank, self.flags.steps)?;
-            let ours = self.ours(ours, lora_rank, self.flags.steps)?;
+            let python = self.python(settings, self.flags.steps)?;
+            let ours = self.ours(settings, self.flags.steps)?;
             let speed = |run: &Value| run["pairs_per_second"].as_f64().unwrap_or(f64::NAN);
             eprintln!(
-                "── {name} {idx}/{}: ours {:.3} pairs/s, TRL {:.3}",
+                "── {name} {idx}/{}: ours {:.3} rows/s, TRL {:.3}",
                 self.flags.pairs,
                 speed(&ours),
                 speed(&python)
@@ -122,7 +133,11 @@ impl Bench<'_> {
     }
 
     /// Figures of `dpo bench`; its first step is a warm-up.
-    fn ours(&self, dtype: Dtype, lora_rank: Option<usize>, steps: usize) -> Result<Value> {
+    fn ours(&self, settings: Settings, steps: usize) -> Result<Value> {
+        let rows = match &self.lists {
+            Some((lists, ..)) if settings.rows != Rows::Pairs => lists,
+            _ => &self.pairs,
+        };
         let mut command = Command::new(&self.dpo);
         command.args(["bench", "--overlong", "keep_start", "--warmup", "1"]);
         command.args([
@@ -131,25 +146,46 @@ impl Bench<'_> {
             "--batch-size",
             &self.flags.batch_size.to_string(),
         ]);
-        self.figures(command, dtype, lora_rank)
+        self.figures(command, settings.ours, settings.lora_rank, rows)
     }
 
-    /// Figures of TRL; it leaves out its first step.
-    fn python(&self, dtype: Dtype, lora_rank: Option<usize>, steps: usize) -> Result<Value> {
+    /// Figures of TRL; it leaves out its first step. Where a row is a list, all its pairs are one row.
+    fn python(&self, settings: Settings, steps: usize) -> Result<Value> {
+        let (rows, of_each) = match (&self.lists, settings.rows) {
+            (Some((_, pairs, _)), Rows::Lists { pairs: of_each }) => (pairs, of_each),
+            _ => (&self.pairs, 1),
+        };
         let mut command = Command::new(&self.python);
         command.arg(root().join("tests/python/trl_dpo.py"));
-        command.args(["--steps", &steps.to_string(), "--batch", &self.flags.batch_size.to_string()]);
+        command.args([
+            "--steps",
+            &(steps * of_each).to_string(),
+            "--batch",
+            &self.flags.batch_size.to_string(),
+        ]);
         command.args(["--lr", "1e-6", "--precompute"]);
         command.env("GLIBC_TUNABLES", MALLOC).env("HF_HUB_OFFLINE", "1");
         command.env("OMP_NUM_THREADS", self.flags.threads.to_string());
-        self.figures(command, dtype, lora_rank)
+        let mut figures = self.figures(command, settings.python, settings.lora_rank, rows)?;
+        for speed in ["pairs_per_second", "reference_rows_per_second"] {
+            if let Some(pairs) = figures[speed].as_f64() {
+                figures[speed] = json!(pairs / of_each as f64);
+            }
+        }
+        Ok(figures)
     }
 
     /// Adds the flags that both have, and reads what was written.
-    fn figures(&self, mut command: Command, dtype: Dtype, lora_rank: Option<usize>) -> Result<Value> {
+    fn figures(
+        &self,
+        mut command: Command,
+        dtype: Dtype,
+        lora_rank: Option<usize>,
+        rows: &Path,
+    ) -> Result<Value> {
         let Flags { model, max_length, threads, .. } = self.flags;
         let out = self.folder.join("run.json");
-        command.arg("--model").arg(model).arg("--data").arg(&self.rows).arg("--out").arg(&out);
+        command.arg("--model").arg(model).arg("--data").arg(rows).arg("--out").arg(&out);
         command.args(["--dtype", dtype.name(), "--max-length", &max_length.to_string()]);
         command.args(["--threads", &threads.to_string()]);
         if let Some(rank) = lora_rank {

@@ -14,7 +14,8 @@ Options:
       --model <FOLDER>      A Hugging Face folder
       --data <PAIRS.jsonl>  JSON Lines with prompt, chosen and rejected
       --pairs <N>           Runs of each side [default: 5]
-      --only <NAME>         full_best, full_f32 or lora_best; may be given again [default: all]
+      --lists <LISTS.jsonl> JSON Lines with prompt and completions, best first, as many in each; for the configuration lists
+      --only <NAME>         full_best, full_f32, lora_best or lists; may be given again [default: all, lists only with --lists]
       --steps <N>           Steps of a run, at least 2; the first is not counted [default: 20]
       --batch-size <N>      Pairs a step [default: 4]
       --max-length <N>      Tokens of a text; answers are cut off there [default: 512]
@@ -30,6 +31,8 @@ Configurations:
              the processor has a matrix unit for it, else in f32
   full_f32   All weights, f32 on both sides
   lora_best  As full_best, with adapters on all linear layers
+  lists      As full_best: lists with the loss plackett_luce, and the same judgments as all pairs of each list in TRL; one
+             list of --lists is a row here, and its pairs are counted as one row there
 ";
 
 /// What is to be measured.
@@ -37,6 +40,7 @@ Configurations:
 pub(super) struct Flags {
     pub(super) model: PathBuf,
     pub(super) data: PathBuf,
+    pub(super) lists: Option<PathBuf>,
     pub(super) pairs: usize,
     pub(super) only: Vec<Configuration>,
     pub(super) steps: usize,
@@ -54,6 +58,7 @@ impl Flags {
         let mut flags = Self {
             model: values.path("--model")?.ok_or_else(|| missing("--model FOLDER"))?,
             data: values.path("--data")?.ok_or_else(|| missing("--data PAIRS.jsonl"))?,
+            lists: values.path("--lists")?,
             pairs: values.number("--pairs", 1)?.unwrap_or(5),
             only: Vec::new(),
             steps: values.number("--steps", 2)?.unwrap_or(20),
@@ -67,12 +72,19 @@ impl Flags {
         while let Some(name) = values.take("--only") {
             let name = name.to_string_lossy();
             let known = Configuration::ALL.into_iter().find(|known| known.name() == name);
-            let unknown =
-                || WrongUsage(format!("--only is `{name}`; there are full_best, full_f32 and lora_best"));
+            let unknown = || {
+                WrongUsage(format!("--only is `{name}`; there are full_best, full_f32, lora_best and lists"))
+            };
             flags.only.push(known.ok_or_else(unknown)?);
         }
         if flags.only.is_empty() {
-            flags.only.extend(Configuration::ALL);
+            let has_lists = flags.lists.is_some();
+            flags.only.extend(
+                Configuration::ALL.into_iter().filter(|one| has_lists || *one != Configuration::Lists),
+            );
+        }
+        if flags.only.contains(&Configuration::Lists) && flags.lists.is_none() {
+            return Err(WrongUsage("--only lists needs --lists LISTS.jsonl".to_owned()));
         }
         match values.0.first() {
             Some((name, _)) => Err(WrongUsage(format!(
@@ -152,7 +164,7 @@ mod tests {
         let flags = parsed("--data=d --model m --steps 3").unwrap();
         assert_eq!((flags.model, flags.data), ("m".into(), "d".into()));
         assert_eq!((flags.steps, flags.batch_size, flags.pairs, flags.max_length), (3, 4, 5, 512));
-        assert_eq!(flags.only, Configuration::ALL);
+        assert_eq!(flags.only, Configuration::ALL[..3]);
     }
 
     #[test]
@@ -169,7 +181,10 @@ mod tests {
         assert_eq!(message("--model m --data"), "--data needs a value");
         let with = |more: &str| message(&format!("--model m --data d {more}"));
         assert_eq!(with("--steps 1"), "--steps is `1`; expected a whole number of at least 2");
-        assert_eq!(with("--only best"), "--only is `best`; there are full_best, full_f32 and lora_best");
+        assert_eq!(
+            with("--only best"),
+            "--only is `best`; there are full_best, full_f32, lora_best and lists"
+        );
         assert_eq!(
             with("--speed 3"),
             "`--speed` is given more than once, or not known; --help has the flags"
@@ -178,6 +193,7 @@ mod tests {
             with("--steps 3 --steps 4"),
             "`--steps` is given more than once, or not known; --help has the flags"
         );
+        assert_eq!(with("--only lists"), "--only lists needs --lists LISTS.jsonl");
         assert_eq!(with("fast"), "`fast` is no flag; --help has them");
         assert_eq!(with("--python-env="), "--python-env is empty");
     }

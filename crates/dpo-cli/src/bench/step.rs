@@ -7,10 +7,14 @@ use std::{
 
 use anyhow::{Context, Result};
 use burn::tensor::Device;
+use dpo_core::{Objective, RankedLoss};
 use dpo_model::Decoder;
-use dpo_train::{AdamW, AdamWConfig, MicroBatching, Row, clip_factor, gradient_norm};
+use dpo_train::{AdamW, AdamWConfig, LossSpec, MicroBatching, Row, clip_factor, gradient_norm};
 
 use crate::eval::sigmoid;
+
+/// How much a difference of log-ratios counts.
+const BETA: f64 = 0.1;
 
 /// What one step took.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,13 +37,23 @@ impl StepCost {
     }
 }
 
+/// DPO, or on lists of more than two completions Plackett and Luce's loss, of which it is a case.
+pub(super) fn loss_of(rows: &[Row<'_>]) -> LossSpec {
+    let has_lists = rows.iter().any(|row| row.tree.completions.len() > 2);
+    if has_lists {
+        LossSpec::new(Objective::Ranked(RankedLoss::PlackettLuce { beta: BETA }))
+    } else {
+        sigmoid(BETA)
+    }
+}
+
 /// Trains on one batch after another and gives the policy back; `policy` is on a training device.
 pub(super) fn timed_steps(
     mut policy: Decoder,
+    loss: &LossSpec,
     batches: &[&[Row<'_>]],
     device: &Device,
 ) -> Result<(Decoder, Vec<StepCost>)> {
-    let loss = sigmoid(0.1);
     let mut optimizer = AdamW::new(AdamWConfig::default());
     let mut costs = Vec::with_capacity(batches.len());
     for batch in batches {

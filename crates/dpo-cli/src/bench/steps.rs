@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::{
     at_least_one,
     spread::Spread,
-    step::{StepCost, share, timed_steps, tokens_per_second},
+    step::{StepCost, loss_of, share, timed_steps, tokens_per_second},
 };
 use crate::{
     device,
@@ -115,7 +115,7 @@ struct Before {
 pub(super) fn run(args: &StepsArgs) -> Result<ExitCode> {
     let start = Instant::now();
     let config = run_config(args)?;
-    let input = args.input.open(Purpose::Pairs, Needed::Pairs)?;
+    let input = args.input.open(Purpose::Pairs, Needed::Comparable)?;
     tuning::check(&config.tuning, &input.source)?;
     let n_rows = (args.steps.get() + args.warmup) * args.batch_size.get();
     let trees: Vec<TokenTree> = input.trees.iter().cycle().take(n_rows).cloned().collect();
@@ -128,7 +128,7 @@ pub(super) fn run(args: &StepsArgs) -> Result<ExitCode> {
 
     let rows = rows_of(&trees, Some(&reference));
     let batches: Vec<&[Row<'_>]> = rows.chunks(args.batch_size.get()).collect();
-    let (policy, costs) = timed_steps(policy, &batches, &input.device)?;
+    let (policy, costs) = timed_steps(policy, &loss_of(&rows), &batches, &input.device)?;
     let peak = peak_memory_bytes();
     let device_memory = input.device.memory_pool_usage().map(|usage| usage.bytes_reserved);
     let of_steps = |value: fn(&StepCost) -> f64| costs.iter().map(value).collect();

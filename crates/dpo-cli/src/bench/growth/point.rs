@@ -14,7 +14,7 @@ use crate::{
     bench::{
         at_least_one,
         spread::Spread,
-        step::{StepCost, share, timed_steps, tokens_per_second},
+        step::{StepCost, loss_of, share, timed_steps, tokens_per_second},
     },
     device,
     experiment::Rng,
@@ -127,7 +127,7 @@ impl PointArgs {
             .map(|(tree, reference)| Row { tree, reference, mismatched: None, share: None })
             .collect();
         let batches = vec![&batch[..]; self.setting.warmup + self.setting.steps.get()];
-        let (_, costs) = timed_steps(policy, &batches, device)?;
+        let (_, costs) = timed_steps(policy, &loss_of(&batch), &batches, device)?;
         let costs = &costs[self.setting.warmup..];
         Ok(Point {
             model: self.model.name().to_owned(),

@@ -8,7 +8,7 @@ use crate::report::html::escape;
 const STYLE: &str = include_str!("plot.css");
 const WIDTH: f64 = 720.0;
 const LEFT: f64 = 56.0;
-const TOP: f64 = 58.0;
+const TOP: f64 = 70.0;
 const PLOT: [f64; 2] = [400.0, 300.0];
 const LEGEND: f64 = LEFT + PLOT[0] + 20.0;
 const HEIGHT: f64 = TOP + PLOT[1] + 52.0;
