@@ -51,11 +51,11 @@ impl Study {
                     make: Pool::ranked,
                 },
                 Arm {
-                    name: "scored lists, lipo",
+                    name: "graded lists, lipo",
                     loss: "kind = \"lipo\"",
                     data: "",
                     batch_size: 8,
-                    make: Pool::scored,
+                    make: Pool::graded,
                 },
                 Arm {
                     name: "all pairs with scores, odpo",

@@ -66,6 +66,19 @@ impl Pool {
         self.lists().map(row).collect()
     }
 
+    /// The same lists with the scores that order them, as grades between 0 and 1, which is what LiPO reads: its gains are
+    /// powers of 2.
+    pub(super) fn graded(&self, seed: u64) -> Vec<Value> {
+        let mut rows = self.scored(seed);
+        for row in &mut rows {
+            let scores = row["scores"].as_array_mut().into_iter().flatten();
+            for score in scores {
+                *score = json!(1.0 / (1.0 + (-score.as_f64().unwrap_or_default() / TEMPERATURE).exp()));
+            }
+        }
+        rows
+    }
+
     /// The same lists with the scores that order them.
     pub(super) fn scored(&self, seed: u64) -> Vec<Value> {
         let row = |(idx, judged): (u64, &Judged)| {
@@ -248,6 +261,8 @@ mod tests {
             assert!(scores.is_sorted_by(|a, b| a >= b), "{scored}");
             assert_eq!(scored["completions"], ranked["completions"]);
         }
+        let grades = pool.graded(7).into_iter().flat_map(|row| row["scores"].as_array().unwrap().clone());
+        assert!(grades.map(|grade| grade.as_f64().unwrap()).all(|grade| 0.0 < grade && grade < 1.0));
     }
 
     #[test]
