@@ -145,6 +145,133 @@ fn a_model_adds_tokens_and_what_limits_cut() {
     assert_eq!(found["missing_eos"]["count"], 0);
 }
 
+/// Three people judge ten pairs, two of them alike and the third the other way round: α = 1 − 29·20/450, and 1 without the third.
+/// What is advised reads votes.
+#[test]
+fn annotators_are_compared_and_the_advice_follows_the_shape() {
+    let sandbox = Sandbox::new();
+    let two = |n: u64| json!({ "prompt": sentence(3 * n, 15), "response1": sentence(3 * n + 1, 20), "response2": sentence(3 * n + 2, 20) });
+    let rows: Vec<Value> = (1..=10)
+        .map(|n| {
+            let mut row = two(n);
+            let (says, other) = if n % 2 == 0 { (1, 2) } else { (2, 1) };
+            (row["annotator1"], row["annotator2"], row["annotator3"]) =
+                (json!(says), json!(says), json!(other));
+            row
+        })
+        .collect();
+    let (_, found) = check(&sandbox, &sandbox.file("votes.jsonl", &lines(&rows)), "--json");
+    let agreement = &found["annotator_agreement"];
+    assert!((agreement["alpha"].as_f64().unwrap() - (1.0 - 29.0 * 20.0 / 450.0)).abs() < 1e-9, "{agreement}");
+    let third = &agreement["voters"][2];
+    assert_eq!(
+        (&third["name"], &third["with_others"], &third["votes"]),
+        (&json!("annotator3"), &json!(0.0), &json!(10))
+    );
+    assert!((third["alpha_without"].as_f64().unwrap() - 1.0).abs() < 1e-9, "{third}");
+    let settings: Vec<&str> =
+        found["advice"].as_array().unwrap().iter().map(|a| a["setting"].as_str().unwrap()).collect();
+    assert!(
+        settings.iter().all(|setting| !setting.contains("sigmoid") && !setting.contains("robust")),
+        "{settings:?}"
+    );
+    assert_eq!(settings[0], "loss.kind = \"soft_label\"");
+    let lists: Vec<Value> = (1..=10)
+        .map(|n| json!({ "prompt": sentence(4 * n, 15), "completions": [sentence(4 * n + 1, 9), sentence(4 * n + 2, 9), sentence(4 * n + 3, 9)] }))
+        .collect();
+    let (_, found) = check(&sandbox, &sandbox.file("lists.jsonl", &lines(&lists)), "--json");
+    assert_eq!(found["advice"][0]["setting"], "loss.kind = \"plackett_luce\"");
+    assert_eq!(found["annotator_agreement"], Value::Null);
+}
+
+/// Scores that say otherwise than the sides do, and ranks that say otherwise than the scores.
+#[test]
+fn scores_that_disagree_are_found() {
+    let sandbox = Sandbox::new();
+    let rows: Vec<Value> = (1..=20)
+        .map(|n| {
+            let mut row = clean_row(n);
+            let is_planted = [4, 9, 17].contains(&n);
+            (row["score_chosen"], row["score_rejected"]) =
+                (json!(if is_planted { 1.0 } else { 3.5 }), json!(2));
+            row
+        })
+        .collect();
+    let (_, found) = check(&sandbox, &sandbox.file("scores.jsonl", &lines(&rows)), "--json");
+    assert_eq!(rows_of(&found, "scores_disagree"), [4, 9, 17]);
+    let lists: Vec<Value> = (1..=10)
+        .map(|n| {
+            let scores = if n == 6 { json!([3, 1, 2]) } else { json!([3, 2, 1]) };
+            let texts = [1, 2, 3].map(|side| sentence(4 * n + side, 9));
+            json!({ "prompt": sentence(4 * n, 15), "completions": texts, "ranks": [1, 2, 3], "scores": scores })
+        })
+        .collect();
+    let (_, found) = check(&sandbox, &sandbox.file("lists.jsonl", &lines(&lists)), "--json");
+    assert_eq!(rows_of(&found, "scores_disagree"), [6]);
+}
+
+/// Of the prompts that the model answers itself, the completions' log-probs are those of `dpo score`; twice the same.
+#[test]
+fn completions_are_held_against_the_models_own_answers() {
+    let sandbox = Sandbox::new();
+    let (model, data) = (golden("runs/model"), golden("runs/eval_plain.json"));
+    let asked = || {
+        let mut args = vec![data.clone().into()];
+        args.extend(paths([("--model", &model)]));
+        args.extend(flags("--json --read 0 --own 5"));
+        let found: Value = serde_json::from_str(&sandbox.run("check", &args).success().out).unwrap();
+        assert_eq!(found["reference_margins"], Value::Null, "it read no pairs");
+        found["own_answers"].clone()
+    };
+    let own = asked();
+    assert_eq!((own["asked"].as_u64(), own["most_tokens"].as_u64()), (Some(5), Some(64)));
+    let scores = sandbox.run("score", &paths([("--model", &model), ("--data", &data)])).success().out;
+    let scores = json_lines(&scores);
+    let gaps: Vec<f64> =
+        own["rows"].as_array().unwrap().iter().map(|row| row["gap"].as_f64().unwrap()).collect();
+    assert!(gaps.is_sorted_by(|a, b| a >= b), "{gaps:?}");
+    for row in own["rows"].as_array().unwrap() {
+        let chosen = &scores[row["row"].as_u64().unwrap() as usize - 1]["completions"][0];
+        let n = chosen["tokens"].as_f64().unwrap();
+        if n <= 64.0 {
+            let mean = chosen["logp"].as_f64().unwrap() / n;
+            assert!((row["completion"].as_f64().unwrap() - mean).abs() < 1e-4, "{row}: {mean}");
+        }
+    }
+    assert_eq!(own, asked());
+}
+
+/// Planted: completions of random words among real ones. A real model finds each of them less likely beside its own answer than
+/// any of the others.
+#[test]
+fn a_real_model_finds_words_without_sense_the_least_likely() {
+    let (Some(model), Some(shared)) = (std::env::var_os("DPO_SMOLLM2"), std::env::var_os("DPO_SHARED"))
+    else {
+        return;
+    };
+    let sandbox = Sandbox::new();
+    let real = std::fs::read_to_string(Path::new(&shared).join("data/hh-harmless/train.conv.jsonl")).unwrap();
+    let mut rows: Vec<Value> =
+        real.lines().take(12).map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (n, row) in rows.iter_mut().enumerate().filter(|(n, _)| n % 4 == 1) {
+        row["chosen"] = json!([{ "role": "assistant", "content": sentence(n as u64, 20) }]);
+    }
+    let data = sandbox.file("rows.jsonl", &lines(&rows));
+    let mut args = vec![data.into()];
+    args.extend(paths([("--model", Path::new(&model))]));
+    args.extend(flags("--json --read 0 --own 12"));
+    let found: Value = serde_json::from_str(&sandbox.run("check", &args).success().out).unwrap();
+    let mut worst: Vec<u64> = found["own_answers"]["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .take(3)
+        .map(|row| row["row"].as_u64().unwrap())
+        .collect();
+    worst.sort_unstable();
+    assert_eq!(worst, [2, 6, 10], "{}", found["own_answers"]);
+}
+
 /// The model reads as many pairs as it is told, and its margins are those of `dpo score`.
 #[test]
 fn the_margins_are_those_of_the_scores() {

@@ -17,6 +17,7 @@ mod exports;
 mod generating;
 mod layering;
 mod long_rows;
+mod moving_reference;
 mod objectives;
 mod packing;
 mod precision;

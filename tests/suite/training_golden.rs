@@ -39,6 +39,8 @@ fn flags(options: &Value) -> String {
         ("weight_decay", "weight-decay"),
         ("max_grad_norm", "max-grad-norm"),
         ("beta", "beta"),
+        ("ref_model_sync_steps", "reference-update-every"),
+        ("ref_model_mixup_alpha", "reference-mix"),
     ];
     for (option, flag) in named {
         if let Some(value) = number(option) {
@@ -169,6 +171,12 @@ fn a_small_clipping_norm_trains_as_in_trl() {
 #[test]
 fn a_reference_computed_beforehand_trains_as_in_trl() {
     check("precompute");
+}
+
+/// Mixed after steps 4 and 8; the evaluation is held against the last mixture.
+#[test]
+fn a_reference_that_follows_the_policy_trains_as_in_trl() {
+    check("tr_dpo");
 }
 
 /// From TRL's initial adapter, down to every weight of its last one.

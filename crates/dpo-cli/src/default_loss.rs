@@ -51,7 +51,7 @@ pub(crate) fn beneath(file: &RunFile) -> Result<RunFile> {
 }
 
 /// The loss and the reason for it; none where plain pairs want the usual one.
-fn of(found: &Found) -> Option<(LossKind, String)> {
+pub(crate) fn of(found: &Found) -> Option<(LossKind, String)> {
     let Found { lists, labels, divided, ties, gaps, pairs } = *found;
     if lists > 0 {
         Some((LossKind::PlackettLuce, format!("{lists} rows are ranked lists")))

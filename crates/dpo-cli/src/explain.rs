@@ -5,10 +5,15 @@ use std::path::PathBuf;
 use anyhow::{Error, Result};
 use clap::Args;
 use dpo_core::LossKind;
+use dpo_train::ReferenceUpdates;
 
 use crate::{
     default_loss,
-    run_file::{RunConfig, RunFile, TrainArgs, config::MicroBatches, template},
+    run_file::{
+        RunConfig, RunFile, TrainArgs,
+        config::{MicroBatches, Tuning},
+        template,
+    },
     terminal::print,
 };
 
@@ -32,6 +37,30 @@ pub(crate) fn run(args: &ConfigArgs) -> Result<()> {
     print(&explained(&file.run_config(&beneath)?, unread))
 }
 
+/// What becomes of the reference in the run.
+fn followed(config: &RunConfig) -> String {
+    let Some(ReferenceUpdates { every, mix }) = config.reference_updates else {
+        return ", whose log-probs are computed once".to_owned();
+    };
+    let what = match &config.tuning {
+        Tuning::Weights => "",
+        Tuning::NewAdapter(_) | Tuning::Adapter(_) => ", θ being the adapter's matrices",
+    };
+    let update = match mix {
+        1.0 => "θ_ref ← θ".to_owned(),
+        _ => format!("θ_ref ← {mix}·θ + {}·θ_ref", short(1.0 - mix)),
+    };
+    format!(
+        " at first, and follows the policy: after every {every} steps {update}{what}\n  (TR-DPO, https://arxiv.org/abs/2404.09656); \
+         its log-probs are computed once, and from the first time on at every step"
+    )
+}
+
+/// A number without the digits that subtraction leaves behind.
+fn short(x: f64) -> f64 {
+    (x * 1e12).round() / 1e12
+}
+
 /// `unread` is why the rows could not be asked which loss fits them, where none is named.
 fn explained(config: &RunConfig, unread: Option<Error>) -> String {
     let mut text = config.loss.explain();
@@ -49,10 +78,8 @@ fn explained(config: &RunConfig, unread: Option<Error>) -> String {
     text += &format!("  a step is {size} rows, {how}\n");
     text += &match (&config.model.reference, config.loss.needs_reference()) {
         (_, false) => "  there is no reference: none is computed\n".to_owned(),
-        (Some(reference), true) => format!("  π_ref is {reference}, whose log-probs are computed once\n"),
-        (None, true) => {
-            format!("  π_ref is {} before training, whose log-probs are computed once\n", config.model.base)
-        }
+        (Some(reference), true) => format!("  π_ref is {reference}{}\n", followed(config)),
+        (None, true) => format!("  π_ref is {} before training{}\n", config.model.base, followed(config)),
     };
     if let Some(error) = unread {
         text += &format!(

@@ -11,13 +11,15 @@ mod language;
 mod leakage;
 mod length;
 mod near;
+mod near_leakage;
+mod opinions;
 mod secrets;
 mod shingles;
 #[cfg(test)]
 mod tests;
 mod tokens;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use rayon::prelude::*;
 
@@ -25,7 +27,7 @@ pub use fault::{Fault, FoundRow, FoundRows, Severity};
 pub use length::{LengthBias, Unit};
 pub use tokens::{Truncation, token_faults, token_length_bias, truncation};
 
-use crate::{PreferenceExample, Relation, TokenTree};
+use crate::{Agreement, PreferenceExample, Relation, RowId, TokenTree};
 use keys::Compared;
 
 /// What was found in a set of examples.
@@ -35,6 +37,8 @@ pub struct Findings {
     pub faults: BTreeMap<Fault, FoundRows>,
     /// How well length alone tells the chosen side; `None` without pairs.
     pub length: Option<LengthBias>,
+    /// How far the people agree whose rows are of different groups; `None` where no two of them judged the same pair.
+    pub agreement: Option<Agreement>,
     /// Rows by the language of their completions, or by their script where the language is not known.
     pub languages: BTreeMap<&'static str, u64>,
 }
@@ -51,18 +55,26 @@ impl Findings {
 /// The rows of `eval` are told from the others by the numbers of their files.
 pub fn check_examples(examples: &[PreferenceExample], eval: Option<&[PreferenceExample]>) -> Findings {
     let rows: Vec<Compared<'_>> = examples.par_iter().map(Compared::of_example).collect();
-    let eval: Option<Vec<Compared<'_>>> =
+    let keys: Option<Vec<Compared<'_>>> =
         eval.map(|eval| eval.par_iter().map(Compared::of_example).collect());
-    let (mut findings, first) = compare(&rows, eval.as_deref());
+    let (mut findings, first) = compare(&rows, keys.as_deref());
+    if let Some(eval) = eval {
+        let shared: HashSet<RowId> =
+            findings.faults[&Fault::PromptLeakage].rows.iter().map(|found| found.row).collect();
+        let others = examples.iter().filter(|example| !shared.contains(&example.row));
+        findings
+            .add(Fault::NearPromptLeakage, near_leakage::similar_prompts(&others.collect::<Vec<_>>(), eval));
+    }
     let first: Vec<&PreferenceExample> = first.into_iter().map(|idx| &examples[idx]).collect();
     findings.add(Fault::NearDuplicates, near::near_duplicates(&first));
+    findings.agreement = opinions::agreement(examples, &rows);
     let (secrets, addresses) = secrets::find(examples);
     findings.add(Fault::Secrets, secrets);
     findings.add(Fault::EmailAddresses, addresses);
     let (languages, mixed) = language::mix(examples);
     findings.languages = languages;
     findings.add(Fault::SidesInDifferentLanguages, mixed);
-    findings.length = length::bias_of_examples(examples);
+    findings.length = length::bias_of_examples(examples, &rows);
     findings
 }
 
@@ -95,10 +107,8 @@ fn compare(rows: &[Compared<'_>], eval: Option<&[Compared<'_>]>) -> (Findings, V
     (findings, first)
 }
 
-/// The better and the worse completion, by index, where a row says which is which.
+/// The best and the worst completion of a row, by index, where it says which is which.
 fn verdict(relation: &Relation, n_completions: usize) -> Option<(usize, usize)> {
-    match relation {
-        Relation::Pair if n_completions == 2 => Some((0, 1)),
-        _ => None,
-    }
+    let last = n_completions.checked_sub(1)?;
+    relation.preferences().contains(&(0, last)).then_some((0, last))
 }

@@ -67,6 +67,9 @@ pub enum DataError {
     /// No data file was named.
     #[error("no data file was named")]
     NoFiles,
+    /// Rows are read in the background for somebody who wants no more of them.
+    #[error("nobody wants the rows any more")]
+    NotWanted,
     /// There is no such file.
     #[error("{}: no such file", path.display())]
     NotFound {

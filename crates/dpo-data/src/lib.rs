@@ -3,6 +3,7 @@
 //! The one path every row takes:
 //! source file → [`PreferenceExample`] → chat template → [`TokenTree`] → [`PackedBatch`].
 
+pub mod agreement;
 pub mod check;
 pub mod encode;
 pub mod error;
@@ -19,6 +20,7 @@ pub mod template;
 pub mod tokenizer;
 pub mod tree;
 
+pub use agreement::{Agreement, Choice, VoterAgreement};
 pub use check::{Fault, Findings, FoundRow, FoundRows, LengthBias, Severity, check_examples, check_trees};
 pub use encode::{EncodeConfig, EncodeOptions, EncodedRow, Overlong, SpecialText, encode_all};
 pub use error::{DataError, Place, Spot};
@@ -30,7 +32,9 @@ pub use pack::{InvalidBatch, pack};
 pub use relation::{Judgement, Label, Ranking, Relation, Votes};
 pub use report::{Cause, DataReport, Effect, FileReport};
 pub use shape::{Found, Needed, Pairing, shaped};
-pub use source::{ColumnNames, Preset, Purpose, SourceConfig, Strings, read_examples};
+pub use source::{
+    ColumnNames, ExampleChunk, ExampleStream, Preset, Purpose, SourceConfig, Strings, read_examples,
+};
 pub use template::{ChatTemplate, Clock};
 pub use tokenizer::{
     GgufExport, GgufProblem, GgufVocabulary, GgufWarning, Piece, TextEncoder, TokenizerFile,

@@ -30,6 +30,12 @@ impl BatchOrder {
         Self { n_trees, batch_size, sampling }
     }
 
+    /// The same of another number of trees.
+    #[must_use]
+    pub fn with_trees(self, n_trees: usize) -> Self {
+        Self { n_trees, ..self }
+    }
+
     /// Batches in an epoch, the last one perhaps smaller.
     pub fn n_batches(&self) -> usize {
         self.n_trees.div_ceil(self.batch_size.get())

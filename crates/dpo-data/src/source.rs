@@ -19,6 +19,7 @@ mod preset;
 mod role;
 mod row;
 mod split;
+mod stream;
 mod transcript;
 
 use std::io;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use self::preset::Preset;
+pub use self::stream::{ExampleChunk, ExampleStream};
 
 use self::columns::Columns;
 use self::layout::Layout;

@@ -148,6 +148,15 @@ pub enum TrainError {
         /// The rows, as far as they were computed.
         rows: Vec<RowId>,
     },
+    /// A reference that is to follow the policy has other parameters.
+    #[error(
+        "the reference cannot follow the policy: `{parameter}` is not the same parameter in both; leave the reference out, or \
+         take one of the policy's architecture"
+    )]
+    OtherReference {
+        /// The first parameter that one of them lacks, or has in another shape.
+        parameter: String,
+    },
     /// Somebody wanted to stop before the first step.
     #[error(
         "stopped before the first step; what was computed of the reference is kept: go on with `--resume auto`"

@@ -6,7 +6,7 @@ use dpo_core::{MetricMeans, Objective, PairMetrics, label_means};
 use dpo_data::TokenTree;
 use dpo_model::Decoder;
 
-use crate::{BatchScores, EvalMetrics, LossSpec, ReferenceLogps, Row};
+use crate::{BatchScores, EvalMetrics, INFERENCE_TOKENS, LossSpec, ReferenceLogps, Row};
 
 /// A named set of held-out rows with their reference log-probs.
 #[derive(Debug, Clone)]
@@ -65,16 +65,17 @@ pub fn evaluate(
     evaluation(set, loss, step, loss.scores(model, &set.rows(), max_tokens))
 }
 
-/// As [`evaluate`]; `None` when `stop` said so between micro-batches.
+/// As [`evaluate`], of the set's `rows` as they are held against a reference; `None` when `stop` said so between
+/// micro-batches.
 pub(crate) fn evaluate_unless(
     model: &Decoder,
     set: &EvalSet,
+    rows: &[Row<'_>],
     loss: &LossSpec,
     step: u64,
-    max_tokens: NonZeroUsize,
     stop: &dyn Fn() -> bool,
 ) -> Option<Evaluation> {
-    let scores = loss.scores_unless(model, &set.rows(), max_tokens, stop)?;
+    let scores = loss.scores_unless(model, rows, INFERENCE_TOKENS, stop)?;
     Some(evaluation(set, loss, step, scores))
 }
 

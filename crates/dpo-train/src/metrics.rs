@@ -32,6 +32,9 @@ pub struct StepMetrics {
     /// What each group counted in the step, with `group_robust` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_shares: Option<BTreeMap<String, f64>>,
+    /// How often the step's reference had followed the policy; none where it stays what it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference_updates: Option<u64>,
     /// Tokens trained on since the start of the run.
     pub num_tokens: u64,
     /// Tokens a second in this step.
@@ -218,6 +221,7 @@ mod tests {
             }),
             kl: None,
             group_shares: None,
+            reference_updates: None,
             num_tokens: 512 * step,
             tokens_per_second: 1000.0,
         }

@@ -102,11 +102,15 @@ impl ReferenceLogps {
         Self { rows, mismatched }
     }
 
+    /// Log-probs of rows, of each completion after completion.
+    pub(crate) fn of_rows(logps: Vec<Vec<Vec<f32>>>) -> Self {
+        let rows = logps.into_iter().map(|completions| completions.concat()).collect();
+        Self { rows, mismatched: Vec::new() }
+    }
+
     /// Computes all rows without a cache.
     pub fn computed(trees: &[TokenTree], max_tokens: NonZeroUsize, model: &Decoder) -> Self {
-        let rows = token_logps_in_parts(model, &trees.iter().collect::<Vec<_>>(), max_tokens);
-        let rows = rows.into_iter().map(|completions| completions.concat()).collect();
-        Self { rows, mismatched: Vec::new() }
+        Self::of_rows(token_logps_in_parts(model, &trees.iter().collect::<Vec<_>>(), max_tokens))
     }
 }
 

@@ -18,6 +18,8 @@ use crate::{
 /// Folders and files of a checkpoint.
 const MODEL: &str = "model";
 const OPTIMIZER: &str = "optimizer";
+/// The reference, where it has followed the policy.
+const REFERENCE: &str = "reference";
 const PROGRESS: &str = "progress.json";
 
 /// Everything about a run but tensors.
@@ -54,10 +56,11 @@ pub struct Warning {
     pub message: String,
 }
 
-/// Writes a checkpoint's content into `folder`: the policy in f32, the moments, the progress.
+/// Writes a checkpoint's content into `folder`: the policy in f32, the reference if it has moved, the moments, the progress.
 pub(crate) fn write(
     folder: &Path,
     policy: &Decoder,
+    reference: Option<&Decoder>,
     hf_config: &Map<String, Value>,
     optimizer: &AdamW,
     progress: &Progress,
@@ -68,6 +71,9 @@ pub(crate) fn write(
         Ok::<_, TrainError>(path)
     };
     save_parameters(&make(MODEL)?, policy, hf_config)?;
+    if let Some(reference) = reference {
+        save_parameters(&make(REFERENCE)?, reference, hf_config)?;
+    }
     let moments = make(OPTIMIZER)?;
     // Before the first step there are none.
     if !optimizer.moments().is_empty() {
@@ -143,12 +149,20 @@ fn write_moments(folder: &Path, policy: &Decoder, optimizer: &AdamW) -> Result<(
 /// What [`write`] wrote.
 pub(crate) struct Restored {
     pub(crate) policy: Decoder,
+    pub(crate) reference: Option<Decoder>,
     pub(crate) optimizer: AdamW,
     pub(crate) progress: Progress,
 }
 
-/// Reads a checkpoint whose manifest was verified; `like` gives the model's shape and device.
-pub(crate) fn read(folder: &Path, like: Decoder, adamw: AdamWConfig) -> Result<Restored, TrainError> {
+/// Reads a checkpoint whose manifest was verified; `like` gives the model's shape and device, and `reference` is asked for
+/// those of a reference that has moved after so many steps, `None` if it has not.
+pub(crate) fn read(
+    folder: &Path,
+    like: Decoder,
+    reference: impl FnOnce(u64) -> Option<Decoder>,
+    adamw: AdamWConfig,
+) -> Result<Restored, TrainError> {
+    let progress: Progress = json(&folder.join(PROGRESS))?;
     let device = like.device().inner();
     let model = open(&folder.join(MODEL))?;
     let mut failure = None;
@@ -160,6 +174,13 @@ pub(crate) fn read(folder: &Path, like: Decoder, adamw: AdamWConfig) -> Result<R
     };
     let policy = like.map_parameters(|info, _| values(&info.name, &model, &info));
     let parameters = policy.parameters();
+    let reference = match reference(progress.step) {
+        Some(like) => {
+            let source = open(&folder.join(REFERENCE))?;
+            Some(like.map_parameters(|info, _| values(&info.name, &source, &info)))
+        }
+        None => None,
+    };
     let (time, moments) = if folder.join(OPTIMIZER).join("model.safetensors").exists() {
         let source = open(&folder.join(OPTIMIZER))?;
         let moments = parameters.iter().map(|info| {
@@ -173,11 +194,7 @@ pub(crate) fn read(folder: &Path, like: Decoder, adamw: AdamWConfig) -> Result<R
     };
     match failure {
         Some(error) => Err(error),
-        None => Ok(Restored {
-            policy,
-            optimizer: AdamW::restore(adamw, time, moments),
-            progress: json(&folder.join(PROGRESS))?,
-        }),
+        None => Ok(Restored { policy, reference, optimizer: AdamW::restore(adamw, time, moments), progress }),
     }
 }
 

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use dpo_data::{
-    Cause, Clock, DataReport, Fault, FileReport, Findings, FoundRow, FoundRows, PreferenceExample, Severity,
-    SourceConfig, check_examples, read_examples,
+    Cause, Clock, DataReport, Fault, FileReport, Findings, Found, FoundRow, FoundRows, PreferenceExample,
+    Severity, SourceConfig, check_examples, read_examples,
     report::{CauseRows, Effect},
 };
 
-use super::{CheckArgs, model::ModelChecks, tokens::TokenChecks};
+use super::{CheckArgs, model::ModelChecks, own::OwnAnswers, tokens::TokenChecks};
 use crate::{
     data::{columns, special_text, strings},
     device,
@@ -18,6 +18,9 @@ use crate::{
     run_file::values::COLUMN_ROLES,
     terminal::WrongUsage,
 };
+
+/// Prompts that a model answers itself where nobody says how many.
+const OWN_BY_DEFAULT: usize = 16;
 
 /// What a check came to.
 pub(crate) struct Checked {
@@ -28,8 +31,11 @@ pub(crate) struct Checked {
     /// All files, those that are measured on last.
     pub(crate) files: Vec<FileReport>,
     pub(crate) findings: Findings,
+    /// What the rows have, which a loss is chosen by.
+    pub(crate) found: Found,
     pub(crate) tokens: Option<TokenChecks>,
     pub(crate) model: Option<ModelChecks>,
+    pub(crate) own: Option<OwnAnswers>,
 }
 
 /// A kind of finding with its rows.
@@ -67,26 +73,28 @@ impl Checked {
         let first_file = report.files.len() as u32;
         eval.iter_mut().for_each(|example| example.row.file += first_file);
         let mut findings = check_examples(&examples, (!args.eval_data.is_empty()).then_some(&eval));
-        let (mut tokens, mut model) = (None, None);
+        let (mut tokens, mut model, mut own) = (None, None, None);
         if let Some(name) = &args.model {
             let device = device::open(args.backend)?;
             let source = ModelSource::open(name, &hub, Clock::now())?;
             let written = special_text(args.special_text);
             let read = TokenChecks::new(&source, &examples, written, &mut report, &mut findings)?;
-            if args.read > 0 {
-                let limit = source.config().longest_text();
-                model = Some(ModelChecks::new(
-                    &source.load(&device)?,
-                    &read.trees,
-                    args.read,
-                    limit,
-                    &report.files,
-                )?);
+            let n_own = args.own.unwrap_or(if args.read > 0 { OWN_BY_DEFAULT } else { 0 });
+            if args.read > 0 || n_own > 0 {
+                let weights = source.load(&device)?;
+                let (limit, files) = (source.config().longest_text(), &report.files);
+                if args.read > 0 {
+                    model = Some(ModelChecks::new(&weights, &read.trees, args.read, limit, files)?);
+                }
+                if n_own > 0 {
+                    own = Some(OwnAnswers::new(&weights, &read.trees, n_own, source.stop_ids(), files)?);
+                }
             }
             tokens = Some(read);
         }
         let files = report.files.iter().chain(&eval_report.files).cloned().collect();
-        Ok(Self { names: args.data.clone(), report, files, findings, tokens, model })
+        let found = Found::of(&examples);
+        Ok(Self { names: args.data.clone(), report, files, findings, found, tokens, model, own })
     }
 
     /// Everything that was looked for, what the reader of the files noted too.
@@ -112,7 +120,7 @@ fn of_fault((fault, found): (Fault, FoundRows)) -> Entry {
 /// What was looked for in rows, and what their reader noted of them.
 fn entries(findings: &Findings, report: &DataReport) -> Vec<Entry> {
     let mut faults = findings.faults.clone();
-    for cause in [Cause::IdenticalSides, Cause::EmptyCompletion] {
+    for cause in [Cause::IdenticalSides, Cause::EmptyCompletion, Cause::ScoresDisagree] {
         if let Some(fault) = Fault::of_cause(cause) {
             faults.insert(fault, report.causes.get(&cause).map(found).unwrap_or_default());
         }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{
     advice::{Advice, advice},
     checked::{Checked, Entry},
+    opinions,
 };
 
 /// The object: every finding under its name as `{"count", "rows", "severity"}`, and what was measured.
@@ -24,11 +25,15 @@ pub(super) fn object(checked: &Checked) -> Value {
     object.insert("serious".to_owned(), json!(serious));
     object.extend(found(&entries, &checked.findings));
     object.insert("languages".to_owned(), json!(checked.findings.languages));
+    object.extend(opinions::json(checked));
     if let Some(tokens) = &checked.tokens {
         object.extend(tokens.json());
     }
     if let Some(model) = &checked.model {
         object.extend(model.json());
+    }
+    if let Some(own) = &checked.own {
+        object.insert("own_answers".to_owned(), own.json());
     }
     let advice: Vec<Value> = advice(checked).iter().map(Advice::json).collect();
     object.insert("advice".to_owned(), json!(advice));

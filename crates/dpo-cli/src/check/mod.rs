@@ -5,6 +5,8 @@ mod bars;
 mod checked;
 mod json;
 mod model;
+mod opinions;
+mod own;
 mod page;
 mod text;
 mod tokens;
@@ -40,6 +42,10 @@ pub(crate) struct CheckArgs {
     /// Pairs that the model reads, evenly spread over all; 0 looks at their tokens only
     #[arg(long, value_name = "N", default_value_t = 200, requires = "model")]
     read: usize,
+    /// Prompts that the model answers itself, so that the completions to learn can be held against what it says; 0 for none,
+    /// 16 by default where it reads pairs
+    #[arg(long, value_name = "N", requires = "model")]
+    own: Option<usize>,
     /// What computes
     #[arg(long, value_enum, default_value_t = Backend::Cpu)]
     backend: Backend,

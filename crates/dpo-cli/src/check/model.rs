@@ -36,7 +36,7 @@ pub(crate) struct ModelChecks {
 }
 
 impl ModelChecks {
-    /// Reads `most` of the pairs, evenly spread over all that are no longer than `longest` tokens, if the model has such a
+    /// Reads `most` of the pairs, of which one side is preferred, evenly spread over all that are no longer than `longest` tokens, if the model has such a
     /// limit.
     pub(super) fn new(
         model: &Decoder,
@@ -46,7 +46,8 @@ impl ModelChecks {
         files: &[FileReport],
     ) -> Result<Self> {
         let is_read = |tree: &&TokenTree| {
-            tree.completions.len() == 2 && longest.is_none_or(|longest| tree.max_length() <= longest)
+            let is_pair = tree.completions.len() == 2 && !tree.relation.preferences().is_empty();
+            is_pair && longest.is_none_or(|longest| tree.max_length() <= longest)
         };
         let pairs: Vec<&TokenTree> = trees.iter().filter(is_read).collect();
         let n_read = pairs.len().min(most);

@@ -1,16 +1,16 @@
 //! A check as one page, complete in itself: it loads nothing, runs no script, and escapes everything it was given.
 
+mod people;
+
 use std::{fmt::Write as _, path::Path};
 
 use anyhow::Result;
-use dpo_data::{RowId, Severity};
-use dpo_train::SidesSaid;
+use dpo_data::Severity;
 
 use super::{
     advice::{Advice, advice},
     bars::{Bar, bars},
     checked::{Checked, Entry},
-    model::ModelChecks,
     text::{by_share, length_sentence, rows_named},
     tokens::TokenChecks,
 };
@@ -22,8 +22,6 @@ use crate::report::{
 
 /// Room between a table or figure and what belongs to it.
 const STYLE: &str = ".causes + .quiet, .pair + .quiet, figure + table { margin-top: 1rem; }\n";
-/// Rows that are named.
-const MOST_NAMED: usize = 24;
 /// Languages that have a bar.
 const MOST_LANGUAGES: usize = 10;
 
@@ -42,7 +40,14 @@ fn page(checked: &Checked) -> String {
         body.push(section("Tokens", &truncation(tokens), "There are no tokens."));
     }
     if let Some(model) = &checked.model {
-        body.push(section("What the model says before training", &said(model), "It read no pairs."));
+        body.push(section("What the model says before training", &people::said(model), "It read no pairs."));
+    }
+    if let Some(own) = &checked.own {
+        body.push(section("What the model says itself", &people::own(own), "It was asked for nothing."));
+    }
+    let agreement = people::agreement(checked);
+    if !agreement.is_empty() {
+        body.push(section("Agreement", &agreement, ""));
     }
     body.push(section("What fits", &fits(checked), ""));
     body.push(section("Languages", &languages(checked), "There are no letters."));
@@ -191,44 +196,6 @@ fn truncation(tokens: &TokenChecks) -> String {
     format!("{figure}<table class=\"numbers\"><thead>{head}</thead><tbody>{rows}</tbody></table>")
 }
 
-fn said(model: &ModelChecks) -> String {
-    if model.margins.is_empty() {
-        return String::new();
-    }
-    let words = Words {
-        title: "Margins before training",
-        above: "finds chosen likelier",
-        below: "finds rejected likelier",
-        axis: "pairs by log-probability of the chosen side less the rejected one's, in nats",
-    };
-    let rows = |rows: &[(RowId, SidesSaid)]| {
-        let mut names: Vec<String> =
-            rows.iter().take(MOST_NAMED).map(|(row, _)| row.row.to_string()).collect();
-        names.extend((rows.len() > MOST_NAMED).then(|| "…".to_owned()));
-        names.join(", ")
-    };
-    format!(
-        "<div class=\"pair\">{}<table class=\"numbers\"><tbody>\
-         <tr><th scope=\"row\">pairs read</th><td>{} of {}</td></tr>\
-         <tr><th scope=\"row\">right already</th><td>{}</td></tr>\
-         <tr><th scope=\"row\">surprises, perhaps mislabelled</th><td>{}</td></tr>\
-         <tr><th scope=\"row\">sides nearly the same to it</th><td>{}</td></tr></tbody></table></div>\
-         <p class=\"quiet\">Surprises, the largest first: {}. Nearly the same: {}.</p>\n",
-        distribution(&model.margins, &words),
-        count(model.n_read as f64),
-        count(model.n_pairs as f64),
-        percent(model.already_right()),
-        model.surprises.len(),
-        model.displacement.len(),
-        none_or(rows(&model.surprises)),
-        none_or(rows(&model.displacement)),
-    )
-}
-
-fn none_or(rows: String) -> String {
-    if rows.is_empty() { "none".to_owned() } else { format!("rows {rows}") }
-}
-
 fn fits(checked: &Checked) -> String {
     let item = |Advice { setting, reason }: &Advice| {
         format!("<dt><code>{}</code></dt><dd>{}</dd>", escape(setting), escape(reason))
@@ -257,7 +224,9 @@ fn files(checked: &Checked) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use dpo_data::{DataReport, Fault, FileReport, Findings, FoundRow, LengthBias, check::Unit};
+    use dpo_data::{
+        DataReport, Fault, FileReport, Findings, Found, FoundRow, LengthBias, RowId, check::Unit,
+    };
 
     use super::*;
 
@@ -275,7 +244,9 @@ mod tests {
             files: vec![file],
             findings,
             tokens: None,
+            found: Found::default(),
             model: None,
+            own: None,
         }
     }
 
@@ -297,7 +268,9 @@ mod tests {
             files: Vec::new(),
             findings: Findings::default(),
             tokens: None,
+            found: Found::default(),
             model: None,
+            own: None,
         };
         let page = page(&nothing);
         assert!(page.contains("Nothing serious was found.") && !page.contains("NaN"), "{page}");

@@ -5,6 +5,7 @@ use dpo_data::{FileReport, FoundRow, LengthBias, Severity, check::Unit};
 use super::{
     advice::{Advice, advice},
     checked::{Checked, Entry},
+    opinions,
 };
 use crate::{
     report::html::{count, number, percent},
@@ -38,11 +39,15 @@ pub(super) fn report(checked: &Checked) -> String {
         text += &format!("\nlength     {}\n", length_sentence(length));
     }
     text += &format!("languages  {}\n", languages(checked));
+    text += &opinions::text(checked);
     if let Some(tokens) = &checked.tokens {
         text += &tokens.text();
     }
     if let Some(model) = &checked.model {
         text += &model.text();
+    }
+    if let Some(own) = &checked.own {
+        text += &format!("own        {}\n", own.sentence());
     }
     text += "\nwhat fits\n";
     for Advice { setting, reason } in advice(checked) {

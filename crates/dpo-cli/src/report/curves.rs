@@ -16,7 +16,7 @@ pub(super) fn html(run: &Run) -> String {
         loss(run),
         accuracy(run),
         plain("Reward margin", "chosen less rejected", with_held_out(run, "rewards/margins", |e| e.margin)),
-        plain("Rewards", "β times the log-ratio to the reference", both(run, "rewards")),
+        plain("Rewards", rewards_note(run), both(run, "rewards")),
         plain("Log-probabilities", "of whole answers, in nats", both(run, "logps")),
         plain("Gradient norm", "before clipping", one(run, "grad_norm", Stroke::Smoothed)),
         plain("Learning rate", "", one(run, "learning_rate", Stroke::Plain)),
@@ -27,6 +27,13 @@ pub(super) fn html(run: &Run) -> String {
     ];
     let figures: String = charts.into_iter().map(Chart::html).collect();
     if figures.is_empty() { figures } else { format!("<div class=\"charts\">{figures}</div>\n") }
+}
+
+fn rewards_note(run: &Run) -> &'static str {
+    match run.setting("reference", "update_every") {
+        Some(_) => "β times the log-ratio to the reference as it was then: it followed the policy",
+        None => "β times the log-ratio to the reference",
+    }
 }
 
 fn loss(run: &Run) -> Chart {

@@ -2,7 +2,10 @@
 
 use super::{
     RunFile,
-    sections::{DataSection, EvalSection, LoraSection, LossSection, ModelSection, RunSection, TrainSection},
+    sections::{
+        DataSection, EvalSection, LoraSection, LossSection, ModelSection, ReferenceSection, RunSection,
+        TrainSection,
+    },
 };
 
 /// The section whose fields are those of `$over`, where it sets them, else those of `$below`.
@@ -22,6 +25,7 @@ impl RunFile {
             model: lay!(ModelSection, over.model, self.model; base, reference, dtype),
             data: self.data.without_alternatives_to(&over.data).apply(&over.data),
             loss: self.loss.without_alternatives_to(&over.loss).apply(&over.loss),
+            reference: lay!(ReferenceSection, over.reference, self.reference; update_every, mix),
             lora: lay!(LoraSection, over.lora, self.lora;
                 rank, alpha, targets, dropout, rslora, dora, base_quant, adapter),
             train: self.train.without_alternatives_to(&over.train).apply(&over.train),

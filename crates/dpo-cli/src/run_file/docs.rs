@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::keys::{Key, defaults, in_toml, keys, sections};
 
 /// What to show for a key that has no default.
-const EXAMPLES: [(&str, &str); 24] = [
+const EXAMPLES: [(&str, &str); 26] = [
     ("model.base", r#""HuggingFaceTB/SmolLM2-135M-Instruct""#),
     ("model.reference", r#""path/to/model""#),
     ("data.train", r#"["pairs.jsonl"]"#),
@@ -22,6 +22,8 @@ const EXAMPLES: [(&str, &str); 24] = [
     ("loss.mix", r#"[{ kind = "sigmoid", weight = 0.8 }, { kind = "sft" }]"#),
     ("data.preset", r#""helpsteer3""#),
     ("data.pairs", r#""best-worst""#),
+    ("reference.update_every", "512"),
+    ("reference.mix", "0.6"),
     ("lora.rank", "16"),
     ("lora.alpha", "32.0"),
     ("lora.base_quant", r#""q8_0""#),

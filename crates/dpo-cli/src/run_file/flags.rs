@@ -85,7 +85,7 @@ fn with_defaults(command: Command) -> Command {
     for key in keys() {
         let default = defaults.get(key.section).and_then(|keys| keys.get(&key.name));
         if let Some(default) = default.and_then(shown) {
-            shown_defaults.insert(key.name, default);
+            shown_defaults.insert(key.id, default);
         }
     }
     // `mut_arg` would move each flag to the end.

@@ -12,7 +12,7 @@ use super::{
     },
     loss,
     problem::{InvalidRunFile, verdict},
-    rows,
+    reference, rows,
     sections::{EvalSection, LoraSection, RunSection, TrainSection},
     values::{Resume, Targets},
 };
@@ -28,10 +28,13 @@ impl RunFile {
         let loss = loss::objective(&self.loss, &mut check);
         let reads_pairs = !matches!(loss, Objective::Sft | Objective::Ranked(_) | Objective::Unpaired(_));
         check.unread("data.pairs", self.data.pairs.is_some() && !reads_pairs, loss.name());
+        let model = self.model_config(&loss, &mut check);
+        let tuning = tuning(&self.lora, &mut check);
         let config = RunConfig {
-            model: self.model_config(&loss, &mut check),
             data: rows::data(&self.data, &mut check),
-            tuning: tuning(&self.lora, &mut check),
+            reference_updates: reference::updates(&self.reference, (&loss, &model, &tuning), &mut check),
+            model,
+            tuning,
             base_quant: self.lora.base_quant,
             train: train(&self.train, self.default_rate(&loss), &mut check),
             eval: eval(&self.eval, &mut check),

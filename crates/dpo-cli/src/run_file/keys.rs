@@ -5,7 +5,10 @@ use clap::{Arg, Args, Command, ValueEnum};
 use super::{
     RunFile,
     choices::LossKind,
-    sections::{DataSection, EvalSection, LoraSection, LossSection, ModelSection, RunSection, TrainSection},
+    sections::{
+        DataSection, EvalSection, LoraSection, LossSection, ModelSection, ReferenceSection, RunSection,
+        TrainSection,
+    },
 };
 
 /// A key of a run file.
@@ -14,6 +17,8 @@ pub(super) struct Key {
     pub(super) section: &'static str,
     /// Its name there.
     pub(super) name: String,
+    /// What clap calls it: its name, behind its table's where another table has that name too.
+    pub(super) id: String,
     /// Its flag, without dashes.
     pub(super) flag: String,
     /// What it means, in sentences without a final full stop at the end of the first.
@@ -33,10 +38,11 @@ impl Key {
 type Augment = fn(Command) -> Command;
 
 /// The names of the tables, in the order of the documentation, each with its keys.
-const SECTIONS: [(&str, Augment); 7] = [
+const SECTIONS: [(&str, Augment); 8] = [
     ("model", ModelSection::augment_args),
     ("data", DataSection::augment_args),
     ("loss", LossSection::augment_args),
+    ("reference", ReferenceSection::augment_args),
     ("lora", LoraSection::augment_args),
     ("train", TrainSection::augment_args),
     ("eval", EvalSection::augment_args),
@@ -64,9 +70,12 @@ fn key(section: &'static str, arg: &Arg) -> Key {
         let help = value.get_help().map(ToString::to_string).unwrap_or_default();
         (!["true", "false"].contains(&value.get_name())).then(|| (value.get_name().to_owned(), help))
     };
+    let id = arg.get_id().to_string();
+    let of_section = id.strip_prefix(section).and_then(|rest| rest.strip_prefix('.'));
     Key {
         section,
-        name: arg.get_id().to_string(),
+        name: of_section.unwrap_or(&id).to_owned(),
+        id,
         flag: arg.get_long().unwrap_or_default().to_owned(),
         help,
         choices: arg.get_possible_values().iter().filter_map(choice).collect(),

@@ -15,6 +15,7 @@ mod loss;
 mod mix;
 mod parse;
 pub(crate) mod problem;
+mod reference;
 mod rows;
 pub(crate) mod sections;
 pub(crate) mod values;
@@ -44,6 +45,9 @@ pub(crate) struct RunFile {
     /// The objective.
     #[command(flatten)]
     pub(crate) loss: sections::LossSection,
+    /// How the reference follows the policy.
+    #[command(flatten)]
+    pub(crate) reference: sections::ReferenceSection,
     /// The adapter.
     #[command(flatten)]
     pub(crate) lora: sections::LoraSection,

@@ -349,6 +349,21 @@ fn files_that_are_no_run_files_are_one_error() {
     assert!(absent.to_string().starts_with("no/such.toml: cannot read this run file"), "{absent}");
 }
 
+/// The reason stands in the place of a list of words.
+#[test]
+fn a_loss_that_is_not_there_is_refused_by_name() {
+    let reason =
+        "`tdpo` is not there: it compares the whole distributions of policy and reference at every token";
+    let text = said(&["[loss]", "kind = \"tdpo\""]);
+    assert!(text.contains(&format!("run.toml:2:8: `loss.kind`: {reason}")), "{text}");
+    let text = said(&["[[loss.mix]]", "kind = \"tdpo\""]);
+    assert!(text.contains(reason), "{text}");
+    let error = Cli::try_parse_from(["dpo", "--loss", "tdpo"]).unwrap_err().to_string();
+    assert!(error.contains(reason), "{error}");
+    let error = Cli::try_parse_from(["dpo", "--loss", "tdpoo"]).unwrap_err().to_string();
+    assert!(error.contains("possible values") && error.contains("sigmoid"), "{error}");
+}
+
 /// One key, one flag, one line of `--help`, and no two of them the same.
 #[test]
 fn every_key_is_a_flag_with_help() {
@@ -372,6 +387,7 @@ fn keys_are_those_of_the_structs() {
     let mut texts = vec![
         init(MINIMAL),
         init(&format!("{MINIMAL}[loss]\nkind = \"ipo\"\n[lora]\nrank = 4\n")),
+        init(&format!("{MINIMAL}[reference]\nupdate_every = 8\n")),
         init(&format!("{MINIMAL}[lora]\nadapter = \"a\"\nbase_quant = \"q4\"\n")),
         init(&MINIMAL.replace("[data]", GROUPED)),
     ];

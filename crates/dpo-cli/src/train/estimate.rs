@@ -7,7 +7,7 @@ use dpo_train::{Activations, TrainerConfig};
 /// What a run will take.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Estimate {
-    /// Weights, gradient, both moments of AdamW, and the gradient of another micro-batch where there are several, in bytes.
+    /// Weights, gradient, both moments of AdamW, a reference that follows the policy, and the gradient of another micro-batch where there are several, in bytes.
     pub(crate) state_bytes: u64,
     /// What is in memory of the largest micro-batch between its forward and its backward pass, in bytes.
     pub(crate) activation_bytes: u64,
@@ -45,7 +45,10 @@ impl Estimate {
             Activations::Keep => 6.0,
             Activations::Recompute => 8.0 - 2.0 / config.n_layers().max(1) as f64,
         };
-        let flops = passes * (body * n_tokens) as f64 + 8.0 * (embedding * n_scored) as f64;
+        // A reference that follows the policy reads the rows of every step too.
+        let (reads, n_references) = if trainer.reference_updates.is_some() { (2.0, 1) } else { (0.0, 0) };
+        let flops =
+            (passes + reads) * (body * n_tokens) as f64 + (8.0 + reads) * (embedding * n_scored) as f64;
         let trained = n_trained.unwrap_or(n_parameters);
         let largest = LargestMicroBatch::of(trees, trainer);
         let other_gradient = match activations {
@@ -56,7 +59,8 @@ impl Estimate {
         };
         let logits = LOGIT_ROWS * config.vocab_size as u64 * F32;
         Self {
-            state_bytes: F32 * (n_parameters + n_trained.unwrap_or(0) + 3 * trained + other_gradient),
+            state_bytes: F32
+                * (n_parameters + n_trained.unwrap_or(0) + (3 + n_references) * trained + other_gradient),
             activation_bytes: largest.n_tokens * kept_per_token(config, activations) + logits,
             epoch_flops: flops,
             n_parameters,

@@ -34,10 +34,12 @@ pub(crate) fn trainer_config(config: &RunConfig, loss: LossSpec, n_rows: usize) 
         choices::Order::Shuffle => Sampling::Shuffled { seed: train.seed },
     };
     let order = BatchOrder::new(n_rows, batch_size, sampling);
+    let total_steps = total_steps(train, &order)?;
+    check_reference_moves(config, total_steps)?;
     let adamw = &train.adamw;
     Ok(TrainerConfig {
         loss,
-        schedule: schedule(train, total_steps(train, &order)?)?,
+        schedule: schedule(train, total_steps)?,
         adamw: AdamWConfig {
             beta1: adamw.beta1,
             beta2: adamw.beta2,
@@ -59,7 +61,23 @@ pub(crate) fn trainer_config(config: &RunConfig, loss: LossSpec, n_rows: usize) 
             None if config.loss.needs_reference() => device::gate(config.run.backend),
             _ => StepZeroGate::Open,
         },
+        reference_updates: config.reference_updates,
     })
+}
+
+/// An interval that no step comes after is a setting without an effect.
+fn check_reference_moves(config: &RunConfig, total_steps: u64) -> Result<()> {
+    match config.reference_updates {
+        Some(updates) if updates.every.get() >= total_steps => {
+            let problem = format!(
+                "`reference.update_every` is {}, and the run has {total_steps} steps: the reference would never follow the \
+                 policy; give a smaller number or remove it",
+                updates.every
+            );
+            Err(WrongUsage(problem).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn total_steps(train: &TrainConfig, order: &BatchOrder) -> Result<u64> {

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Result;
 use burn::module::Module;
 use dpo_model::Decoder;
-use dpo_train::{Ending, Evaluation, INFERENCE_TOKENS, JsonlSink, RunDir, TrainError, Trainer, evaluate};
+use dpo_train::{Ending, Evaluation, JsonlSink, RunDir, TrainError, Trainer};
 
 use super::{
     outputs::{RunRecord, save_model},
@@ -88,7 +88,7 @@ impl Running {
         if ending == Ending::Complete {
             let done = trainer.progress().step;
             if observer.evaluations.last().is_some_and(|last| last.metrics.step != done) {
-                observer.evaluations.extend(evaluations(trainer, policy));
+                observer.evaluations.extend(trainer.evaluations(policy));
             }
             let sampler = samples::Sampler::new(source, self.config.eval.sample_tokens);
             let after = sampler.answer(policy, prompts)?;
@@ -101,13 +101,6 @@ impl Running {
         conclude(dir, &page, &observer.label, ending);
         Ok(())
     }
-}
-
-/// The held-out rows under `policy`, which has made the trainer's steps.
-pub(super) fn evaluations(trainer: &Trainer, policy: &Decoder) -> Vec<Evaluation> {
-    let step = trainer.progress().step;
-    let of_set = |set| evaluate(policy, set, trainer.loss(), step, INFERENCE_TOKENS);
-    trainer.eval_sets().iter().map(of_set).collect()
 }
 
 /// The result, after `run.json` says how it failed, if it did.

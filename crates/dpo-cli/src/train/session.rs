@@ -1,5 +1,7 @@
 //! One run: what it needs is opened and checked before anything is computed.
 
+mod reference_pass;
+
 use std::{
     path::{Path, PathBuf},
     rc::Rc,
@@ -8,12 +10,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 use burn::module::Module;
 use dpo_core::Objective;
-use dpo_data::TokenTree;
 use dpo_model::Decoder;
-use dpo_train::{
-    Checkpoint, Checkpoints, EvalSet, JsonlSink, RunDir, RunMode, StepZeroGate, TrainData, Trainer,
-    TrainerConfig, mismatched,
-};
+use dpo_train::{Checkpoint, Checkpoints, JsonlSink, RunDir, RunMode, StepZeroGate, Trainer, TrainerConfig};
+
+use reference_pass::opened_reference;
 
 use super::{
     checking::DataCheck,
@@ -22,17 +22,15 @@ use super::{
     plan,
     preview::rendered,
     progress::{StopFlag, TerminalObserver, note},
-    reference::{Reference, check_reference},
     resume, rows,
     rows::HeldOutRows,
-    running::{self, Finished, Running, recorded},
+    running::{Finished, Running, recorded},
     samples, tuning,
     workshop::Workshop,
 };
 use crate::{
     adapters::AdapterArgs,
     data::LoadedData,
-    device,
     model_source::ModelSource,
     run_file::{RunConfig, config::Tuning, values::Resume},
     terminal::print,
@@ -47,6 +45,8 @@ pub(crate) struct Session {
     workshop: Rc<Workshop>,
     /// The model that training starts from.
     source: ModelSource,
+    /// The model that it is held against, where that is another.
+    reference: Option<ModelSource>,
     train: LoadedData,
     held_out: Vec<HeldOutRows>,
     check: DataCheck,
@@ -101,6 +101,7 @@ impl Session {
                 "the loss `group_robust` weighs groups, and no row is of one; name their column: --column group=NAME"
             );
         }
+        let reference = opened_reference(&config, &workshop, &source, (&train, &held_out))?;
         let check = DataCheck::new(&train, &held_out);
         let loss = plan::loss_spec(&config, source.config().pad_token_id);
         let mut trainer = plan::trainer_config(&config, loss, train.trees.len())?;
@@ -111,7 +112,7 @@ impl Session {
         trainer.check_coupling(&train.trees)?;
         held_out.iter().try_for_each(|set| trainer.loss.check_weights(&set.data.trees))?;
         let label = if label.is_empty() { String::new() } else { format!("{label}: ") };
-        Ok(Self { config, mode, label, workshop, source, train, held_out, check, trainer })
+        Ok(Self { config, mode, label, workshop, source, reference, train, held_out, check, trainer })
     }
 
     /// What is about to happen, in a few lines.
@@ -131,6 +132,13 @@ impl Session {
         note(&format!("cost       {}", estimate.line()));
         let steps = self.trainer.schedule.total_steps();
         note(&format!("steps      {steps} of {} rows", self.config.train.batch_size));
+        if let Some(updates) = self.config.reference_updates {
+            let share = updates.mix;
+            note(&format!(
+                "reference  follows the policy: after every {} steps {share} of it is mixed in (TR-DPO)",
+                updates.every
+            ));
+        }
         let loss = &self.config.loss;
         if loss.couples_batch() {
             let name = loss.name();
@@ -200,19 +208,20 @@ impl Session {
         record.base_digest.clone_from(&digest);
         let checkpoints = Checkpoints::open(&dir.checkpoints())?;
         let checkpoint = self.checkpoint(&checkpoints)?;
-        let data = self.reference_pass(&policy, &digest, &stop)?;
+        let mut data = self.reference_pass(&policy, &digest, &stop)?;
         let prompts = samples::prompts(&data, self.config.eval.samples);
         let sampler = samples::Sampler::new(&self.source, self.config.eval.sample_tokens);
         let before = sampler.answer(&policy, &prompts)?;
 
+        let mut policy = tuning::prepared(policy, &self.config)?;
+        data.moving = self.moving_reference(&policy)?;
         let mut trainer =
             Trainer::new(self.trainer.clone(), data, checkpoints, self.source.raw_config().clone());
-        let mut policy = tuning::prepared(policy, &self.config)?;
         let mut evaluations = Vec::new();
         if let Some(checkpoint) = checkpoint {
             if checkpoint.step > 0 {
                 // An earlier sitting made those before the first step, and its numbers of each pair are gone.
-                evaluations = running::evaluations(&trainer, &policy);
+                evaluations = trainer.evaluations(&policy);
             }
             note(&format!("resuming from {}", checkpoint.path.display()));
             (trainer, policy) = trainer.restore(checkpoint.path, policy)?;
@@ -269,54 +278,5 @@ impl Session {
         let last = checkpoints.last_complete()?;
         last.damaged.iter().for_each(|error| note(&format!("passed over: {error}")));
         Ok(last.checkpoint)
-    }
-
-    fn reference_pass(&self, policy: &Decoder, digest: &str, stop: &StopFlag) -> Result<TrainData> {
-        let eval_trees = || self.held_out.iter().map(|set| (set.name.clone(), set.data.trees.clone()));
-        if !self.trainer.loss.objective.needs_reference() {
-            let eval_sets = eval_trees().map(|(name, trees)| EvalSet { name, trees, reference: None });
-            return Ok(TrainData {
-                trees: self.train.trees.clone(),
-                reference: None,
-                eval_sets: eval_sets.collect(),
-            });
-        }
-        let other = match &self.config.model.reference {
-            Some(name) => {
-                let other = ModelSource::open(name, &self.workshop.hub, self.workshop.clock)?;
-                Some(other.in_precision(self.source.precision()))
-            }
-            None => None,
-        };
-        if let Some(other) = &other {
-            let rows = self.train.trees.iter().chain(self.held_out.iter().flat_map(|set| &set.data.trees));
-            check_reference(other, &self.source, rows)?;
-        }
-        let backend = device::name(self.config.run.backend);
-        let drifts = matches!(self.trainer.loss.objective, Objective::Unpaired(_));
-        let reference = match &other {
-            Some(other) => Reference::load(other, &self.workshop.device, backend)?,
-            None => Reference::of(policy.clone(), digest, backend)?,
-        };
-        let used = self.trainer.rows_used(self.train.trees.len());
-        let trees: Vec<TokenTree> = used.iter().map(|&row_idx| self.train.trees[row_idx].clone()).collect();
-        // What KTO's drift is measured by: a row's prompt before the completion of another.
-        let logps_of = |what: &str, trees: &[TokenTree]| {
-            let logps = reference.logps(what, trees, stop)?;
-            if !drifts {
-                return Ok::<_, anyhow::Error>(logps);
-            }
-            let others = mismatched(trees);
-            let of_others = reference.logps(&format!("{what}, mismatched"), &others, stop)?;
-            Ok(logps.with_mismatched(others, of_others))
-        };
-        let train = logps_of("the training rows", &trees)?.placed(self.train.trees.len(), &used);
-        let mut eval_sets = Vec::new();
-        for (name, trees) in eval_trees() {
-            let what = if name.is_empty() { "the held-out rows".to_owned() } else { name.clone() };
-            let logps = logps_of(&what, &trees)?;
-            eval_sets.push(EvalSet { name, trees, reference: Some(logps) });
-        }
-        Ok(TrainData { trees: self.train.trees.clone(), reference: Some(train), eval_sets })
     }
 }

@@ -1,53 +1,49 @@
 //! Verdicts on the same prompt that cannot all hold.
 //!
-//! They are taken up one by one, those that most rows say first and the earlier ones among equals; what turns around
-//! what has been taken up already, directly or by way of others, is a contradiction. (Tideman's ranked pairs, 1987.)
+//! Rows are taken up one by one, those that say what most rows say first and the earlier ones among equals; a row of which one
+//! verdict turns around what has been taken up already, directly or by way of others, is a contradiction. (Tideman's ranked pairs,
+//! 1987, of whole rows.)
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use super::FoundRow;
-use super::keys::{Compared, Key};
+use super::keys::{Compared, Key, Verdict};
 
 /// The rows whose verdict falls, each with one that stands against it.
 ///
 /// Verdicts of different groups (people, regions) are opinions, not contradictions.
 pub(super) fn contradictions(rows: &[Compared<'_>]) -> Vec<FoundRow> {
-    let mut by_prompt: HashMap<(Option<Key>, Option<&str>), Vec<Said>> = HashMap::new();
+    let mut by_prompt: HashMap<(Option<Key>, Option<&str>), Vec<usize>> = HashMap::new();
     for (row_idx, row) in rows.iter().enumerate() {
-        if let Some((better, worse)) = row.verdict {
-            let said = Said { row_idx, better: row.completions[better], worse: row.completions[worse] };
-            by_prompt.entry((row.prompt, row.group)).or_default().push(said);
+        if !row.verdicts.is_empty() {
+            by_prompt.entry((row.prompt, row.group)).or_default().push(row_idx);
         }
     }
-    let several = by_prompt.into_values().filter(|said| said.len() > 1);
-    let mut found: Vec<(usize, usize)> = several.flat_map(|said| fallen(&said)).collect();
+    let several = by_prompt.into_values().filter(|indices| indices.len() > 1);
+    let mut found: Vec<(usize, usize)> = several.flat_map(|indices| fallen(rows, &indices)).collect();
     found.sort_unstable();
     found.into_iter().map(|(row, of)| FoundRow::beside(rows[row].row, rows[of].row)).collect()
 }
 
-/// That one completion is better than another.
-#[derive(Debug, Clone, Copy)]
-struct Said {
-    row_idx: usize,
-    better: Key,
-    worse: Key,
-}
-
-/// The rows of a prompt whose verdict falls, and one of those that it falls by.
-fn fallen(said: &[Said]) -> Vec<(usize, usize)> {
-    let mut verdicts: BTreeMap<(Key, Key), Vec<usize>> = BTreeMap::new();
-    for said in said.iter().filter(|said| said.better != said.worse) {
-        verdicts.entry((said.better, said.worse)).or_default().push(said.row_idx);
+/// Of these rows of one prompt those that fall, and one of those that they fall by.
+fn fallen(rows: &[Compared<'_>], indices: &[usize]) -> Vec<(usize, usize)> {
+    let mut said: HashMap<Verdict, usize> = HashMap::new();
+    for &row_idx in indices {
+        let own: HashSet<Verdict> = rows[row_idx].verdicts.iter().copied().collect();
+        own.into_iter().for_each(|verdict| *said.entry(verdict).or_default() += 1);
     }
-    let mut verdicts: Vec<_> = verdicts.into_iter().collect();
-    verdicts.sort_by_key(|(_, rows)| (Reverse(rows.len()), rows[0]));
+    // A row is as well supported as the verdict of it that fewest rows share.
+    let support = |row_idx: usize| rows[row_idx].verdicts.iter().map(|verdict| said[verdict]).min();
+    let mut order: Vec<usize> = indices.to_vec();
+    order.sort_by_key(|&row_idx| (Reverse(support(row_idx)), row_idx));
     let mut standing = Standing::default();
     let mut fallen = Vec::new();
-    for ((better, worse), rows) in verdicts {
-        match standing.against(better, worse) {
-            Some(row) => fallen.extend(rows.into_iter().map(|fallen| (fallen, row))),
-            None => standing.worse_than.entry(better).or_default().push((worse, rows[0])),
+    for row_idx in order {
+        let verdicts = &rows[row_idx].verdicts;
+        match verdicts.iter().find_map(|verdict| standing.against(*verdict)) {
+            Some(row) => fallen.push((row_idx, row)),
+            None => verdicts.iter().for_each(|verdict| standing.take_up(*verdict, row_idx)),
         }
     }
     fallen
@@ -61,9 +57,16 @@ struct Standing {
 }
 
 impl Standing {
+    fn take_up(&mut self, (better, worse): Verdict, row: usize) {
+        let worse_ones = self.worse_than.entry(better).or_default();
+        if worse_ones.iter().all(|(other, _)| *other != worse) {
+            worse_ones.push((worse, row));
+        }
+    }
+
     /// A row by which `worse` is better than `better`: the one that says so itself, or the first on a way from one to
     /// the other.
-    fn against(&self, better: Key, worse: Key) -> Option<usize> {
+    fn against(&self, (better, worse): Verdict) -> Option<usize> {
         let steps = |from: Key| self.worse_than.get(&from).into_iter().flatten();
         if let Some((_, row)) = steps(worse).find(|(to, _)| *to == better) {
             return Some(*row);

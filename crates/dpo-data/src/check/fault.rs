@@ -21,6 +21,10 @@ pub enum Fault {
     EmptySides,
     /// The prompt is among those that are measured on.
     PromptLeakage,
+    /// The prompt is one of those that are measured on, but for a few characters.
+    NearPromptLeakage,
+    /// A completion that is said to be worse has the higher score.
+    ScoresDisagree,
     /// A text has what looks like a key or a password in it.
     Secrets,
     /// A text has an e-mail address in it.
@@ -60,6 +64,8 @@ impl Fault {
             | Self::MissingEos => Severity::Serious,
             Self::ExactDuplicates
             | Self::NearDuplicates
+            | Self::NearPromptLeakage
+            | Self::ScoresDisagree
             | Self::EmailAddresses
             | Self::SidesInDifferentLanguages
             | Self::MissingBos
@@ -76,6 +82,8 @@ impl Fault {
             Self::IdenticalSides => "chosen and rejected are the same",
             Self::EmptySides => "a completion has no text",
             Self::PromptLeakage => "the prompt is among those that are measured on",
+            Self::NearPromptLeakage => "the prompt is nearly one that is measured on",
+            Self::ScoresDisagree => Cause::ScoresDisagree.phrase(),
             Self::Secrets => "what looks like a key or a password is in a text",
             Self::EmailAddresses => "an e-mail address is in a text",
             Self::SidesInDifferentLanguages => "chosen and rejected are in different languages",
@@ -91,6 +99,7 @@ impl Fault {
         match cause {
             Cause::IdenticalSides => Some(Self::IdenticalSides),
             Cause::EmptyCompletion => Some(Self::EmptySides),
+            Cause::ScoresDisagree => Some(Self::ScoresDisagree),
             _ => None,
         }
     }

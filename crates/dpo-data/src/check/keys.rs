@@ -4,8 +4,7 @@ use std::borrow::Cow;
 
 use blake3::Hasher;
 
-use super::verdict;
-use crate::{PreferenceExample, RowId, Text, TokenTree};
+use crate::{Label, PreferenceExample, Relation, RowId, Text, TokenTree};
 
 /// 128 bits of BLAKE3: two different texts do not meet there.
 pub(super) type Key = u128;
@@ -17,8 +16,8 @@ pub(super) struct Compared<'a> {
     pub(super) row: RowId,
     /// Whose it is.
     pub(super) group: Option<&'a str>,
-    /// Indices of the better and the worse completion.
-    pub(super) verdict: Option<(usize, usize)>,
+    /// What it says is better than what.
+    pub(super) verdicts: Vec<Verdict>,
     /// All that it says, to the letter: prompt, completions, verdict, whose it is.
     pub(super) whole: Key,
     /// The prompt with what the chat template is told beside it; white space counts as one space. `None` if it is blank.
@@ -29,19 +28,21 @@ pub(super) struct Compared<'a> {
 
 impl<'a> Compared<'a> {
     pub(super) fn of_example(example: &'a PreferenceExample) -> Self {
+        let completions: Vec<Key> = example.completions.iter().map(text_key).collect();
         let is_blank = pieces(&example.prompt).iter().all(|piece| piece.trim().is_empty());
         Self {
             row: example.row,
             group: example.group.as_deref(),
-            verdict: verdict(&example.relation, example.completions.len()),
+            verdicts: verdicts(&example.relation, &completions),
             whole: whole_key(example),
             prompt: (!is_blank).then(|| prompt_key(example)),
-            completions: example.completions.iter().map(text_key).collect(),
+            completions,
         }
     }
 
     /// A row of tokens: what they spell is the same where they are.
     pub(super) fn of_tree(tree: &'a TokenTree) -> Self {
+        let completions: Vec<Key> = tree.completions.iter().map(|completion| ids_key(completion)).collect();
         let mut whole = Hasher::new();
         add_ids(&mut whole, &tree.prompt);
         tree.completions.iter().for_each(|completion| add_ids(&mut whole, completion));
@@ -50,15 +51,36 @@ impl<'a> Compared<'a> {
         Self {
             row: tree.row,
             group: tree.group.as_deref(),
-            verdict: verdict(&tree.relation, tree.completions.len()),
+            verdicts: verdicts(&tree.relation, &completions),
             whole: finish(&whole),
             prompt: (!tree.prompt.is_empty()).then(|| ids_key(&tree.prompt)),
-            completions: tree.completions.iter().map(|completion| ids_key(completion)).collect(),
+            completions,
         }
     }
 }
 
-fn ids_key(ids: &[u32]) -> Key {
+/// That the first is better than the second.
+pub(super) type Verdict = (Key, Key);
+
+/// What stands between good and bad completions of a prompt: better than every bad one, worse than every good one.
+const MEDIOCRE: Key = Key::MAX;
+
+/// What a row says is better than what: of a list each two of different rank, of a label the completion or what is
+/// mediocre. Ties and even votes say nothing.
+fn verdicts(relation: &Relation, completions: &[Key]) -> Vec<Verdict> {
+    if let (Relation::Label(label), [completion]) = (relation, completions) {
+        return match label {
+            Label::Desirable => vec![(*completion, MEDIOCRE)],
+            Label::Undesirable => vec![(MEDIOCRE, *completion)],
+        };
+    }
+    let pairs = relation.preferences().into_iter();
+    let keys =
+        pairs.filter_map(|(better, worse)| Some((*completions.get(better)?, *completions.get(worse)?)));
+    keys.filter(|(better, worse)| better != worse).collect()
+}
+
+pub(super) fn ids_key(ids: &[u32]) -> Key {
     let mut hasher = Hasher::new();
     add_ids(&mut hasher, ids);
     finish(&hasher)

@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 
-use super::keys::pieces;
+use std::collections::BTreeMap;
+
+use super::keys::{Compared, Key, pieces};
 use super::{PreferenceExample, verdict};
-use crate::Text;
+use crate::{Label, Relation, Text};
 
 /// What lengths are counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -81,14 +83,34 @@ impl LengthBias {
     }
 }
 
-/// The bias of all pairs among `examples`, in characters.
-pub(super) fn bias_of_examples(examples: &[PreferenceExample]) -> Option<LengthBias> {
+/// The bias of all pairs among `examples`, in characters: of a list its best and its worst completion, of labels the good and
+/// the bad completions of the same prompt in the order of the rows.
+pub(super) fn bias_of_examples(examples: &[PreferenceExample], rows: &[Compared<'_>]) -> Option<LengthBias> {
     let length = |text: &Text| pieces(text).iter().map(|piece| piece.chars().count()).sum::<usize>();
     let lengths = examples.iter().filter_map(|example| {
         let (chosen, rejected) = verdict(&example.relation, example.completions.len())?;
         Some([chosen, rejected].map(|side| length(&example.completions[side])))
     });
-    LengthBias::of(&lengths.collect::<Vec<_>>(), Unit::Characters)
+    let labelled = examples.iter().zip(rows).filter_map(|(example, row)| match &example.relation {
+        Relation::Label(label) => Some((row.prompt, *label, length(example.completions.first()?))),
+        _ => None,
+    });
+    let lengths: Vec<[usize; 2]> = lengths.chain(good_and_bad(labelled)).collect();
+    LengthBias::of(&lengths, Unit::Characters)
+}
+
+/// Lengths of good and bad completions that share a prompt, the first good one with the first bad one and so on.
+pub(super) fn good_and_bad(labelled: impl Iterator<Item = (Option<Key>, Label, usize)>) -> Vec<[usize; 2]> {
+    let mut by_prompt: BTreeMap<Option<Key>, [Vec<usize>; 2]> = BTreeMap::new();
+    for (prompt, label, length) in labelled {
+        let [good, bad] = by_prompt.entry(prompt).or_default();
+        match label {
+            Label::Desirable => good.push(length),
+            Label::Undesirable => bad.push(length),
+        }
+    }
+    let of = |[good, bad]: [Vec<usize>; 2]| good.into_iter().zip(bad).map(|(good, bad)| [good, bad]);
+    by_prompt.into_values().flat_map(of).collect()
 }
 
 /// The score interval of a share of `n` at 95 %: <https://doi.org/10.1080/01621459.1927.10502953>.

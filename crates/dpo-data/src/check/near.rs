@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::keys::pieces;
 use super::shingles::{N_MINIMA, Shingles, minima};
 use super::{FoundRow, PreferenceExample, verdict};
-use crate::Text;
+use crate::{Relation, Text};
 
 /// Least Jaccard similarity of the prompts, of the first completions and of the others, in runs of five characters.
 pub(super) const SIMILAR: f64 = 0.7;
@@ -45,14 +45,25 @@ pub(super) fn near_duplicates(examples: &[&PreferenceExample]) -> Vec<FoundRow> 
         .map(|row| (row, parts(examples[row as usize]).map(|part| Shingles::of(&part))))
         .collect();
     let alike = |&(a, b): &(u32, u32)| {
-        let says = [a, b].map(|row| has_verdict(examples[row as usize]));
-        are_alike(&shingles[&a], &shingles[&b], says == [true, true])
+        let [one, other] = [a, b].map(|row| examples[row as usize]);
+        says_the_same(one, other) && are_alike(&shingles[&a], &shingles[&b], has_verdict(one))
     };
     let pairs: Vec<(u32, u32)> = candidates.into_par_iter().filter(alike).collect();
     later_ones(&pairs)
         .into_iter()
         .map(|(row, of)| FoundRow::beside(examples[row as usize].row, examples[of as usize].row))
         .collect()
+}
+
+/// Opinions of different people, and another verdict on the same texts, are something of their own.
+fn says_the_same(one: &PreferenceExample, other: &PreferenceExample) -> bool {
+    let label = |example: &PreferenceExample| match &example.relation {
+        Relation::Label(label) => Some(*label),
+        _ => None,
+    };
+    one.group == other.group
+        && label(one) == label(other)
+        && one.relation.preferences() == other.relation.preferences()
 }
 
 fn has_verdict(example: &PreferenceExample) -> bool {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod planted;
+
 use super::*;
 use crate::{RowId, Text};
 

@@ -3,8 +3,10 @@
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::keys::ids_key;
+use super::length::good_and_bad;
 use super::{Fault, Findings, FoundRow, LengthBias, Unit, verdict};
-use crate::{Cause, DataError, EncodeConfig, Overlong, TextEncoder, TokenTree};
+use crate::{Cause, DataError, EncodeConfig, Overlong, Relation, TextEncoder, TokenTree};
 
 /// Tokens at the end of a completion among which the one that ends an answer is looked for: some templates write a line
 /// break after it.
@@ -30,13 +32,20 @@ pub fn token_faults(trees: &[TokenTree], encoder: &TextEncoder, ends: &[u32], fi
     findings.add(Fault::DoubleEos, rows(&ends_twice));
 }
 
-/// The length bias in tokens; `None` without pairs.
+/// The length bias in tokens, of the same pairs as that in characters; `None` without pairs.
 pub fn token_length_bias(trees: &[TokenTree]) -> Option<LengthBias> {
     let lengths = trees.iter().filter_map(|tree| {
         let (chosen, rejected) = verdict(&tree.relation, tree.completions.len())?;
         Some([chosen, rejected].map(|side| tree.completions[side].len()))
     });
-    LengthBias::of(&lengths.collect::<Vec<_>>(), Unit::Tokens)
+    let labelled = trees.iter().filter_map(|tree| match &tree.relation {
+        Relation::Label(label) => {
+            Some((Some(ids_key(&tree.prompt)), *label, tree.completions.first()?.len()))
+        }
+        _ => None,
+    });
+    let lengths: Vec<[usize; 2]> = lengths.chain(good_and_bad(labelled)).collect();
+    LengthBias::of(&lengths, Unit::Tokens)
 }
 
 /// What a limit on the length of texts would cut, where overlong rows are truncated.

@@ -1,16 +1,21 @@
 //! One row: its values taken out, brought into the form of an example, and checked.
 
+mod asked;
+
 use serde_json::{Map, Value};
+
+use asked::{history, prompt, system, template_kwargs};
 
 use super::candidates::candidates;
 use super::columns::{Answer, Plan};
 use super::conversation::{Said, WrongType, is_silent, message, said, turns};
 use super::forest::{RankedReplies, ranked_replies};
-use super::known::{nothing_said, relation};
+use super::grades::Cast;
+use super::known::{nothing_said, relation, scores_disagree};
 use super::split::{Asked, Format, Split, split};
 use super::{Purpose, SourceConfig, Strings, prefix, transcript};
 use crate::relation::Ranking;
-use crate::{Cause, Message, Relation, Text};
+use crate::{Cause, Relation, Text};
 
 /// A row that was read.
 pub(super) struct Assembled {
@@ -23,6 +28,8 @@ pub(super) struct Assembled {
     pub(super) weight: f64,
     pub(super) group: Option<String>,
     pub(super) template_kwargs: Map<String, Value>,
+    /// What each annotator said of its two sides.
+    pub(super) cast: Vec<Cast>,
 }
 
 /// Reads the row as `plan` has it: one example, or one for each ranked list of a conversation tree.
@@ -52,6 +59,7 @@ pub(super) fn assemble(
         weight,
         group: group.clone(),
         template_kwargs: Map::new(),
+        cast: Vec::new(),
     };
     if lists.is_empty() {
         return Ok(vec![of_list(Err(Cause::NothingRanked))]);
@@ -70,23 +78,26 @@ fn single(plan: &Plan, mut row: Map<String, Value>, config: &SourceConfig) -> Re
         history: history(&mut row, plan.history.as_deref())?,
         is_question: plan.prompt_is_asked,
     };
-    let mut notes = Vec::new();
+    let (mut notes, mut cast) = (Vec::new(), Vec::new());
     let (sides, relation) = if let Answer::List(column) = &plan.answer {
         let (sides, ranking) = candidates(&mut row, plan, column)?;
+        if scores_disagree(&ranking) {
+            notes.push(Cause::ScoresDisagree);
+        }
         (sides, Relation::Ranking(ranking))
     } else {
         let mut sides = sides(&mut row, plan, config, &mut asked, &mut notes)?;
-        let relation = relation(&mut row, plan, &mut sides, &mut notes)?;
+        let relation = relation(&mut row, plan, &mut sides, &mut notes, &mut cast)?;
         (sides, relation)
     };
     // One of a list whose others are other rows says nothing yet.
     if let Some(cause) = nothing_said(&relation, sides.len()).filter(|_| plan.grades.rating.is_none()) {
         let (format, content) = (Format::Messages, Err(cause));
-        return Ok(Assembled { format, relation, content, notes, weight, group, template_kwargs });
+        return Ok(Assembled { format, relation, content, notes, weight, group, template_kwargs, cast });
     }
     let (format, split) = split(asked, sides, config.strings, &mut notes);
     let content = split.and_then(|split| check(split, &mut notes));
-    Ok(Assembled { format, relation, content, notes, weight, group, template_kwargs })
+    Ok(Assembled { format, relation, content, notes, weight, group, template_kwargs, cast })
 }
 
 /// The completions as the file has them.
@@ -239,94 +250,6 @@ fn group(row: &mut Map<String, Value>, column: Option<&str>) -> Result<Option<St
         })),
         Some(other) => Err(WrongType::new(column.unwrap_or_default(), &other, "a string or a number")),
     }
-}
-
-fn system(row: &mut Map<String, Value>, column: Option<&str>) -> Result<Option<String>, WrongType> {
-    match take_optional(row, column) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.trim().is_empty())),
-        Some(other) => Err(WrongType::new(column.unwrap_or_default(), &other, "a string")),
-    }
-}
-
-/// Earlier turns: messages, or LLaMA-Factory's `[[said, answered], …]`.
-fn history(row: &mut Map<String, Value>, column: Option<&str>) -> Result<Vec<Message>, WrongType> {
-    const EXPECTED: &str = "a list of messages or of [question, answer] lists";
-    let column_name = column.unwrap_or_default();
-    match take_optional(row, column) {
-        None => Ok(Vec::new()),
-        Some(Value::Array(list)) if list.iter().all(Value::is_object) => turns(list, column_name),
-        Some(Value::Array(list)) => {
-            let mut history = Vec::with_capacity(2 * list.len());
-            for (idx, round) in list.into_iter().enumerate() {
-                let [Some(asked), Some(answered)] = [0, 1].map(|idx| round.get(idx).and_then(Value::as_str))
-                else {
-                    return Err(WrongType::new(format!("{column_name}[{idx}]"), &round, EXPECTED));
-                };
-                history.push(message("user", asked.to_owned()));
-                history.push(message("assistant", answered.to_owned()));
-            }
-            Ok(history)
-        }
-        Some(other) => Err(WrongType::new(column_name, &other, EXPECTED)),
-    }
-}
-
-/// The prompt, with the `input` column under it; `{"messages": …, "tools": …}` is taken apart.
-fn prompt(
-    row: &mut Map<String, Value>,
-    plan: &Plan,
-    template_kwargs: &mut Map<String, Value>,
-) -> Result<Option<Said>, WrongType> {
-    let Some(column) = plan.prompt.as_deref() else { return Ok(None) };
-    let mut prompt = match take(row, column) {
-        Value::Object(mut request) if request.contains_key("messages") => {
-            if let Some(tools) = request.remove("tools").filter(|tools| !tools.is_null()) {
-                template_kwargs.insert("tools".to_owned(), tools);
-            }
-            said(request.remove("messages").unwrap_or_default(), &format!("{column}.messages"))?
-        }
-        value => said(value, column)?,
-    };
-    match take_optional(row, plan.input.as_deref()) {
-        Some(Value::String(input)) => {
-            if let (Said::Text(prompt), false) = (&mut prompt, input.trim().is_empty()) {
-                prompt.push('\n');
-                prompt.push_str(&input);
-            }
-        }
-        Some(other) => {
-            return Err(WrongType::new(plan.input.as_deref().unwrap_or_default(), &other, "a string"));
-        }
-        None => {}
-    }
-    Ok(Some(prompt))
-}
-
-/// `chat_template_kwargs` and `tools`, each as JSON or as a string of JSON.
-fn template_kwargs(row: &mut Map<String, Value>, plan: &Plan) -> Result<Map<String, Value>, WrongType> {
-    let mut take_json = |column: Option<&str>| match take_optional(row, column) {
-        Some(Value::String(json)) if json.trim().is_empty() => None,
-        Some(Value::String(json)) => Some(serde_json::from_str(&json).unwrap_or(Value::String(json))),
-        other => other,
-    };
-    let mut template_kwargs = match take_json(plan.template_kwargs.as_deref()) {
-        None => Map::new(),
-        Some(Value::Object(kwargs)) => kwargs,
-        Some(other) => return Err(WrongType::new("chat_template_kwargs", &other, "an object")),
-    };
-    // Tables fill the keys that a row does not have with nulls.
-    template_kwargs.retain(|_, value| !value.is_null());
-    match take_json(plan.tools.as_deref()) {
-        None => {}
-        Some(tools @ Value::Array(_)) => {
-            template_kwargs.insert("tools".to_owned(), tools);
-        }
-        Some(other) => {
-            return Err(WrongType::new("tools", &other, "a list, or a string of JSON with a list"));
-        }
-    }
-    Ok(template_kwargs)
 }
 
 impl Asked {

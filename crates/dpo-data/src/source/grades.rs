@@ -6,6 +6,7 @@ use super::assemble::take_optional;
 use super::columns::Plan;
 use super::conversation::WrongType;
 use super::preset::MarginSign;
+use crate::agreement::Choice;
 use crate::relation::{Judgement, Label, Votes};
 
 /// The columns that say it.
@@ -46,18 +47,29 @@ impl GradeColumns {
     }
 }
 
-/// What the row says of its two completions; `None` where it says nothing but their order.
-pub(super) fn judgement(row: &mut Map<String, Value>, plan: &Plan) -> Result<Option<Judgement>, WrongType> {
+/// What one of several annotators said; the number is that of their column among theirs.
+pub(super) type Cast = (usize, Choice);
+
+/// What the row says of its two completions; `None` where it says nothing but their order. Votes of annotators are
+/// added to `cast` one by one.
+pub(super) fn judgement(
+    row: &mut Map<String, Value>,
+    plan: &Plan,
+    cast: &mut Vec<Cast>,
+) -> Result<Option<Judgement>, WrongType> {
     let grades = &plan.grades;
     let mut votes = match take_optional(row, grades.votes.as_deref()) {
         Some(value) => Some(counted(&value, grades.votes.as_deref().unwrap_or_default())?),
         None => None,
     };
-    let cast = grades.verdict.iter().chain(&grades.annotators);
     let mut ballot = Ballot::default();
-    for column in cast {
+    if let Some((column, value)) = grades.verdict.as_ref().zip(take_optional(row, grades.verdict.as_deref()))
+    {
+        ballot.add(&value, column)?;
+    }
+    for (annotator, column) in grades.annotators.iter().enumerate() {
         if let Some(value) = take_optional(row, Some(column)) {
-            ballot.add(&value, column)?;
+            cast.push((annotator, ballot.add(&value, column)?));
         }
     }
     votes = votes.or_else(|| ballot.votes());
@@ -126,22 +138,22 @@ struct Ballot {
 }
 
 impl Ballot {
-    fn add(&mut self, value: &Value, column: &str) -> Result<(), WrongType> {
+    fn add(&mut self, value: &Value, column: &str) -> Result<Choice, WrongType> {
         const EXPECTED: &str = "a vote: 1 or A for the first, 2 or B for the second, 0 or tie for neither";
         let word = match value {
             Value::String(word) => word.trim().to_lowercase(),
             other => other.to_string(),
         };
-        let for_whom = match word.as_str() {
-            "1" | "1.0" | "a" | "first" | "model_a" | "left" => &mut self.first,
-            "2" | "2.0" | "b" | "second" | "model_b" | "right" => &mut self.second,
+        let (for_whom, choice) = match word.as_str() {
+            "1" | "1.0" | "a" | "first" | "model_a" | "left" => (&mut self.first, Choice::First),
+            "2" | "2.0" | "b" | "second" | "model_b" | "right" => (&mut self.second, Choice::Second),
             "0" | "0.0" | "tie" | "tied" | "equal" | "both" | "neither" | "draw" | "tie (bothbad)" => {
-                &mut self.tie
+                (&mut self.tie, Choice::Tie)
             }
             _ => return Err(WrongType::new(column, value, EXPECTED)),
         };
         *for_whom += 1.0;
-        Ok(())
+        Ok(choice)
     }
 
     fn votes(&self) -> Option<Votes> {

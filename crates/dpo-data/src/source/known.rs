@@ -5,16 +5,17 @@ use serde_json::{Map, Value};
 use super::assemble::{take, take_optional};
 use super::columns::{Answer, Plan};
 use super::conversation::{Said, WrongType};
-use super::grades::{judgement, label, number};
+use super::grades::{Cast, judgement, label, number};
 use crate::relation::{Judgement, Ranking, Votes};
 use crate::{Cause, Relation};
 
-/// What is known of one or two sides; the preferred one is put first.
+/// What is known of one or two sides; the preferred one is put first. `cast` gets the votes of annotators.
 pub(super) fn relation(
     row: &mut Map<String, Value>,
     plan: &Plan,
     sides: &mut [Said],
     notes: &mut Vec<Cause>,
+    cast: &mut Vec<Cast>,
 ) -> Result<Relation, WrongType> {
     if let Some(column) = plan.grades.rating.as_deref() {
         let score = number(&take(row, column), column)?;
@@ -27,7 +28,7 @@ pub(super) fn relation(
         });
     }
     let is_ordered = matches!(plan.answer, Answer::Pair { .. });
-    let Some(mut judgement) = judgement(row, plan)? else { return Ok(Relation::Pair) };
+    let Some(mut judgement) = judgement(row, plan, cast)? else { return Ok(Relation::Pair) };
     if !is_ordered && judgement == (Judgement { votes: None, gap: Some(0.0) }) {
         judgement.votes = Some(Votes::TIE);
     }
@@ -47,6 +48,14 @@ pub(super) fn relation(
         notes.push(Cause::ScoresDisagree);
     }
     Ok(Relation::Judged(judgement))
+}
+
+/// Whether a completion stands before one that has a higher score.
+pub(super) fn scores_disagree(ranking: &Ranking) -> bool {
+    let Some(scores) = &ranking.scores else { return false };
+    let places = &ranking.places;
+    (1..scores.len())
+        .any(|idx| (0..idx).any(|above| places[above] < places[idx] && scores[above] < scores[idx]))
 }
 
 /// Why nothing can be learnt from what is known of so many completions.

@@ -9,8 +9,10 @@ use super::assemble::Assembled;
 use super::candidates::in_order;
 use super::columns::{Columns, Plan};
 use super::conversation::WrongType;
+use super::grades::Cast;
 use super::preset::Preset;
 use super::split::Format;
+use super::stream::{CHUNK, ExampleChunk};
 use super::{Purpose, RowAt, SourceConfig, assemble};
 use crate::report::Recognised;
 use crate::{Cause, DataError, DataReport, Place, PreferenceExample, Ranking, Relation, RowId};
@@ -32,7 +34,12 @@ pub(super) struct RowReader<'a> {
     kinds: Vec<Kind>,
     unread: Vec<String>,
     n_rows: u64,
+    /// Takes what was read as soon as it is a chunk.
+    sink: Option<ChunkSink<'a>>,
+    n_handed_on: u64,
 }
+
+type ChunkSink<'a> = &'a mut dyn FnMut(ExampleChunk) -> Result<(), DataError>;
 
 /// Rows that were understood alike.
 struct Kind {
@@ -53,7 +60,26 @@ impl<'a> RowReader<'a> {
     ) -> Self {
         let (kinds, unread) = (Vec::new(), Vec::new());
         let n_before = examples.len();
-        Self { path, file, config, columns, report, examples, n_before, plan: None, kinds, unread, n_rows: 0 }
+        Self {
+            path,
+            file,
+            config,
+            columns,
+            report,
+            examples,
+            n_before,
+            plan: None,
+            kinds,
+            unread,
+            n_rows: 0,
+            sink: None,
+            n_handed_on: 0,
+        }
+    }
+
+    /// Hands on what was read whenever it is a chunk.
+    pub(super) fn in_chunks(self, sink: ChunkSink<'a>) -> Self {
+        Self { sink: Some(sink), ..self }
     }
 
     /// Names columns that the file has and that the rows come without, because no format reads them.
@@ -68,7 +94,20 @@ impl<'a> RowReader<'a> {
         for example in read {
             self.add(&plan, example, at.id(self.file));
         }
-        Ok(())
+        self.hand_on()
+    }
+
+    /// Empties the examples and the report into the sink, if there is one and enough was read.
+    fn hand_on(&mut self) -> Result<(), DataError> {
+        let Some(sink) = &mut self.sink else { return Ok(()) };
+        let n_new = self.n_rows - self.n_handed_on;
+        if n_new < CHUNK {
+            return Ok(());
+        }
+        self.n_handed_on = self.n_rows;
+        let mut report = std::mem::take(self.report);
+        report.rows_read = n_new;
+        sink(ExampleChunk { examples: std::mem::take(self.examples), report })
     }
 
     fn add(&mut self, plan: &Rc<Plan>, read: Assembled, id: RowId) {
@@ -83,6 +122,10 @@ impl<'a> RowReader<'a> {
         };
         for cause in read.notes {
             self.report.count(cause, id);
+        }
+        if !read.cast.is_empty() {
+            let named = |&(annotator, choice): &Cast| (plan.grades.annotators[annotator].as_str(), choice);
+            self.report.agreement.add(&read.cast.iter().map(named).collect::<Vec<_>>());
         }
         self.examples.push(PreferenceExample {
             row: id,

@@ -1,0 +1,97 @@
+//! The reference of a run: opened and checked with everything else, asked before the first step.
+
+use anyhow::Result;
+use burn::module::Module;
+use dpo_core::Objective;
+use dpo_data::TokenTree;
+use dpo_model::Decoder;
+use dpo_train::{EvalSet, MovingReference, TrainData, mismatched};
+
+use super::{
+    super::{
+        progress::StopFlag,
+        reference::{Reference, check_reference},
+        rows::HeldOutRows,
+        workshop::Workshop,
+    },
+    Session,
+};
+use crate::{data::LoadedData, device, model_source::ModelSource, run_file::RunConfig};
+
+/// Another model as reference: it must read the rows as the policy does, and have positions for the longest of them. No
+/// weight is read.
+pub(super) fn opened_reference(
+    config: &RunConfig,
+    workshop: &Workshop,
+    policy: &ModelSource,
+    (train, held_out): (&LoadedData, &[HeldOutRows]),
+) -> Result<Option<ModelSource>> {
+    let Some(name) = &config.model.reference else { return Ok(None) };
+    let other = ModelSource::open(name, &workshop.hub, workshop.clock)?.in_precision(policy.precision());
+    let rows = train.trees.iter().chain(held_out.iter().flat_map(|set| &set.data.trees));
+    check_reference(&other, policy, rows)?;
+    Ok(Some(other))
+}
+
+impl Session {
+    /// The reference as it is before the run, where it is to follow `policy`, which is what training starts from.
+    pub(super) fn moving_reference(&self, policy: &Decoder) -> Result<Option<MovingReference>> {
+        let Some(updates) = self.config.reference_updates else { return Ok(None) };
+        let start = match &self.reference {
+            Some(other) => other.load(&self.workshop.device)?,
+            // An adapter that was not trained yet changes nothing.
+            None => policy.clone().valid(),
+        };
+        Ok(Some(MovingReference::new(updates, start, policy)?))
+    }
+
+    /// What the reference says of every row before the run.
+    pub(super) fn reference_pass(
+        &self,
+        policy: &Decoder,
+        digest: &str,
+        stop: &StopFlag,
+    ) -> Result<TrainData> {
+        let eval_trees = || self.held_out.iter().map(|set| (set.name.clone(), set.data.trees.clone()));
+        if !self.trainer.loss.objective.needs_reference() {
+            let eval_sets = eval_trees().map(|(name, trees)| EvalSet { name, trees, reference: None });
+            return Ok(TrainData {
+                trees: self.train.trees.clone(),
+                reference: None,
+                moving: None,
+                eval_sets: eval_sets.collect(),
+            });
+        }
+        let backend = device::name(self.config.run.backend);
+        let drifts = matches!(self.trainer.loss.objective, Objective::Unpaired(_));
+        let reference = match &self.reference {
+            Some(other) => Reference::load(other, &self.workshop.device, backend)?,
+            None => Reference::of(policy.clone(), digest, backend)?,
+        };
+        let n_rows = self.train.trees.len();
+        // Which completion stands behind which prompt is settled for all rows of the run.
+        let used = match drifts {
+            true => self.trainer.rows_used(n_rows),
+            false => self.trainer.rows_of_first_reference(n_rows),
+        };
+        let trees: Vec<TokenTree> = used.iter().map(|&row_idx| self.train.trees[row_idx].clone()).collect();
+        // What KTO's drift is measured by: a row's prompt before the completion of another.
+        let logps_of = |what: &str, trees: &[TokenTree]| {
+            let logps = reference.logps(what, trees, stop)?;
+            if !drifts {
+                return Ok::<_, anyhow::Error>(logps);
+            }
+            let others = mismatched(trees);
+            let of_others = reference.logps(&format!("{what}, mismatched"), &others, stop)?;
+            Ok(logps.with_mismatched(others, of_others))
+        };
+        let train = logps_of("the training rows", &trees)?.placed(n_rows, &used);
+        let mut eval_sets = Vec::new();
+        for (name, trees) in eval_trees() {
+            let what = if name.is_empty() { "the held-out rows".to_owned() } else { name.clone() };
+            let logps = logps_of(&what, &trees)?;
+            eval_sets.push(EvalSet { name, trees, reference: Some(logps) });
+        }
+        Ok(TrainData { trees: self.train.trees.clone(), reference: Some(train), moving: None, eval_sets })
+    }
+}
