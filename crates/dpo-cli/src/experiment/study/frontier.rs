@@ -11,7 +11,7 @@ pub(super) struct Frontier {
     pub(super) arm: &'static str,
     /// The KL at which the ways are compared: the largest that every run of every way reached.
     pub(super) common_kl: f64,
-    /// True reward there, over seeds.
+    /// The best true reward up to there, over seeds.
     pub(super) reward_at_common_kl: Spread,
     /// At the end of the longest runs.
     pub(super) final_reward: Spread,
@@ -64,7 +64,7 @@ fn frontier(arm: &'static str, paths: &[Vec<[f64; 2]>], common_kl: f64) -> Front
         let values: Vec<f64> = paths.iter().filter_map(|path| path.last()).map(|point| point[axis]).collect();
         Spread::of(&values)
     };
-    let at_common: Vec<f64> = paths.iter().map(|path| at(path, common_kl)).collect();
+    let at_common: Vec<f64> = paths.iter().map(|path| best_within(path, common_kl)).collect();
     let n_points = paths.iter().map(Vec::len).min().unwrap_or(0);
     let spread =
         |idx: usize, axis: usize| Spread::of(&paths.iter().map(|path| path[idx][axis]).collect::<Vec<_>>());
@@ -78,13 +78,16 @@ fn frontier(arm: &'static str, paths: &[Vec<[f64; 2]>], common_kl: f64) -> Front
     }
 }
 
-/// The reward where a path first comes to a KL, on straight lines between its points.
-fn at(path: &[[f64; 2]], kl: f64) -> f64 {
-    let crossing = path.windows(2).find(|pair| pair[0][0] <= kl && kl <= pair[1][0]);
-    let Some([[from, low], [to, high]]) = crossing.and_then(|pair| pair.as_array()) else {
-        return path.last().map_or(f64::NAN, |[_, reward]| *reward);
-    };
-    if to > from { low + (high - low) * (kl - from) / (to - from) } else { *high }
+/// The best reward that a path has at no more than this KL: of its points, and where it crosses the KL on straight lines between
+/// them. More steps need not mean more drift.
+fn best_within(path: &[[f64; 2]], kl: f64) -> f64 {
+    let points = path.iter().filter(|point| point[0] <= kl).map(|point| point[1]);
+    let crossings = path.windows(2).filter_map(|pair| {
+        let ([from, start], [to, end]) = (pair[0], pair[1]);
+        let crosses = (from - kl) * (to - kl) < 0.0;
+        crosses.then(|| start + (end - start) * (kl - from) / (to - from))
+    });
+    points.chain(crossings).fold(f64::NEG_INFINITY, f64::max)
 }
 
 pub(super) fn table(frontiers: &[Frontier]) -> String {
@@ -118,10 +121,17 @@ mod tests {
     #[test]
     fn the_reward_is_read_between_points() {
         let path = [[0.0, -1.0], [4.0, 1.0], [8.0, 2.0]];
-        assert_eq!(at(&path, 2.0), 0.0);
-        assert_eq!(at(&path, 6.0), 1.5);
-        assert_eq!(at(&path, 8.0), 2.0);
-        assert_eq!(at(&path, 0.0), -1.0);
+        assert_eq!(best_within(&path, 2.0), 0.0);
+        assert_eq!(best_within(&path, 6.0), 1.5);
+        assert_eq!(best_within(&path, 8.0), 2.0);
+        assert_eq!(best_within(&path, 0.0), -1.0);
+    }
+
+    /// Who turns back has the better of both ways; who loses reward keeps what was there before.
+    #[test]
+    fn the_best_that_was_there_counts() {
+        assert_eq!(best_within(&[[0.0, 0.0], [8.0, 1.0], [4.0, 3.0]], 6.0), 3.0);
+        assert_eq!(best_within(&[[0.0, 0.0], [2.0, 2.0], [8.0, 1.0]], 5.0), 2.0);
     }
 
     /// Seeds 1 and 2 reach 4 and 6; they are compared at 4, where they stand at 2 and at 3·4/6 = 2: a mean of 2, no deviation.
