@@ -115,7 +115,12 @@ fn a_reference_with_fewer_positions_is_refused() {
     assert!(refused.messages.contains(says), "{}", refused.messages);
     let mut args = paths([named[0], named[1], ("--data", &train), ("--out", &sandbox.path("run"))]);
     args.extend(flags("--max-steps 1 --samples 0"));
-    let refused = sandbox.run("train", &args);
-    assert_eq!(refused.code, Some(1), "{}", refused.messages);
-    assert!(refused.messages.contains(says), "{}", refused.messages);
+    for more in ["", "--dry-run"] {
+        let mut args = args.clone();
+        args.extend(flags(more));
+        let refused = sandbox.run("train", &args);
+        assert_eq!(refused.code, Some(1), "{}", refused.messages);
+        assert!(refused.messages.contains(says), "{}", refused.messages);
+        assert!(!sandbox.path("run").exists(), "it is said before anything is written");
+    }
 }

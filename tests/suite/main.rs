@@ -30,5 +30,6 @@ mod resume;
 mod rounds;
 mod saved_model;
 mod scoring;
+mod streaming;
 mod training_golden;
 mod variants;

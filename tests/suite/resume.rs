@@ -138,6 +138,56 @@ fn a_run_resumes_only_with_the_settings_it_was_started_with() {
     assert!(ended.messages.contains("differs in loss.beta"), "{}", ended.messages);
 }
 
+/// A run of a version that knew fewer keys goes on: what its file does not say is at its default, and the file stays what it is.
+#[test]
+fn a_key_that_an_old_run_file_lacks_counts_as_its_default() {
+    let sandbox = Sandbox::new();
+    let whole = sandbox.train("whole", &tiny("--max-steps 4 --save-every 2 --keep-checkpoints 0"));
+    let old = sandbox.path("old");
+    copy_folder(&whole.dir, &old);
+    let text = std::fs::read_to_string(old.join("config.toml")).unwrap();
+    let is_new = |line: &&str| line.starts_with("dtype") || *line == "[reference]";
+    let older: String =
+        text.lines().filter(|line| !is_new(line)).fold(String::new(), |text, line| text + line + "\n");
+    assert!(older.lines().count() + 2 == text.lines().count(), "{text}");
+    std::fs::write(old.join("config.toml"), &older).unwrap();
+    let args = |more: &str| {
+        let settings = tiny(&format!("--max-steps 4 --save-every 2 --keep-checkpoints 0 {more}"));
+        train_args(&golden("runs/model"), &golden("runs/train_conv.json"), &old, &settings)
+    };
+    let from = format!("--resume {}", old.join("checkpoints/step-000002").display());
+    let refused = sandbox.run("train", &args(&format!("{from} --dtype bf16")));
+    assert!(refused.messages.contains("differs in model.dtype"), "{}", refused.messages);
+    sandbox.run("train", &args(&from)).success();
+    Run::at(old.clone()).outcome().assert_same(&whole.outcome(), "from an old file");
+    assert_eq!(std::fs::read_to_string(old.join("config.toml")).unwrap(), older);
+}
+
+/// A run goes on where it lies.
+#[test]
+fn a_run_is_not_resumed_into_another_directory() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.train("run", &tiny("--max-steps 4 --save-every 2 --keep-checkpoints 0"));
+    let checkpoint = run.dir.join("checkpoints/step-000002");
+    let resumed = |from: &Path, out: &Path| {
+        let settings =
+            tiny(&format!("--max-steps 4 --save-every 2 --keep-checkpoints 0 --resume {}", from.display()));
+        sandbox
+            .run("train", &train_args(&golden("runs/model"), &golden("runs/train_conv.json"), out, &settings))
+    };
+    for from in [&run.dir, &checkpoint] {
+        let ended = resumed(from, &sandbox.path("elsewhere"));
+        assert_eq!(ended.code, Some(2), "{}", ended.messages);
+        assert!(
+            ended.messages.contains("a run goes on where it lies; remove one of them"),
+            "{}",
+            ended.messages
+        );
+        assert!(!sandbox.path("elsewhere").exists());
+    }
+    resumed(&checkpoint, &run.dir.join("../run")).success();
+}
+
 #[test]
 fn a_run_directory_is_never_overwritten() {
     let sandbox = Sandbox::new();

@@ -250,6 +250,22 @@ fn nothing_is_replayed_that_the_round_would_not_train_on() {
     assert_eq!(replayed[0].as_u64().unwrap() * 2, kept);
 }
 
+/// Of the 24 old pairs those of more than 120 tokens are too long for the new round: what is drawn are others, and all of them
+/// are trained on.
+#[test]
+fn what_is_too_long_for_a_round_is_not_replayed() {
+    let sandbox = Sandbox::new();
+    first(&sandbox, "--lora-rank 2");
+    let said = round(&sandbox, 2, "r1", "--replay 1 --max-steps 1 --max-length 120").success().messages;
+    let report = read_json(sandbox.path("r2/data_report.json"));
+    let replayed = read_json(sandbox.path("r2/lineage.json"))["rounds"][1]["replayed"][0].as_u64().unwrap();
+    assert!(0 < replayed && replayed < 24, "{said}");
+    let overlong = report["train"]["causes"]["overlong"]["rows"].as_array().unwrap();
+    assert!(overlong.iter().all(|row| row["file"] == 0), "{overlong:?}");
+    let files = report["train"]["files"].as_array().unwrap();
+    assert_eq!(files[1]["rows"], replayed);
+}
+
 /// A base that was kept in blocks is kept in blocks.
 #[test]
 fn a_round_keeps_its_base_in_the_blocks_of_the_last() {

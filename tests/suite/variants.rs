@@ -260,6 +260,25 @@ fn the_matrix_is_what_eval_says_of_each_adapter() {
 }
 
 /// Whose prompts are held out is the same for all: nobody trains on what anybody is measured on.
+/// Whoever wrote rows that are all too long is named, with none of them.
+#[test]
+fn a_group_whose_rows_are_all_too_long_is_named() {
+    let sandbox = Sandbox::new();
+    let mut rows = rows("runs/train_conv.json");
+    let long = "many words about nothing ".repeat(40);
+    rows[0]["annotator"] = json!("verbose");
+    rows[0]["prompt"][0]["content"] = json!(long);
+    let data = write(&sandbox, "train.json", &rows);
+    let text = format!(
+        "[model]\nbase = {:?}\n[data]\ntrain = {data:?}\nheldout = 0.3\nmax_length = 512\n{LORA}[variants]\ngroup = \"annotator\"\n\
+         min_rows = 5\nkl_samples = 1\n",
+        golden("runs/model")
+    );
+    let file = sandbox.file("v.toml", &text);
+    let said = variants(&sandbox, &file, "all", "--dry-run").success().messages;
+    assert!(said.contains("left out   verbose: none of its rows can be trained on"), "{said}");
+}
+
 #[test]
 fn a_share_is_held_out_of_everybody_where_no_pairs_are_named() {
     let sandbox = Sandbox::new();

@@ -1,8 +1,10 @@
 //! Rows as a user names them: files or hub data sets, read and tokenised, with an account of every row.
 
+mod settings;
+
 use std::{
     cell::RefCell,
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
     rc::Rc,
 };
@@ -10,18 +12,15 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use dpo_core::{Objective, PartLoss};
 use dpo_data::{
-    Cause, ColumnNames, DataError, DataReport, EncodeConfig, Found, HeldOut, Needed, Overlong, Pairing,
-    PreferenceExample, Purpose, RowId, SourceConfig, SpecialText, Strings, TextEncoder, TokenTree,
-    encode_all, read_examples, shaped,
+    Cause, DataError, DataReport, EncodeConfig, FileReport, Found, HeldOut, Needed, Pairing,
+    PreferenceExample, Purpose, RowId, SourceConfig, TextEncoder, TokenTree, encode_all, read_examples,
+    shaped,
 };
-use dpo_model::DecoderConfig;
 
-use crate::{
-    hub::Hub,
-    model_source::ModelSource,
-    run_file::{choices, config::DataConfig, values::ColumnName},
-    train::note,
-};
+use crate::{hub::Hub, model_source::ModelSource, run_file::config::DataConfig};
+
+pub(crate) use settings::{columns, note_max_length, source_config, special_text, strings};
+use settings::{max_length, overlong};
 
 /// Rows of one set, ready for batches.
 pub(crate) struct LoadedData {
@@ -29,6 +28,8 @@ pub(crate) struct LoadedData {
     pub(crate) trees: Vec<TokenTree>,
     /// What became of all of them.
     pub(crate) report: DataReport,
+    /// The groups that rows are of, also where none of theirs is left.
+    pub(crate) groups: BTreeSet<String>,
 }
 
 /// Which rows of its files a set takes.
@@ -60,6 +61,7 @@ pub(crate) struct FileRows {
     trees: Vec<TokenTree>,
     /// Numbers of the rows that are held out.
     held_out: HashSet<u64>,
+    groups: BTreeSet<String>,
     report: DataReport,
 }
 
@@ -111,7 +113,8 @@ impl<'a> DataReader<'a> {
 
     /// Reads and tokenises a set; `split` is the one to take of a hub data set. A set without rows is an error.
     pub(crate) fn load(&self, names: &[String], split: &str, selection: &Selection) -> Result<LoadedData> {
-        let mut loaded = LoadedData { trees: Vec::new(), report: DataReport::default() };
+        let mut loaded =
+            LoadedData { trees: Vec::new(), report: DataReport::default(), groups: BTreeSet::new() };
         for name in names {
             for path in self.hub.dataset(name, split)? {
                 loaded.add(&*self.file(&path)?, selection);
@@ -163,6 +166,25 @@ impl<'a> DataReader<'a> {
         self.needs.iter().try_fold(examples, shape)
     }
 
+    /// Rows that were read apart, shaped and tokenised; `files` are named where one of them is at fault.
+    pub(crate) fn prepare(
+        &self,
+        examples: Vec<PreferenceExample>,
+        files: &[FileReport],
+        report: &mut DataReport,
+    ) -> Result<Vec<TokenTree>> {
+        let of_file = std::mem::replace(&mut report.files, files.to_vec());
+        let examples = self.shaped(examples, report).context("the rows cannot be used as they are")?;
+        let trees = encode_all(self.encoder, &examples, &self.encode.init()?, report)?;
+        report.files = of_file;
+        Ok(trees)
+    }
+
+    /// What rows have and the loss does not read, in a sentence.
+    pub(crate) fn unread(&self, found: &Found) -> Option<String> {
+        unread(found, &self.needs)
+    }
+
     fn read(&self, path: &Path) -> Result<FileRows> {
         let mut report = DataReport::default();
         let examples = read_examples(&[path.to_owned()], &self.source, &mut report)?;
@@ -174,11 +196,12 @@ impl<'a> DataReader<'a> {
             file.notes.push(unread);
         }
         let trees = encode_all(self.encoder, &examples, &self.encode.init()?, &mut report)?;
+        let groups = examples.iter().filter_map(|example| example.group.clone()).collect();
         // The first prompt of a conversation tree decides for all of it: the others hold it too.
         examples.dedup_by_key(|example| example.row);
         let is_held_out = |example: &&_| self.held_out.is_some_and(|held_out| held_out.takes(example));
         let held_out = examples.iter().filter(is_held_out).map(|example| example.row.row).collect();
-        Ok(FileRows { trees, held_out, report })
+        Ok(FileRows { trees, held_out, groups, report })
     }
 }
 
@@ -187,6 +210,7 @@ impl LoadedData {
     fn add(&mut self, rows: &FileRows, selection: &Selection) {
         let file = self.report.files.len() as u32;
         let mut report = rows.report.clone();
+        self.groups.extend(rows.groups.iter().cloned());
         for tree in &rows.trees {
             if let Some(cause) =
                 selection.refusal(tree.group.as_deref(), rows.held_out.contains(&tree.row.row))
@@ -288,80 +312,4 @@ fn unread(found: &Found, needs: &[Needed]) -> Option<String> {
         parts.push(format!("scores of {} rows", found.gaps));
     }
     (!parts.is_empty()).then(|| format!("this loss does not read the {}", parts.join(", nor the ")))
-}
-
-/// Says so where it is the model that limits the length of texts.
-pub(crate) fn note_max_length(config: &DataConfig, model: &DecoderConfig) {
-    let max_length = max_length(config, model);
-    if max_length != config.max_length {
-        note(&format!("max_length {max_length}: this model has learnt positions for so many tokens"));
-    }
-}
-
-/// Tokens of the longest text, 0 for no limit: positions that are learnt end somewhere.
-fn max_length(config: &DataConfig, model: &DecoderConfig) -> usize {
-    match model.longest_text() {
-        Some(longest) if config.max_length == 0 || config.max_length > longest => longest,
-        _ => config.max_length,
-    }
-}
-
-/// How the rows of a run file are read from their files.
-pub(crate) fn source_config(config: &DataConfig) -> SourceConfig {
-    SourceConfig {
-        columns: columns(&config.columns),
-        preset: config.preset.map(choices::Preset::of_data),
-        strings: strings(config.strings),
-        ..SourceConfig::default()
-    }
-}
-
-pub(crate) fn columns(names: &[ColumnName]) -> ColumnNames {
-    let of = |role: &str| names.iter().find(|name| name.role == role).map(|name| name.column.clone());
-    ColumnNames {
-        prompt: of("prompt"),
-        chosen: of("chosen"),
-        rejected: of("rejected"),
-        completion: of("completion"),
-        system: of("system"),
-        weight: of("weight"),
-        group: of("group"),
-        score_chosen: of("score_chosen"),
-        score_rejected: of("score_rejected"),
-        margin: of("margin"),
-        votes: of("votes"),
-        annotators: of("annotators"),
-        tie: of("tie"),
-        label: of("label"),
-        first: of("first"),
-        second: of("second"),
-        verdict: of("verdict"),
-        completions: of("completions"),
-        ranks: of("ranks"),
-        scores: of("scores"),
-    }
-}
-
-pub(crate) fn strings(choice: choices::Strings) -> Strings {
-    match choice {
-        choices::Strings::Auto => Strings::Auto,
-        choices::Strings::Plain => Strings::Plain,
-        choices::Strings::Messages => Strings::Messages,
-    }
-}
-
-fn overlong(choice: choices::Overlong) -> Overlong {
-    match choice {
-        choices::Overlong::Refuse => Overlong::Refuse,
-        choices::Overlong::Drop => Overlong::Drop,
-        choices::Overlong::Truncate => Overlong::Truncate,
-        choices::Overlong::KeepStart => Overlong::KeepStart,
-    }
-}
-
-pub(crate) fn special_text(choice: choices::SpecialText) -> SpecialText {
-    match choice {
-        choices::SpecialText::Literal => SpecialText::Literal,
-        choices::SpecialText::Parse => SpecialText::Parse,
-    }
 }

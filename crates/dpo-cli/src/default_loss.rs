@@ -27,7 +27,9 @@ const CANDIDATES: [LossKind; 6] = [
 /// A file that would be wrong with any loss gives nothing here; whoever checks it says what is wrong.
 pub(crate) fn beneath(file: &RunFile) -> Result<RunFile> {
     let mut beneath = RunFile::default();
-    if file.loss.kind.is_some() || file.loss.mix.is_some() {
+    // Rows that are trained on as they are read cannot be asked beforehand.
+    let is_named = file.loss.kind.is_some() || file.loss.ties.is_some() || file.loss.mix.is_some();
+    if is_named || file.data.stream == Some(true) {
         return Ok(beneath);
     }
     let with = |kind| {

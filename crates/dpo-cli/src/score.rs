@@ -105,6 +105,7 @@ impl InputArgs {
             held_out: None,
             preset: None,
             pairing: None,
+            stream: None,
             strings: self.strings,
             special_text: self.special_text,
         };

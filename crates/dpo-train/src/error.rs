@@ -148,6 +148,12 @@ pub enum TrainError {
         /// The rows, as far as they were computed.
         rows: Vec<RowId>,
     },
+    /// Rows that come in windows cannot be read on.
+    #[error("the next rows cannot be read")]
+    Rows {
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A reference that is to follow the policy has other parameters.
     #[error(
         "the reference cannot follow the policy: `{parameter}` is not the same parameter in both; leave the reference out, or \

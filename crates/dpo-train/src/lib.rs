@@ -25,6 +25,7 @@ mod scores;
 mod sides;
 mod state;
 mod trainer;
+mod windows;
 
 pub use batch::DeviceBatch;
 pub use cache::{CacheScope, Lookup, ReferenceCache, RowKey};
@@ -51,3 +52,4 @@ pub use state::{Progress, Warning, save_decoder};
 pub use trainer::{
     Ending, INFERENCE_TOKENS, Observer, StepTimes, StepZeroGate, TrainData, Trainer, TrainerConfig,
 };
+pub use windows::{Window, Windows};

@@ -3,6 +3,7 @@
 mod config;
 mod moving;
 mod step;
+mod streamed;
 
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,7 @@ use crate::{
 
 pub use config::{INFERENCE_TOKENS, StepZeroGate, TrainerConfig};
 use step::CurrentEpoch;
+use streamed::Streamed;
 
 /// The data of a run.
 #[derive(Debug)]
@@ -76,6 +78,8 @@ pub struct Trainer {
     optimizer: AdamW,
     progress: Progress,
     epoch: CurrentEpoch,
+    /// Where the rows come from, if not all of them are here.
+    streamed: Option<Streamed>,
 }
 
 impl Trainer {
@@ -88,7 +92,7 @@ impl Trainer {
     ) -> Self {
         let optimizer = AdamW::new(config.adamw);
         let (progress, epoch) = (Progress::default(), CurrentEpoch::default());
-        Self { config, data, checkpoints, hf_config, optimizer, progress, epoch }
+        Self { config, data, checkpoints, hf_config, optimizer, progress, epoch, streamed: None }
     }
 
     /// Takes over the state of a checkpoint; `policy` gives the model's shape and device.

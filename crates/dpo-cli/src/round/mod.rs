@@ -52,7 +52,7 @@ pub(crate) fn run(args: &RoundArgs) -> Result<ExitCode> {
     let lineage = Lineage::open(&args.from, &hub)?;
     let mut config = settings::config(&args.from, &lineage, &args.flags)?;
     lineage.verify_rounds(args.replay > 0.0)?;
-    let replay = replay::draw(&lineage, &config, args.replay)?;
+    let replay = replay::draw(&lineage, &config, args.replay, &hub)?;
     note(&format!("round      {}, after {}", lineage.rounds.len() + 1, args.from.display()));
     replay.lines().iter().for_each(|line| note(&format!("replayed   {line}")));
     if args.flags.is_dry_run() {

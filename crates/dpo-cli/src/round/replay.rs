@@ -1,15 +1,22 @@
 //! Some of the pairs of earlier rounds, trained on again: a seeded share of each, written out as rows.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Result, ensure};
-use dpo_data::{BatchOrder, DataReport, Needed, PreferenceExample, Sampling, Text, read_examples, shaped};
+use dpo_data::{
+    BatchOrder, Clock, DataReport, Needed, PreferenceExample, RowId, Sampling, Text, read_examples, shaped,
+};
 use dpo_train::write_atomically;
 use serde_json::{Map, Value, json};
 
 use super::lineage::{Lineage, Round};
 use crate::{
-    data::{Selection, source_config},
+    data::{DataReader, RowCache, Selection, source_config},
+    hub::Hub,
+    model_source::ModelSource,
     run_file::{RunConfig, config::DataConfig},
 };
 
@@ -29,16 +36,16 @@ struct Drawn {
     of: usize,
 }
 
-/// Draws `share` of the training pairs of each round. Which ones follows from the seed of `config` and the number of
+/// Draws `share` of the training pairs of each round that can be used. Which ones follows from the seed of `config` and the number of
 /// the round.
-pub(super) fn draw(lineage: &Lineage, config: &RunConfig, share: f64) -> Result<Replay> {
+pub(super) fn draw(lineage: &Lineage, config: &RunConfig, share: f64, hub: &Hub) -> Result<Replay> {
     let mut replay = Replay { text: String::new(), drawn: Vec::new() };
     for (idx, round) in lineage.rounds.iter().enumerate() {
         if share == 0.0 || !round.has_pairs()? {
             replay.drawn.push(Drawn { rows: 0, of: 0 });
             continue;
         }
-        let pairs = training_pairs(round, &config.data)?;
+        let pairs = usable(training_pairs(round, &config.data)?, config, hub)?;
         let (of, rows) = (pairs.len(), (share * pairs.len() as f64).round() as usize);
         let order =
             BatchOrder::new(of, std::num::NonZeroUsize::MIN, Sampling::Shuffled { seed: config.train.seed });
@@ -68,6 +75,15 @@ fn training_pairs(round: &Round, new: &DataConfig) -> Result<Vec<PreferenceExamp
         });
     }
     Ok(pairs)
+}
+
+/// Those that the new round can train on: a pair that its limit on length would drop is not drawn in the place of another.
+fn usable(pairs: Vec<PreferenceExample>, config: &RunConfig, hub: &Hub) -> Result<Vec<PreferenceExample>> {
+    let model = ModelSource::open(&config.model.base, hub, Clock::now())?;
+    let reader = DataReader::new(hub, &model, &config.data, &config.loss, RowCache::default());
+    let trees = reader.prepare(pairs.clone(), &[], &mut DataReport::default())?;
+    let kept: HashSet<RowId> = trees.iter().map(|tree| tree.row).collect();
+    Ok(pairs.into_iter().filter(|pair| kept.contains(&pair.row)).collect())
 }
 
 /// A pair under the column names of the new round.

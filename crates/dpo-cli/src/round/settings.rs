@@ -22,7 +22,7 @@ use crate::{
 pub(super) fn config(from: &Path, lineage: &Lineage, flags: &RoundFlags) -> Result<RunConfig> {
     let mut beneath = beneath(from, lineage, flags.reference())?;
     let own = flags.run_file()?.loss;
-    if own.kind.is_some() || own.mix.is_some() {
+    if own.kind.is_some() || own.ties.is_some() || own.mix.is_some() {
         // Settings of the last round's loss may mean nothing to another.
         beneath.loss = LossSection::default();
     }
@@ -33,6 +33,11 @@ pub(super) fn config(from: &Path, lineage: &Lineage, flags: &RoundFlags) -> Resu
             config.loss.name()
         );
         return Err(WrongUsage(problem).into());
+    }
+    if config.data.stream.is_some() {
+        let problem =
+            "a round mixes old pairs among the new ones, which have to be there: leave `data.stream` out";
+        return Err(WrongUsage(problem.to_owned()).into());
     }
     if config.data.hold_out() == HeldOutBy::Default {
         note(
@@ -45,6 +50,13 @@ pub(super) fn config(from: &Path, lineage: &Lineage, flags: &RoundFlags) -> Resu
 /// The settings of the last round, with its model in the place of the one that it started from.
 fn beneath(from: &Path, lineage: &Lineage, reference: ReferenceChoice) -> Result<RunFile> {
     let last = old_config(from).with_context(|| format!("{} is no run to go on from", from.display()))?;
+    if last.data.stream.is_some() {
+        let problem = format!(
+            "{} read its rows while it was trained on them: there are none that could be replayed, and no digests of its files",
+            from.display()
+        );
+        return Err(WrongUsage(problem).into());
+    }
     let mut file = last.to_run_file();
     let model = from.join("model").to_string_lossy().into_owned();
     if is_adapter(Path::new(&model)) {

@@ -39,7 +39,8 @@ impl RunFile {
 impl DataSection {
     fn apply(&self, over: &Self) -> Self {
         lay!(DataSection, over, self;
-            train, eval, max_length, overlong, columns, only_group, heldout, heldout_seed, preset, pairs, strings,
+            train, eval, max_length, overlong, columns, only_group, heldout, heldout_seed, preset, pairs, stream,
+            stream_buffer, strings,
             special_text)
     }
 
@@ -61,7 +62,7 @@ impl LossSection {
         lay!(LossSection, over, self;
             kind, beta, label_smoothing, ipo_reduction, bco_delta, discopop_tau, dpop_lambda, r_dpo_alpha,
             simpo_gamma, simpo_alpha, orpo_lambda, cpo_alpha, beta_dpo_alpha,
-            beta_dpo_momentum, odpo_alpha, rpo_eta, rao_kupper_a, davidson_nu, kto_desirable, kto_undesirable,
+            beta_dpo_momentum, odpo_alpha, rpo_eta, ties, rao_kupper_a, davidson_nu, kto_desirable, kto_undesirable,
             group_robust_eta, modpo_weight, f_divergence, f_alpha, ld_alpha, sft_weight, wpo, mix)
     }
 
@@ -69,10 +70,13 @@ impl LossSection {
     fn without_alternatives_to(&self, over: &Self) -> Self {
         let mut kept = self.clone();
         if over.kind.is_some() {
-            kept.mix = None;
+            (kept.mix, kept.ties) = (None, None);
+        }
+        if over.ties.is_some() {
+            (kept.mix, kept.kind) = (None, None);
         }
         if over.mix.is_some() {
-            kept.kind = None;
+            (kept.kind, kept.ties) = (None, None);
         }
         kept
     }

@@ -96,6 +96,36 @@ impl From<Pairing> for Pairs {
     }
 }
 
+/// `loss.ties`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub(crate) enum TieModel {
+    /// A margin within `rao_kupper_a` of 0 is a tie
+    RaoKupper,
+    /// Ties are as common as `davidson_nu` says
+    Davidson,
+}
+
+impl TieModel {
+    /// The loss of this model.
+    pub(crate) fn loss(self) -> LossKind {
+        match self {
+            Self::RaoKupper => LossKind::RaoKupper,
+            Self::Davidson => LossKind::Davidson,
+        }
+    }
+
+    /// The model of this loss, if it has one.
+    pub(crate) fn of(loss: LossKind) -> Option<Self> {
+        match loss {
+            LossKind::RaoKupper => Some(Self::RaoKupper),
+            LossKind::Davidson => Some(Self::Davidson),
+            _ => None,
+        }
+    }
+}
+
 /// `loss.ipo_reduction`: what the margin of `ipo` is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]

@@ -70,6 +70,8 @@ pub(crate) struct DataConfig {
     pub(crate) preset: Option<Preset>,
     /// Which pairs are made of ranked lists; `None` leaves lists as they are.
     pub(crate) pairing: Option<Pairing>,
+    /// Rows of a window, where rows are read while they are trained on, at least 1; `None` reads all of them first.
+    pub(crate) stream: Option<usize>,
     /// What strings are read as.
     pub(crate) strings: Strings,
     /// What special tokens in the text mean.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::keys::{Key, defaults, in_toml, keys, sections};
 
 /// What to show for a key that has no default.
-const EXAMPLES: [(&str, &str); 26] = [
+const EXAMPLES: [(&str, &str); 29] = [
     ("model.base", r#""HuggingFaceTB/SmolLM2-135M-Instruct""#),
     ("model.reference", r#""path/to/model""#),
     ("data.train", r#"["pairs.jsonl"]"#),
@@ -14,6 +14,7 @@ const EXAMPLES: [(&str, &str); 26] = [
     ("data.only_group", r#""alice""#),
     ("data.heldout", "0.1"),
     ("data.heldout_seed", "42"),
+    ("loss.ties", r#""davidson""#),
     ("loss.f_divergence", r#""js""#),
     ("loss.f_alpha", "0.5"),
     ("loss.ld_alpha", "0.5"),
@@ -24,6 +25,8 @@ const EXAMPLES: [(&str, &str); 26] = [
     ("data.pairs", r#""best-worst""#),
     ("reference.update_every", "512"),
     ("reference.mix", "0.6"),
+    ("data.stream", "true"),
+    ("data.stream_buffer", "8192"),
     ("lora.rank", "16"),
     ("lora.alpha", "32.0"),
     ("lora.base_quant", r#""q8_0""#),

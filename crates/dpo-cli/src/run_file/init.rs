@@ -42,7 +42,39 @@ impl RunFile {
             loss,
         };
         refuse_cut_batches(&config, &mut check);
+        self.refuse_unstreamed(&config, &mut check);
         verdict(config, check.problems)
+    }
+
+    /// What needs all rows before the first step, where they are read while they are trained on.
+    fn refuse_unstreamed(&self, config: &RunConfig, check: &mut Check) {
+        const KEY: &str = "data.stream";
+        if config.data.stream.is_none() {
+            return;
+        }
+        let name = config.loss.name();
+        if matches!(config.train.duration, Duration::Epochs(_)) {
+            let text =
+                "is set, and nobody knows how many steps a pass over the rows takes; set `train.max_steps`";
+            check.problem(KEY, text.to_owned());
+        }
+        if self.loss.kind.is_none() && self.loss.ties.is_none() && self.loss.mix.is_none() {
+            let text = "is set, and without `loss.kind` the loss follows the rows, which are not read beforehand; name one";
+            check.problem(KEY, text.to_owned());
+        }
+        if matches!(config.loss, Objective::GroupRobust(_)) {
+            let text = format!(
+                "is set, and `{name}` has to know all groups before the first step; read the rows as a whole"
+            );
+            check.problem(KEY, text);
+        }
+        if config.loss.couples_batch() && matches!(config.train.micro_batches, MicroBatches::Tokens(_)) {
+            let text = format!(
+                "is set, and whether every step of `{name}` fits into `train.tokens_per_batch` is known when all rows were read; \
+                 remove one of them"
+            );
+            check.problem(KEY, text);
+        }
     }
 
     /// Adapters take larger steps than weights.

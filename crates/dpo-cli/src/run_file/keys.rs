@@ -109,6 +109,8 @@ fn resolved(kind: Option<LossKind>, rank: Option<u32>) -> toml::Table {
     config.model.base = None;
     config.data.train = None;
     config.run.out = None;
+    // It follows from the kind.
+    config.loss.ties = None;
     (config.lora.rank, config.lora.alpha) = (None, None);
     config.to_table()
 }

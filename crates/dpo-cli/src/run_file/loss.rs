@@ -4,7 +4,7 @@ use dpo_core::{InvalidLoss, LossConfig, Modifiers, Objective, Part, PartLoss};
 
 use super::{
     check::Check,
-    choices::{Divergence, IpoReduction, LossKind},
+    choices::{Divergence, IpoReduction, LossKind, TieModel},
     mix::MixPart,
     sections::LossSection,
 };
@@ -28,7 +28,7 @@ pub(super) fn objective(section: &LossSection, check: &mut Check) -> Objective {
 
 fn parts(section: &LossSection, check: &mut Check) -> Vec<Part> {
     let Some(mix) = &section.mix else {
-        let kind = section.kind.unwrap_or(LossKind::Sigmoid);
+        let kind = kind(section, "loss.ties", check);
         let loss = part(config(section, kind), check, &mut |check, parameter, problem| match problem {
             Problem::Unread => check.unread(&format!("loss.{parameter}"), true, kind.name()),
             Problem::Text(text) => check.problem(&format!("loss.{parameter}"), text),
@@ -50,9 +50,26 @@ fn parts(section: &LossSection, check: &mut Check) -> Vec<Part> {
     mix.iter().enumerate().map(|(idx, of_mix)| mixed(idx, of_mix, check)).collect()
 }
 
+/// The loss that is named, by itself or by how it models ties; `key` is where another one is told of.
+fn kind(section: &LossSection, key: &str, check: &mut Check) -> LossKind {
+    let of_ties = section.ties.map(TieModel::loss);
+    match (section.kind, of_ties) {
+        (Some(kind), Some(of_ties)) if kind != of_ties => {
+            let text = format!(
+                "models ties as `{}`, and the loss is `{}`, which does not read it; remove one of them",
+                of_ties.name(),
+                kind.name()
+            );
+            check.problem(key, text);
+            kind
+        }
+        (kind, of_ties) => kind.or(of_ties).unwrap_or(LossKind::Sigmoid),
+    }
+}
+
 /// A loss of a mixture; its settings are named by their place in the list.
 fn mixed(idx: usize, MixPart { weight, loss }: &MixPart, check: &mut Check) -> Part {
-    let kind = loss.kind.unwrap_or(LossKind::Sigmoid);
+    let kind = kind(loss, "loss.mix", check);
     let number = idx + 1;
     for (parameter, is_set) in [
         ("mix", loss.mix.is_some()),
@@ -108,8 +125,9 @@ fn modifiers(section: &LossSection) -> Modifiers {
 }
 
 /// The settings that belong to a single loss.
-fn own_settings(section: &LossSection) -> [(&'static str, bool); 23] {
+fn own_settings(section: &LossSection) -> [(&'static str, bool); 24] {
     [
+        ("ties", section.ties.is_some()),
         ("beta", section.beta.is_some()),
         ("label_smoothing", section.label_smoothing.is_some()),
         ("ipo_reduction", section.ipo_reduction.is_some()),
@@ -242,6 +260,7 @@ fn of_part(part: &PartLoss) -> LossSection {
         beta_dpo_momentum: config.beta_dpo_momentum,
         odpo_alpha: config.odpo_alpha,
         rpo_eta: config.rpo_eta,
+        ties: TieModel::of(config.kind.into()),
         rao_kupper_a: config.rao_kupper_a,
         davidson_nu: config.davidson_nu,
         kto_desirable: config.kto_desirable,
@@ -372,6 +391,32 @@ mod tests {
             let text = said(&format!("[loss]\n{loss}\n"));
             assert!(text.contains(expected), "{text}");
         }
+    }
+
+    /// `ties` names one of the two losses that read it, and is refused beside another.
+    #[test]
+    fn a_model_of_ties_is_a_loss_and_no_other_reads_it() {
+        let of_ties = file("[loss]\nties = \"davidson\"\ndavidson_nu = 0.5\n").init().unwrap();
+        assert_eq!(of_ties, file("[loss]\nkind = \"davidson\"\ndavidson_nu = 0.5\n").init().unwrap());
+        let again = parse("run.toml", &of_ties.to_toml()).unwrap().file.init().unwrap();
+        assert_eq!(again, of_ties);
+        for (loss, expected) in [
+            (
+                "[loss]\nkind = \"sigmoid\"\nties = \"rao_kupper\"\n",
+                "`loss.ties` models ties as `rao_kupper`, and the loss is `sigmoid`",
+            ),
+            ("[loss]\nkind = \"davidson\"\nties = \"rao_kupper\"\n", "and the loss is `davidson`"),
+            (
+                "[loss]\nties = \"davidson\"\n[[loss.mix]]\nkind = \"sft\"\n",
+                "`loss.ties` is set beside `loss.mix`",
+            ),
+        ] {
+            assert!(said(loss).contains(expected), "{}", said(loss));
+        }
+        let mut flag = RunFile::default();
+        flag.loss.kind = Some(LossKind::Hinge);
+        let over = parse("run.toml", &of_ties.to_toml()).unwrap().file.apply(&flag);
+        assert_eq!((over.loss.ties, over.loss.kind), (None, Some(LossKind::Hinge)));
     }
 
     /// A flag takes the place of what the file says in another way.

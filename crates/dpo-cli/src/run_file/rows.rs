@@ -6,7 +6,7 @@ use dpo_data::HeldOut;
 
 use super::{
     check::Check,
-    choices::{Overlong, Pairs, SpecialText, Strings},
+    choices::{Overlong, Pairs, Preset, SpecialText, Strings},
     config::DataConfig,
     keys::nearest,
     sections::DataSection,
@@ -64,6 +64,7 @@ pub(super) fn data(section: &DataSection, check: &mut Check) -> DataConfig {
         columns,
         preset: section.preset,
         pairing: section.pairs.map(Pairs::pairing),
+        stream: stream(section, check),
         strings: section.strings.unwrap_or(Strings::Auto),
         special_text: section.special_text.unwrap_or(SpecialText::Literal),
     }
@@ -89,6 +90,27 @@ fn held_out(section: &DataSection, check: &mut Check) -> Option<HeldOut> {
     let share = section.heldout?;
     let share = check.number("data.heldout", Some(share), share, "a share above 0 and below 1", is_share);
     Some(HeldOut::new(share, u64::from(section.heldout_seed.unwrap_or(SEED))))
+}
+
+/// Rows of a window. A share of the prompts is drawn, and a list made of neighbours, when all rows are there.
+fn stream(section: &DataSection, check: &mut Check) -> Option<usize> {
+    if section.stream != Some(true) {
+        if section.stream_buffer.is_some() {
+            let text = "is set, but all rows are read first; set `data.stream` or remove it";
+            check.problem("data.stream_buffer", text.to_owned());
+        }
+        return None;
+    }
+    if section.heldout.is_some() {
+        let text = "is set beside `data.stream`: a share of all prompts is known when all were read; give held-out rows in \
+                    `data.eval`";
+        check.problem("data.heldout", text.to_owned());
+    }
+    if section.preset == Some(Preset::Helpsteer) {
+        let text = "is `helpsteer` beside `data.stream`: its lists are made of rows that follow each other; read it as a whole";
+        check.problem("data.preset", text.to_owned());
+    }
+    Some(check.count("data.stream_buffer", section.stream_buffer, 8192, 1))
 }
 
 /// A sequence of one token predicts nothing.

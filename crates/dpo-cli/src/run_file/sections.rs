@@ -87,6 +87,15 @@ pub(crate) struct DataSection {
     /// Make pairs of ranked lists, for losses that read pairs
     #[arg(long, value_name = "WHICH")]
     pub(crate) pairs: Option<Pairs>,
+    /// Read the training rows while they are trained on, for sets that are larger than memory
+    ///
+    /// Rows are shuffled within windows of `stream_buffer` rows, in the order of the files, and how many there are is not known: a
+    /// run ends after `max_steps`. What needs all rows is refused.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) stream: Option<bool>,
+    /// Rows in memory at a time, which are shuffled with each other; without it, 8192
+    #[arg(long, value_name = "ROWS")]
+    pub(crate) stream_buffer: Option<u32>,
     /// What prompts and completions that are strings are read as; lists of messages are always messages
     #[arg(long)]
     pub(crate) strings: Option<Strings>,

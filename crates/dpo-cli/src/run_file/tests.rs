@@ -349,6 +349,35 @@ fn files_that_are_no_run_files_are_one_error() {
     assert!(absent.to_string().starts_with("no/such.toml: cannot read this run file"), "{absent}");
 }
 
+/// What needs all rows is told why it cannot have them.
+#[test]
+fn what_needs_all_rows_is_refused_beside_a_stream() {
+    let said = |more: &str| {
+        let text = format!("{MINIMAL}stream = true\n{more}");
+        parse("run.toml", &text).unwrap().file.init().unwrap_err().to_string()
+    };
+    let steps = "[train]\nmax_steps = 10\n";
+    let text = said("[loss]\nkind = \"ipo\"\n");
+    assert!(text.contains("nobody knows how many steps a pass over the rows takes"), "{text}");
+    let text = said(steps);
+    assert!(text.contains("the loss follows the rows, which are not read beforehand"), "{text}");
+    let text = said(&format!("[loss]\nkind = \"group_robust\"\n{steps}"));
+    assert!(text.contains("`group_robust` has to know all groups"), "{text}");
+    let text = said(&format!("heldout = 0.1\n[loss]\nkind = \"ipo\"\n{steps}"));
+    assert!(text.contains("`data.heldout` is set beside `data.stream`"), "{text}");
+    let text = said(&format!("preset = \"helpsteer\"\n[loss]\nkind = \"ipo\"\n{steps}"));
+    assert!(text.contains("its lists are made of rows that follow each other"), "{text}");
+    let text = said(&format!("[loss]\nkind = \"aot\"\n{steps}tokens_per_batch = 9\n"));
+    assert!(text.contains("whether every step of `aot` fits"), "{text}");
+    let text = parse("run.toml", &format!("{MINIMAL}stream_buffer = 9\n"))
+        .unwrap()
+        .file
+        .init()
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("set `data.stream` or remove it"), "{text}");
+}
+
 /// The reason stands in the place of a list of words.
 #[test]
 fn a_loss_that_is_not_there_is_refused_by_name() {
@@ -388,6 +417,7 @@ fn keys_are_those_of_the_structs() {
         init(MINIMAL),
         init(&format!("{MINIMAL}[loss]\nkind = \"ipo\"\n[lora]\nrank = 4\n")),
         init(&format!("{MINIMAL}[reference]\nupdate_every = 8\n")),
+        init(&format!("{MINIMAL}stream = true\n[loss]\nkind = \"ipo\"\n[train]\nmax_steps = 1\n")),
         init(&format!("{MINIMAL}[lora]\nadapter = \"a\"\nbase_quant = \"q4\"\n")),
         init(&MINIMAL.replace("[data]", GROUPED)),
     ];

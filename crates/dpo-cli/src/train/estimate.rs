@@ -68,12 +68,19 @@ impl Estimate {
         }
     }
 
-    /// One sentence.
-    pub(crate) fn line(&self) -> String {
+    /// Counts the reference that is asked on the way: below an adapter it is the base, which is there.
+    pub(crate) fn keep_reference(&mut self) {
+        if self.n_trained.is_none() {
+            self.state_bytes += F32 * self.n_parameters;
+        }
+    }
+
+    /// One sentence; `unit` is what the operations are those of.
+    pub(crate) fn line(&self, unit: &str) -> String {
         let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
         format!(
             "{:.1} M parameters{}; about {:.2} GiB of memory ({:.2} weights, gradient and optimizer, {:.2} activations of \
-             the largest micro-batch); {:.1} TFLOP an epoch",
+             the largest micro-batch); {:.1} TFLOP {unit}",
             self.n_parameters as f64 / 1e6,
             self.n_trained
                 .map_or_else(String::new, |n| format!(", {:.2} M of the adapter trained", n as f64 / 1e6)),

@@ -12,6 +12,7 @@ mod rows;
 mod running;
 mod samples;
 mod session;
+mod stream;
 pub(crate) mod tuning;
 mod workshop;
 
@@ -35,6 +36,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     if args.run_file()?.names_nothing() {
         return crate::experiment::run(args);
     }
+    resume::refuse_two_places(&args.settings.0.run)?;
     let beneath = default_loss::beneath(&args.run_file()?)?;
     let session = Session::open(args.run_config(&beneath)?)?;
     session.introduce();

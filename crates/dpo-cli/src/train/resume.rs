@@ -6,7 +6,10 @@ use anyhow::{Context, Result};
 use dpo_data::Clock;
 use dpo_train::RunMode;
 
-use crate::run_file::{RunConfig, values::Resume};
+use crate::{
+    run_file::{RunConfig, sections::RunSection, values::Resume},
+    terminal::WrongUsage,
+};
 
 /// Whether this is the folder of a checkpoint.
 pub(super) fn is_checkpoint(path: &Path) -> bool {
@@ -19,10 +22,7 @@ pub(super) fn settle(config: &mut RunConfig) -> Result<(RunMode, Clock)> {
         Resume::Auto if config.run.out.join("config.toml").exists() => RunMode::Resume,
         Resume::No | Resume::Auto => RunMode::Fresh,
         Resume::From(path) => {
-            let path = PathBuf::from(path);
-            let run =
-                if is_checkpoint(&path) { path.ancestors().nth(2).map(Path::to_owned) } else { Some(path) };
-            config.run.out = run.context("a checkpoint lies in RUN/checkpoints")?;
+            config.run.out = run_of(Path::new(path))?;
             RunMode::Resume
         }
     };
@@ -46,6 +46,33 @@ pub(crate) fn old_config(dir: &Path) -> Result<RunConfig> {
         .run_file()
         .with_context(|| format!("{} holds no run that could be gone on with", dir.display()))?;
     Ok(file.init()?)
+}
+
+/// What stands in `config.toml` of a run directory.
+pub(super) fn config_text(dir: &Path) -> Result<String> {
+    let path = dir.join("config.toml");
+    std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Refuses `--out` beside `--resume DIR` where they name two runs; which of them is meant nobody knows.
+pub(super) fn refuse_two_places(flags: &RunSection) -> Result<()> {
+    let (Some(out), Some(Resume::From(from))) = (&flags.out, &flags.resume) else { return Ok(()) };
+    let run = run_of(Path::new(from))?;
+    let found = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if found(&run) == found(Path::new(out)) {
+        return Ok(());
+    }
+    let problem = format!(
+        "--resume goes on with the run in {}, and --out names {out}: a run goes on where it lies; remove one of them",
+        run.display()
+    );
+    Err(WrongUsage(problem).into())
+}
+
+/// The run that a directory is, or that a checkpoint lies in.
+fn run_of(path: &Path) -> Result<PathBuf> {
+    let run = if is_checkpoint(path) { path.ancestors().nth(2) } else { Some(path) };
+    run.map(Path::to_owned).context("a checkpoint lies in RUN/checkpoints")
 }
 
 /// Whether a run was trained to its end.

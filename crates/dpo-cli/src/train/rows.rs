@@ -1,10 +1,10 @@
 //! The rows of a run: to train on, and to measure on.
 
-use std::rc::Rc;
+use std::{collections::BTreeSet, rc::Rc};
 
 use anyhow::Result;
 
-use super::workshop::Workshop;
+use super::{stream::RowStream, workshop::Workshop};
 use crate::{
     data::{DataReader, LoadedData, Selection},
     run_file::RunConfig,
@@ -21,12 +21,19 @@ pub(super) struct HeldOutRows {
     pub(super) data: LoadedData,
 }
 
-/// The rows to train on, and those to measure on.
-pub(super) fn load(config: &RunConfig, workshop: &Workshop) -> Result<(LoadedData, Vec<HeldOutRows>)> {
-    let Workshop { hub, base, rows, .. } = workshop;
+/// The rows to train on, and those to measure on; of rows that are read while they are trained on, the first window.
+pub(super) fn load(config: &RunConfig, workshop: &Rc<Workshop>) -> Result<(LoadedData, Vec<HeldOutRows>)> {
+    let Workshop { hub, base, rows, .. } = &**workshop;
     let data = &config.data;
     let reader = DataReader::new(hub, base, data, &config.loss, Rc::clone(rows));
-    let train = reader.load(&data.train, "train", &Selection::training(data))?;
+    let train = match data.stream {
+        None => reader.load(&data.train, "train", &Selection::training(data))?,
+        Some(window) => {
+            let mut rows = RowStream::open(config, workshop, window)?;
+            let trees = rows.next_window()?.trees;
+            LoadedData { trees, report: rows.report().clone(), groups: BTreeSet::new() }
+        }
+    };
     let selection = Selection::held_out(data);
     let Some(share) = data.held_out else {
         let is_single = data.eval.len() == 1;

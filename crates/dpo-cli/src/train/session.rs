@@ -13,6 +13,8 @@ use dpo_core::Objective;
 use dpo_model::Decoder;
 use dpo_train::{Checkpoint, Checkpoints, JsonlSink, RunDir, RunMode, StepZeroGate, Trainer, TrainerConfig};
 
+pub(super) use reference_pass::what_it_says;
+
 use reference_pass::opened_reference;
 
 use super::{
@@ -124,12 +126,23 @@ impl Session {
             note(&format!("held out   {}", set.origin));
             set.data.report.lines().iter().for_each(|line| note(&format!("           {line}")));
         }
+        let stream = self.config.data.stream;
+        if let Some(rows) = stream {
+            note(&format!(
+                "           this is the first of the windows of {rows} rows that are read while training"
+            ));
+        }
         if let Some(line) = self.check.line() {
-            note(&format!("check      {line}"));
+            let of = if stream.is_some() { "of the first window: " } else { "" };
+            note(&format!("check      {of}{line}"));
         }
         let n_trained = tuning::n_trained(&self.config.tuning, &self.source);
-        let estimate = Estimate::new(self.source.config(), &self.train.trees, &self.trainer, n_trained);
-        note(&format!("cost       {}", estimate.line()));
+        let mut estimate = Estimate::new(self.source.config(), &self.train.trees, &self.trainer, n_trained);
+        if stream.is_some() && self.config.loss.needs_reference() {
+            estimate.keep_reference();
+        }
+        let unit = if stream.is_some() { "a window" } else { "an epoch" };
+        note(&format!("cost       {}", estimate.line(unit)));
         let steps = self.trainer.schedule.total_steps();
         note(&format!("steps      {steps} of {} rows", self.config.train.batch_size));
         if let Some(updates) = self.config.reference_updates {
@@ -208,7 +221,7 @@ impl Session {
         record.base_digest.clone_from(&digest);
         let checkpoints = Checkpoints::open(&dir.checkpoints())?;
         let checkpoint = self.checkpoint(&checkpoints)?;
-        let mut data = self.reference_pass(&policy, &digest, &stop)?;
+        let (mut data, reference) = self.reference_pass(&policy, &digest, &stop)?;
         let prompts = samples::prompts(&data, self.config.eval.samples);
         let sampler = samples::Sampler::new(&self.source, self.config.eval.sample_tokens);
         let before = sampler.answer(&policy, &prompts)?;
@@ -217,6 +230,9 @@ impl Session {
         data.moving = self.moving_reference(&policy)?;
         let mut trainer =
             Trainer::new(self.trainer.clone(), data, checkpoints, self.source.raw_config().clone());
+        if let Some(windows) = self.windows(dir, reference, &stop)? {
+            trainer = trainer.with_windows(windows);
+        }
         let mut evaluations = Vec::new();
         if let Some(checkpoint) = checkpoint {
             if checkpoint.step > 0 {
@@ -249,20 +265,26 @@ impl Session {
                     differences.join(", ")
                 );
             }
-            text = before.to_toml();
+            // An older version wrote fewer keys, those of today at their defaults.
+            text = resume::config_text(out)?;
         }
         Ok(RunDir::open(out, self.mode, &text)?)
     }
 
     fn write_data_report(&self, dir: &RunDir) -> Result<()> {
+        Ok(dpo_train::write_atomically(
+            &dir.data_report(),
+            &serde_json::to_vec_pretty(&self.data_report()?)?,
+        )?)
+    }
+
+    /// What became of the rows, as far as it is known.
+    fn data_report(&self) -> Result<serde_json::Value> {
         let mut eval = serde_json::Map::new();
         for set in &self.held_out {
             eval.insert(set.label.clone(), serde_json::to_value(&set.data.report)?);
         }
-        let report =
-            serde_json::json!({ "train": self.train.report, "eval": eval, "check": self.check.json() });
-        dpo_train::write_atomically(&dir.data_report(), &serde_json::to_vec_pretty(&report)?)?;
-        Ok(())
+        Ok(serde_json::json!({ "train": self.train.report, "eval": eval, "check": self.check.json() }))
     }
 
     /// The checkpoint to go on from, if any.

@@ -57,6 +57,10 @@ impl VariantsArgs {
 pub(crate) fn run(args: &VariantsArgs) -> Result<ExitCode> {
     let file = VariantsFile::read(&args.config)?;
     let settings = Settings::new(&file, &file.shared.apply(&args.layer()))?;
+    if settings.first().data.stream.is_some() {
+        let problem = "variants share their rows, which are read once: leave `data.stream` out";
+        return Err(WrongUsage(problem.to_owned()).into());
+    }
     let clock = settings.directories().find_map(|dir| past_clock(&dir));
     let workshop = Rc::new(Workshop::open(settings.first(), clock.unwrap_or_else(dpo_data::Clock::now))?);
     if workshop.base.n_adapters() > 0 {

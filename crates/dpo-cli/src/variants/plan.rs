@@ -149,7 +149,12 @@ impl Plan {
         for left in &self.left_out {
             let LeftOut { group, rows, min_rows } = left;
             let group = printable(group);
-            note(&format!("left out   {group}: {rows} rows to train on, `variants.min_rows` is {min_rows}"));
+            note(&match rows {
+                0 => format!("left out   {group}: none of its rows can be trained on"),
+                _ => {
+                    format!("left out   {group}: {rows} rows to train on, `variants.min_rows` is {min_rows}")
+                }
+            });
         }
         if self.rows_without_group > 0 {
             note(&format!("of nobody  {} rows have no group", self.rows_without_group));
@@ -173,7 +178,12 @@ fn groups(template: &RunConfig, workshop: &Workshop) -> Result<(Sizes, Sizes)> {
     let (sources, split) = data.held_out_sources();
     let held_out = reader.load(&sources, split, &Selection::held_out(data).of_all_groups())?;
     train.report.lines().iter().for_each(|line| note(&format!("data       {line}")));
-    Ok((sizes(&train.trees), sizes(&held_out.trees)))
+    let mut of_training = sizes(&train.trees);
+    // A group whose rows were all dropped has none, and is there to be named.
+    for group in train.groups {
+        of_training.entry(Some(group)).or_default();
+    }
+    Ok((of_training, sizes(&held_out.trees)))
 }
 
 fn sizes(trees: &[TokenTree]) -> Sizes {

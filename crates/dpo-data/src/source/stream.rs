@@ -10,7 +10,7 @@ use super::{SourceConfig, read_file};
 use crate::{DataError, DataReport, PreferenceExample};
 
 /// Rows of a chunk.
-pub(super) const CHUNK: u64 = 1024;
+pub(super) const CHUNK: u64 = 256;
 /// Chunks that are read ahead.
 const AHEAD: usize = 2;
 
@@ -125,7 +125,7 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap() + "{\"prompt\": 3}\n" + "{}\n";
         std::fs::write(&path, text).unwrap();
         let chunks: Vec<_> = ExampleStream::open(path, 0, SourceConfig::default()).unwrap().collect();
-        assert_eq!(chunks.iter().filter(|chunk| chunk.is_ok()).count(), 2);
+        assert_eq!(chunks.iter().filter(|chunk| chunk.is_ok()).count() as u64, 3000 / CHUNK);
         assert!(chunks.last().unwrap().as_ref().unwrap_err().to_string().contains("rows.jsonl:3001"));
     }
 }

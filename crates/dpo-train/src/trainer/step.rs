@@ -31,7 +31,11 @@ impl Trainer {
     ) -> Result<Stepped, TrainError> {
         let start = Instant::now();
         let step = self.progress.step + 1;
-        let indices = self.epoch.batch(&self.config.order, self.progress.step);
+        let indices = match self.batch() {
+            Ok(indices) => indices,
+            Err(TrainError::Stopped) => return Ok(Stepped { policy, made: false }),
+            Err(error) => return Err(error),
+        };
         if matches!(self.config.loss.objective, Objective::GroupRobust(_)) && self.progress.groups.is_empty()
         {
             self.progress.groups = GroupShares::even(&self.data.trees);
@@ -84,7 +88,7 @@ impl Trainer {
         let step = self.progress.step;
         StepMetrics {
             step,
-            epoch: step as f64 / self.config.order.n_batches() as f64,
+            epoch: self.passes(step),
             loss: scores.loss,
             grad_norm,
             learning_rate,

@@ -33,6 +33,8 @@ impl RunConfig {
                 heldout_seed: self.data.held_out.map(|held_out| held_out.seed() as u32),
                 preset: self.data.preset,
                 pairs: self.data.pairing.map(Into::into),
+                stream: self.data.stream.map(|_| true),
+                stream_buffer: self.data.stream.map(|rows| rows as u32),
                 strings: Some(self.data.strings),
                 special_text: Some(self.data.special_text),
             },

@@ -4,7 +4,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::super::{
-    choices::{Divergence, IpoReduction, LossKind, LossKindParser},
+    choices::{Divergence, IpoReduction, LossKind, LossKindParser, TieModel},
     mix::MixPart,
 };
 
@@ -66,6 +66,9 @@ pub(crate) struct LossSection {
     /// Reward of a point of the scores, above 0; `rpo_sq`, `rpo_bwd_kl` and `rpo_fwd_kl` only
     #[arg(long, value_name = "ETA", allow_negative_numbers = true)]
     pub(crate) rpo_eta: Option<f64>,
+    /// How ties are modelled: the loss of this name, which `kind` need not name then; no other loss reads ties
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) ties: Option<TieModel>,
     /// Half the width of the margins that are ties, above 0; `rao_kupper` only
     #[arg(long, value_name = "A", allow_negative_numbers = true)]
     pub(crate) rao_kupper_a: Option<f64>,

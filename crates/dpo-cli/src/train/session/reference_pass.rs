@@ -5,13 +5,14 @@ use burn::module::Module;
 use dpo_core::Objective;
 use dpo_data::TokenTree;
 use dpo_model::Decoder;
-use dpo_train::{EvalSet, MovingReference, TrainData, mismatched};
+use dpo_train::{EvalSet, MovingReference, ReferenceLogps, RunDir, TrainData, Windows, mismatched};
 
 use super::{
     super::{
         progress::StopFlag,
         reference::{Reference, check_reference},
         rows::HeldOutRows,
+        stream::{RowStream, StreamedRows},
         workshop::Workshop,
     },
     Session,
@@ -33,6 +34,23 @@ pub(super) fn opened_reference(
     Ok(Some(other))
 }
 
+/// What the reference says of rows; where it `drifts`, KTO's measure, also of each row's prompt before the completion of another.
+pub(in super::super) fn what_it_says(
+    reference: &Reference,
+    what: &str,
+    trees: &[TokenTree],
+    drifts: bool,
+    stop: &StopFlag,
+) -> Result<ReferenceLogps> {
+    let logps = reference.logps(what, trees, stop)?;
+    if !drifts {
+        return Ok(logps);
+    }
+    let others = mismatched(trees);
+    let of_others = reference.logps(&format!("{what}, mismatched"), &others, stop)?;
+    Ok(logps.with_mismatched(others, of_others))
+}
+
 impl Session {
     /// The reference as it is before the run, where it is to follow `policy`, which is what training starts from.
     pub(super) fn moving_reference(&self, policy: &Decoder) -> Result<Option<MovingReference>> {
@@ -45,25 +63,21 @@ impl Session {
         Ok(Some(MovingReference::new(updates, start, policy)?))
     }
 
-    /// What the reference says of every row before the run.
+    /// What the reference says of every row before the run, and the reference where it is asked on the way.
     pub(super) fn reference_pass(
         &self,
         policy: &Decoder,
         digest: &str,
         stop: &StopFlag,
-    ) -> Result<TrainData> {
+    ) -> Result<(TrainData, Option<Reference>)> {
         let eval_trees = || self.held_out.iter().map(|set| (set.name.clone(), set.data.trees.clone()));
         if !self.trainer.loss.objective.needs_reference() {
             let eval_sets = eval_trees().map(|(name, trees)| EvalSet { name, trees, reference: None });
-            return Ok(TrainData {
-                trees: self.train.trees.clone(),
-                reference: None,
-                moving: None,
-                eval_sets: eval_sets.collect(),
-            });
+            let (trees, eval_sets) = (self.train.trees.clone(), eval_sets.collect());
+            return Ok((TrainData { trees, reference: None, moving: None, eval_sets }, None));
         }
         let backend = device::name(self.config.run.backend);
-        let drifts = matches!(self.trainer.loss.objective, Objective::Unpaired(_));
+        let drifts = self.drifts();
         let reference = match &self.reference {
             Some(other) => Reference::load(other, &self.workshop.device, backend)?,
             None => Reference::of(policy.clone(), digest, backend)?,
@@ -75,23 +89,42 @@ impl Session {
             false => self.trainer.rows_of_first_reference(n_rows),
         };
         let trees: Vec<TokenTree> = used.iter().map(|&row_idx| self.train.trees[row_idx].clone()).collect();
-        // What KTO's drift is measured by: a row's prompt before the completion of another.
-        let logps_of = |what: &str, trees: &[TokenTree]| {
-            let logps = reference.logps(what, trees, stop)?;
-            if !drifts {
-                return Ok::<_, anyhow::Error>(logps);
-            }
-            let others = mismatched(trees);
-            let of_others = reference.logps(&format!("{what}, mismatched"), &others, stop)?;
-            Ok(logps.with_mismatched(others, of_others))
+        let logps_of = |what: &str, trees: &[TokenTree]| what_it_says(&reference, what, trees, drifts, stop);
+        let train = match self.config.data.stream {
+            None => Some(logps_of("the training rows", &trees)?.placed(n_rows, &used)),
+            Some(_) => None,
         };
-        let train = logps_of("the training rows", &trees)?.placed(n_rows, &used);
         let mut eval_sets = Vec::new();
         for (name, trees) in eval_trees() {
             let what = if name.is_empty() { "the held-out rows".to_owned() } else { name.clone() };
             let logps = logps_of(&what, &trees)?;
             eval_sets.push(EvalSet { name, trees, reference: Some(logps) });
         }
-        Ok(TrainData { trees: self.train.trees.clone(), reference: Some(train), moving: None, eval_sets })
+        let data = TrainData { trees: self.train.trees.clone(), reference: train, moving: None, eval_sets };
+        Ok((data, self.config.data.stream.map(|_| reference)))
+    }
+
+    /// Whether the objective asks how far the policy has drifted, KTO's measure.
+    fn drifts(&self) -> bool {
+        matches!(self.trainer.loss.objective, Objective::Unpaired(_))
+    }
+
+    /// The rows of a run that reads them on the way.
+    pub(super) fn windows(
+        &self,
+        dir: &RunDir,
+        reference: Option<Reference>,
+        stop: &StopFlag,
+    ) -> Result<Option<Box<dyn Windows>>> {
+        let Some(window) = self.config.data.stream else { return Ok(None) };
+        Ok(Some(Box::new(StreamedRows {
+            rows: RowStream::open(&self.config, &self.workshop, window)?,
+            reference,
+            drifts: self.drifts(),
+            models: self.reference.clone().map(|reference| (reference, self.source.clone())),
+            stop: stop.clone(),
+            report: (dir.data_report(), self.data_report()?),
+            n_windows: 0,
+        })))
     }
 }
