@@ -6,6 +6,7 @@ mod support;
 
 mod accumulation;
 mod adapters;
+mod backends;
 mod bad_input;
 mod benchmarks;
 mod checking;

@@ -24,7 +24,7 @@ const TOLERANCES: [(&str, f64); 8] = [
 ];
 
 /// The flags that say what the golden's options say.
-fn flags(options: &Value) -> String {
+pub fn flags(options: &Value) -> String {
     let number = |name: &str| options[name].as_f64();
     let parts = number("gradient_accumulation_steps").unwrap_or(1.0);
     let batch = number("per_device_train_batch_size").unwrap() * parts;

@@ -19,6 +19,11 @@ pub trait FusedPrimitives: Backend {
         portable::linear::rounded::<Self>(x, precision)
     }
 
+    /// `lhs · rhs` of matrices, of operands in `precision`.
+    fn product(lhs: FloatTensor<Self>, rhs: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self> {
+        portable::linear::product::<Self>(lhs, rhs, precision)
+    }
+
     /// `x · Wᵀ`.
     fn linear_forward(
         x: FloatTensor<Self>,
@@ -207,6 +212,27 @@ pub trait FusedPrimitives: Backend {
         portable::logps::backward::<Self>(saved, grad, wanted)
     }
 
+    /// What rows of logits, `[rows, vocab]` before the cap, say of their targets, `[rows, 1]`.
+    fn logit_rows(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        softcap: Option<f64>,
+        has_squares: bool,
+    ) -> LogpsOutput<Self> {
+        portable::logps::logit_rows::<Self>(logits, targets, softcap, has_squares)
+    }
+
+    /// Gradient of the rows' log-probabilities for their logits; `row_numbers` are each row's log-sum-exp and the
+    /// gradient that it got, `[rows]`.
+    fn logit_gradient(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        row_numbers: [FloatTensor<Self>; 2],
+        softcap: Option<f64>,
+    ) -> FloatTensor<Self> {
+        portable::logps::logit_gradient::<Self>(logits, targets, row_numbers, softcap)
+    }
+
     /// One AdamW update: parameter, first and second moment.
     fn adamw_update(
         param: FloatTensor<Self>,
@@ -235,15 +261,13 @@ pub enum Rotation {
 // The run-time dispatcher only routes `FusedOps`; these bodies are never reached through it.
 impl FusedPrimitives for Dispatch {}
 
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
-impl FusedPrimitives for burn::backend::Cube {}
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
+#[cfg(feature = "gpu")]
 impl FusedOps for burn::backend::Cube {}
 #[cfg(feature = "cpu")]
 impl FusedOps for burn::backend::Flex {}
 
 /// The fused operations, routed at run time to the backend a tensor lives on; see the functions of the same names.
-#[backend_extension(Autodiff, Flex: cfg(feature = "cpu"), Cube: cfg(any(feature = "wgpu", feature = "cuda")))]
+#[backend_extension(Autodiff, Flex: cfg(feature = "cpu"), Cube: cfg(feature = "gpu"))]
 pub trait FusedOps: FusedPrimitives {
     /// See [`crate::linear`].
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self> {

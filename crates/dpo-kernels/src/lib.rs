@@ -29,6 +29,8 @@ mod backend;
 #[cfg(feature = "cpu")]
 mod cpu;
 mod frozen;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod layout;
 #[cfg(feature = "cuda")]
 mod nvidia;

@@ -19,13 +19,21 @@ pub(crate) fn rounded<B: Backend>(x: FloatTensor<B>, precision: Precision) -> Fl
     }
 }
 
+/// `lhs · rhs`, of operands in `precision`.
+pub(crate) fn product<B: FusedPrimitives>(
+    lhs: FloatTensor<B>,
+    rhs: FloatTensor<B>,
+    precision: Precision,
+) -> FloatTensor<B> {
+    B::float_matmul(B::rounded(lhs, precision), B::rounded(rhs, precision))
+}
+
 pub(crate) fn forward<B: FusedPrimitives>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     precision: Precision,
 ) -> FloatTensor<B> {
-    let [x, weight] = [x, weight].map(|operand| B::rounded(operand, precision));
-    B::float_matmul(x, B::float_transpose(weight))
+    B::product(x, B::float_transpose(weight), precision)
 }
 
 pub(crate) fn backward<B: FusedPrimitives>(
@@ -35,9 +43,8 @@ pub(crate) fn backward<B: FusedPrimitives>(
     precision: Precision,
     [x_wanted, weight_wanted]: [bool; 2],
 ) -> [Option<FloatTensor<B>>; 2] {
-    let grad = B::rounded(grad, precision);
-    let dx = x_wanted.then(|| B::float_matmul(grad.clone(), B::rounded(weight, precision)));
-    let dweight = weight_wanted.then(|| B::float_matmul(B::float_transpose(grad), B::rounded(x, precision)));
+    let dx = x_wanted.then(|| B::product(grad.clone(), weight, precision));
+    let dweight = weight_wanted.then(|| B::product(B::float_transpose(grad), x, precision));
     [dx, dweight]
 }
 
@@ -46,5 +53,5 @@ pub(crate) fn input_backward<B: FusedPrimitives>(
     grad: FloatTensor<B>,
     precision: Precision,
 ) -> FloatTensor<B> {
-    B::float_matmul(B::rounded(grad, precision), B::rounded(weight, precision))
+    B::product(grad, weight, precision)
 }

@@ -14,28 +14,16 @@ use crate::{
     saved::{LogpsOutput, LogpsSaved},
 };
 
-/// Rows whose logits exist at a time.
-const CHUNK: usize = 128;
+/// Logits that exist at a time: 64 MiB in f32, half of what any device binds at once.
+const CHUNK: usize = 1 << 24;
 
-fn chunks(n: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
-    (0..n).step_by(CHUNK).map(move |start| start..(start + CHUNK).min(n))
+fn chunks(n: usize, vocab: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let n_rows = (CHUNK / vocab).max(1);
+    (0..n).step_by(n_rows).map(move |start| start..(start + n_rows).min(n))
 }
 
 fn targets_of<B: Backend>(targets: &IntTensor<B>, rows: &std::ops::Range<usize>) -> IntTensor<B> {
     B::int_reshape(B::int_slice(targets.clone(), &[slice(rows.clone())]), Shape::new([rows.len(), 1]))
-}
-
-/// `h · headᵀ`, under the cap where there is one.
-fn logits<B: Backend>(
-    h: FloatTensor<B>,
-    transposed_head: FloatTensor<B>,
-    softcap: Option<f64>,
-) -> FloatTensor<B> {
-    let logits = B::float_matmul(h, transposed_head);
-    match softcap {
-        Some(softcap) => softcap::forward::<B>(logits, softcap),
-        None => logits,
-    }
 }
 
 pub(crate) fn forward<B: FusedPrimitives>(
@@ -65,26 +53,17 @@ fn outputs<B: FusedPrimitives>(
     LogitSpec { softcap, precision }: LogitSpec,
     has_squares: bool,
 ) -> LogpsOutput<B> {
-    let [n, _] = dims2::<B>(&hidden);
-    let [hidden, head] = [hidden, head].map(|operand| B::rounded(operand, precision));
+    let n = hidden.shape()[0];
+    let vocab = head.shape()[0];
     let head = B::float_transpose(head);
     let (mut logps, mut sums, mut squares) = (Vec::new(), Vec::new(), Vec::new());
-    for rows in chunks(n) {
+    for rows in chunks(n, vocab) {
         let h = B::float_slice(hidden.clone(), &[slice(rows.clone())]);
-        let logits = logits::<B>(h, head.clone(), softcap);
-        let picked = B::float_gather(1, logits.clone(), targets_of::<B>(&targets, &rows));
-        let max = B::float_max_dim(logits.clone(), 1);
-        let exps = B::float_exp(B::float_sub(logits, max.clone()));
-        let log_sum = B::float_log(B::float_sum_dim(exps.clone(), 1));
-        if has_squares {
-            // Of p = e/Σe the sum of squares is Σe²/(Σe)².
-            let of_exps = B::float_log(B::float_sum_dim(B::float_mul(exps.clone(), exps), 1));
-            let twice = B::float_add(log_sum.clone(), log_sum.clone());
-            squares.push(reshape::<B, 1>(B::float_sub(of_exps, twice), [rows.len()]));
-        }
-        let log_sum_exp = B::float_add(log_sum, max);
-        logps.push(reshape::<B, 1>(B::float_sub(picked, log_sum_exp.clone()), [rows.len()]));
-        sums.push(reshape::<B, 1>(log_sum_exp, [rows.len()]));
+        let logits = B::product(h, head.clone(), precision);
+        let of_rows = B::logit_rows(logits, targets_of::<B>(&targets, &rows), softcap, has_squares);
+        logps.push(of_rows.logps);
+        sums.push(of_rows.log_sum_exp);
+        squares.extend(of_rows.log_sum_squares);
     }
     LogpsOutput {
         logps: B::float_cat(logps, 0),
@@ -93,8 +72,62 @@ fn outputs<B: FusedPrimitives>(
     }
 }
 
-/// `d logp / d logits = onehot − softmax`, so a chunk's logits are made again and turned into that in place; the slope
-/// of the cap is a factor on it.
+/// What rows of logits, `[rows, vocab]`, say of their targets, `[rows, 1]`.
+pub(crate) fn logit_rows<B: Backend>(
+    logits: FloatTensor<B>,
+    targets: IntTensor<B>,
+    softcap: Option<f64>,
+    has_squares: bool,
+) -> LogpsOutput<B> {
+    let [n, _] = dims2::<B>(&logits);
+    let logits = capped::<B>(logits, softcap);
+    let picked = B::float_gather(1, logits.clone(), targets);
+    let max = B::float_max_dim(logits.clone(), 1);
+    let exps = B::float_exp(B::float_sub(logits, max.clone()));
+    let log_sum = B::float_log(B::float_sum_dim(exps.clone(), 1));
+    let log_sum_squares = has_squares.then(|| {
+        // Of p = e/Σe the sum of squares is Σe²/(Σe)².
+        let of_exps = B::float_log(B::float_sum_dim(B::float_mul(exps.clone(), exps), 1));
+        let twice = B::float_add(log_sum.clone(), log_sum.clone());
+        reshape::<B, 1>(B::float_sub(of_exps, twice), [n])
+    });
+    let log_sum_exp = B::float_add(log_sum, max);
+    LogpsOutput {
+        logps: reshape::<B, 1>(B::float_sub(picked, log_sum_exp.clone()), [n]),
+        log_sum_exp: reshape::<B, 1>(log_sum_exp, [n]),
+        log_sum_squares,
+    }
+}
+
+fn capped<B: Backend>(logits: FloatTensor<B>, softcap: Option<f64>) -> FloatTensor<B> {
+    match softcap {
+        Some(softcap) => softcap::forward::<B>(logits, softcap),
+        None => logits,
+    }
+}
+
+/// `d logp / d logits = onehot − softmax`, times the gradient of each row, `[rows]`, and the slope of the cap.
+pub(crate) fn logit_gradient<B: Backend>(
+    logits: FloatTensor<B>,
+    targets: IntTensor<B>,
+    [log_sum_exp, grad]: [FloatTensor<B>; 2],
+    softcap: Option<f64>,
+) -> FloatTensor<B> {
+    let [n, _] = dims2::<B>(&logits);
+    let column = |x: FloatTensor<B>| reshape::<B, 2>(x, [n, 1]);
+    let g = column(grad);
+    let logits = capped::<B>(logits, softcap);
+    let cap_slope = softcap.map(|softcap| softcap::slope::<B>(logits.clone(), softcap));
+    let softmax = B::float_exp(B::float_sub(logits, column(log_sum_exp)));
+    let d = B::float_mul(softmax, B::float_neg(g.clone()));
+    let d = B::float_scatter(1, d, targets, g, IndexingUpdateOp::Add);
+    match cap_slope {
+        Some(slope) => B::float_mul(d, slope),
+        None => d,
+    }
+}
+
+/// A chunk's logits are made again and turned into their gradient.
 pub(crate) fn backward<B: FusedPrimitives>(
     saved: LogpsSaved<B>,
     grad: FloatTensor<B>,
@@ -102,29 +135,19 @@ pub(crate) fn backward<B: FusedPrimitives>(
 ) -> [Option<FloatTensor<B>>; 2] {
     let LogpsSaved { hidden, head, targets, log_sum_exp, spec: LogitSpec { softcap, precision } } = saved;
     let n = hidden.shape()[0];
-    let [hidden, head] = [hidden, head].map(|operand| B::rounded(operand, precision));
+    let vocab = head.shape()[0];
     let (mut dhidden, mut dhead) = (Vec::new(), None);
-    for rows in chunks(n) {
-        let h = B::float_slice(hidden.clone(), &[slice(rows.clone())]);
-        let column = |x: &FloatTensor<B>| {
-            reshape::<B, 2>(B::float_slice(x.clone(), &[slice(rows.clone())]), [rows.len(), 1])
-        };
-        let g = column(&grad);
-        let logits = logits::<B>(h.clone(), B::float_transpose(head.clone()), softcap);
-        let cap_slope = softcap.map(|softcap| softcap::slope::<B>(logits.clone(), softcap));
-        let softmax = B::float_exp(B::float_sub(logits, column(&log_sum_exp)));
-        let d = B::float_mul(softmax, B::float_neg(g.clone()));
-        let d = B::float_scatter(1, d, targets_of::<B>(&targets, &rows), g, IndexingUpdateOp::Add);
-        let d = match cap_slope {
-            Some(slope) => B::float_mul(d, slope),
-            None => d,
-        };
-        let d = B::rounded(d, precision);
+    for rows in chunks(n, vocab) {
+        let of_rows = |x: &FloatTensor<B>| B::float_slice(x.clone(), &[slice(rows.clone())]);
+        let h = of_rows(&hidden);
+        let logits = B::product(h.clone(), B::float_transpose(head.clone()), precision);
+        let row_numbers = [of_rows(&log_sum_exp), of_rows(&grad)];
+        let d = B::logit_gradient(logits, targets_of::<B>(&targets, &rows), row_numbers, softcap);
         if hidden_wanted {
-            dhidden.push(B::float_matmul(d.clone(), head.clone()));
+            dhidden.push(B::product(d.clone(), head.clone(), precision));
         }
         if head_wanted {
-            let part = B::float_matmul(B::float_transpose(d), h);
+            let part = B::product(B::float_transpose(d), h, precision);
             dhead = Some(match dhead {
                 Some(sum) => B::float_add(sum, part),
                 None => part,

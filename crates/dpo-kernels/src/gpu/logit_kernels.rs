@@ -1,0 +1,119 @@
+//! Rows of logits, each a cube: what they say of their targets, and their gradient.
+
+// What a kernel is written in needs its indices.
+#![allow(clippy::needless_range_loop, clippy::too_many_arguments, clippy::assign_op_pattern)]
+
+use cubecl::prelude::*;
+
+/// Units of a cube.
+pub(super) const UNITS: usize = 256;
+/// Words that a unit turns into their gradient.
+pub(super) const WORDS: usize = 8;
+
+/// `c·tanh(l/c)` where there is a cap.
+#[cube]
+fn capped(logit: f32, softcap: f32, #[comptime] is_capped: bool) -> f32 {
+    if comptime!(is_capped) { (logit / softcap).tanh() * softcap } else { logit }
+}
+
+/// `output` is `[3, n_rows]`: log-probability of the target, log-sum-exp, `ln Σ p²`.
+///
+/// Each unit goes through its share of the words once, with its own maximum; two shares are put together under the
+/// greater one.
+#[cube(launch)]
+pub(super) fn row_numbers_kernel(
+    logits: &Tensor<f32>,
+    targets: &Tensor<i32>,
+    output: &mut Tensor<f32>,
+    vocab: u32,
+    n_rows: u32,
+    softcap: f32,
+    #[comptime] is_capped: bool,
+) {
+    let n_words = vocab as usize;
+    let row = CUBE_POS_X as usize;
+    let at = row * n_words;
+    let unit = UNIT_POS as usize;
+    let mut max = f32::new(-1.0e30f32);
+    let mut sum = 0.0f32;
+    let mut squares = 0.0f32;
+    let mut word = UNIT_POS as usize;
+    while word < n_words {
+        let score = capped(logits[at + word], softcap, is_capped);
+        if score > max {
+            let shrink = (max - score).exp();
+            sum = sum * shrink;
+            squares = squares * shrink * shrink;
+            max = score;
+        }
+        let weight = (score - max).exp();
+        sum += weight;
+        squares += weight * weight;
+        word += comptime!(UNITS);
+    }
+    let mut maxima = Shared::<[f32]>::new_slice(comptime!(UNITS));
+    let mut sums = Shared::<[f32]>::new_slice(comptime!(UNITS));
+    let mut square_sums = Shared::<[f32]>::new_slice(comptime!(UNITS));
+    maxima[unit] = max;
+    sums[unit] = sum;
+    square_sums[unit] = squares;
+    sync_cube();
+    let mut half = CUBE_DIM as usize / 2;
+    while half > 0 {
+        if unit < half {
+            let (a, b) = (maxima[unit], maxima[unit + half]);
+            let mut top = a;
+            if b > a {
+                top = b;
+            }
+            let (mine, other) = ((a - top).exp(), (b - top).exp());
+            maxima[unit] = top;
+            sums[unit] = sums[unit] * mine + sums[unit + half] * other;
+            square_sums[unit] = square_sums[unit] * mine * mine + square_sums[unit + half] * other * other;
+        }
+        sync_cube();
+        half = half / 2;
+    }
+    if unit == 0 {
+        let log_sum = sums[0].ln();
+        let log_sum_exp = maxima[0] + log_sum;
+        let target = targets[row] as usize;
+        output[row] = capped(logits[at + target], softcap, is_capped) - log_sum_exp;
+        output[n_rows as usize + row] = log_sum_exp;
+        output[2 * n_rows as usize + row] = square_sums[0].ln() - 2.0f32 * log_sum;
+    }
+}
+
+/// In place: `grad·(onehot − softmax)`, times the slope of the cap, `1 − (l/c)²`.
+#[cube(launch)]
+pub(super) fn gradient_kernel(
+    logits: &mut Tensor<f32>,
+    targets: &Tensor<i32>,
+    log_sum_exp: &Tensor<f32>,
+    grad: &Tensor<f32>,
+    vocab: u32,
+    softcap: f32,
+    #[comptime] is_capped: bool,
+) {
+    let n_words = vocab as usize;
+    let row = CUBE_POS_Y as usize;
+    let target = targets[row] as usize;
+    let start = CUBE_POS_X as usize * comptime!(UNITS * WORDS) + UNIT_POS as usize;
+    #[unroll]
+    for idx in 0..comptime!(WORDS) {
+        let word = start + idx * comptime!(UNITS);
+        if word < n_words {
+            let at = row * n_words + word;
+            let score = capped(logits[at], softcap, is_capped);
+            let mut slope = -(score - log_sum_exp[row]).exp();
+            if word == target {
+                slope += 1.0f32;
+            }
+            if comptime!(is_capped) {
+                let tanh = score / softcap;
+                slope = slope * (1.0f32 - tanh * tanh);
+            }
+            logits[at] = slope * grad[row];
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Launches of the kernels on rows of logits.
+
+use burn::{
+    backend::TensorMetadata,
+    tensor::{DType, Shape},
+};
+use burn_cubecl::{
+    kernel::{cast, into_contiguous},
+    ops::numeric::empty_device_contiguous_dtype,
+    tensor::CubeTensor,
+};
+use cubecl::prelude::*;
+
+use super::logit_kernels::{UNITS, WORDS, gradient_kernel, row_numbers_kernel};
+
+/// `[3, rows]`, see [`GpuOps::row_numbers`](super::ops::GpuOps::row_numbers).
+pub(super) fn row_numbers(logits: CubeTensor, targets: CubeTensor, softcap: Option<f64>) -> CubeTensor {
+    let logits = into_contiguous(logits);
+    let targets = into_contiguous(cast(targets, DType::I32));
+    let (n_rows, vocab) = (logits.shape()[0], logits.shape()[1]);
+    let shape = Shape::new([3, n_rows]);
+    let output =
+        empty_device_contiguous_dtype(logits.client.clone(), logits.device.clone(), shape, logits.dtype);
+    row_numbers_kernel::launch(
+        &output.client,
+        CubeCount::Static(n_rows as u32, 1, 1),
+        CubeDim::new_1d(UNITS as u32),
+        logits.into_tensor_arg(),
+        targets.into_tensor_arg(),
+        output.clone().into_tensor_arg(),
+        vocab as u32,
+        n_rows as u32,
+        softcap.unwrap_or(1.0) as f32,
+        softcap.is_some(),
+    );
+    output
+}
+
+/// `[rows, vocab]`, see [`GpuOps::gradient_of_logits`](super::ops::GpuOps::gradient_of_logits).
+pub(super) fn gradient(
+    logits: CubeTensor,
+    targets: CubeTensor,
+    row_numbers: [CubeTensor; 2],
+    softcap: Option<f64>,
+) -> CubeTensor {
+    let logits = into_contiguous(logits);
+    let logits = if logits.can_mut() { logits } else { logits.copy() };
+    let targets = into_contiguous(cast(targets, DType::I32));
+    let [log_sum_exp, grad] = row_numbers.map(into_contiguous);
+    let (n_rows, vocab) = (logits.shape()[0], logits.shape()[1]);
+    gradient_kernel::launch(
+        &logits.client,
+        CubeCount::Static(vocab.div_ceil(UNITS * WORDS) as u32, n_rows as u32, 1),
+        CubeDim::new_1d(UNITS as u32),
+        logits.clone().into_tensor_arg(),
+        targets.into_tensor_arg(),
+        log_sum_exp.into_tensor_arg(),
+        grad.into_tensor_arg(),
+        vocab as u32,
+        softcap.unwrap_or(1.0) as f32,
+        softcap.is_some(),
+    );
+    logits
+}

@@ -1,0 +1,192 @@
+//! What a GPU comes to against the processor, on whatever adapter there is; without one the tests say so and pass.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, DeviceType, Gradients, Int, Tensor, TensorData};
+
+use crate::{
+    AttentionSpec, LogitSpec, Precision, TreeLayout, TreeRange, completion_logps,
+    completion_logps_and_squares, linear, rotary, tree_attention,
+};
+
+/// The first adapter of a backend that was built in.
+fn device() -> Option<Device> {
+    #[cfg(feature = "cuda")]
+    let found = Device::enumerate(DeviceType::Cuda).into_iter().next();
+    #[cfg(not(feature = "cuda"))]
+    let found = None;
+    #[cfg(feature = "wgpu")]
+    let found = found.or_else(|| Device::enumerate(DeviceType::Wgpu).into_iter().next());
+    let demanded = std::env::var("DPO_TEST_BACKENDS").is_ok_and(|backends| !backends.is_empty());
+    assert!(found.is_some() || !demanded, "an adapter is demanded and there is none");
+    if found.is_none() {
+        eprintln!("SKIPPED: this machine has no adapter for a GPU backend of this build");
+    }
+    found
+}
+
+/// Numbers between −1 and 1, the same each time (a linear congruential generator).
+fn numbers(n: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(1);
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..n).map(|_| next()).collect()
+}
+
+fn random(dims: [usize; 2], seed: u64, device: &Device) -> Tensor<2> {
+    let data = TensorData::new(numbers(dims[0] * dims[1], seed), dims);
+    Tensor::from_data(data, &device.clone().autodiff())
+}
+
+fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_to_vec().unwrap()
+}
+
+fn gradient(of: &Tensor<2>, gradients: &mut Gradients) -> Vec<f32> {
+    floats(of.grad_remove(gradients).unwrap())
+}
+
+/// `found` equals `expected` within 2e-5 of the largest element, or of 0.1 where all are smaller.
+fn assert_close(found: &[Vec<f32>], expected: &[Vec<f32>], tolerance: f32, what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (which, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert_eq!(found.len(), expected.len(), "{what}, {which}");
+        let largest = expected.iter().fold(0.1_f32, |max, x| max.max(x.abs()));
+        for (i, (a, b)) in found.iter().zip(expected).enumerate() {
+            let difference = (a - b).abs();
+            assert!(
+                difference <= tolerance * largest,
+                "{what}, tensor {which}, element {i}: {a} is not {b}, largest {largest}"
+            );
+        }
+    }
+}
+
+/// Trees given as their trunk's length and their branches' lengths.
+fn layout(trees: &[(usize, &[usize])]) -> TreeLayout {
+    let mut end = 0;
+    let mut next = |len: usize| {
+        end += len;
+        end - len..end
+    };
+    let tree = |(trunk, branches): &(usize, &[usize])| TreeRange {
+        trunk: next(*trunk),
+        branches: branches.iter().map(|len| next(*len)).collect(),
+    };
+    TreeLayout::new(trees.iter().map(tree).collect())
+}
+
+/// Output and gradients for query, key and value.
+fn attended(spec: &AttentionSpec, device: &Device) -> Vec<Vec<f32>> {
+    let n = spec.layout.n_rows();
+    let (wide, narrow) = (spec.n_heads * spec.head_dim, spec.n_kv_heads * spec.head_dim);
+    let input = |width, seed| random([n, width], seed, device).require_grad();
+    let (query, key, value) = (input(wide, 1), input(narrow, 2), input(narrow, 3));
+    let output = tree_attention(query.clone(), key.clone(), value.clone(), spec.clone());
+    let mut gradients = (output.clone() * random([n, wide], 4, device)).sum().backward();
+    let of = |input: &Tensor<2>, gradients: &mut Gradients| gradient(input, gradients);
+    vec![floats(output), of(&query, &mut gradients), of(&key, &mut gradients), of(&value, &mut gradients)]
+}
+
+/// Blocks that end within a segment, branches of one token, no trunk, no branch, several trees; windows and caps;
+/// heads of 6, which the portable body attends.
+#[test]
+fn attention_is_that_of_the_processor() {
+    let Some(device) = device() else { return };
+    let trees: [&[(usize, &[usize])]; 5] = [
+        &[(1, &[])],
+        &[(17, &[1, 1])],
+        &[(0, &[15, 2])],
+        &[(130, &[3, 70])],
+        &[(9, &[4, 2]), (0, &[1]), (66, &[17]), (2, &[1, 2, 3])],
+    ];
+    for trees in trees {
+        for [n_heads, n_kv_heads, head_dim] in [[1, 1, 16], [3, 1, 64], [6, 2, 8], [4, 4, 48], [2, 1, 6]] {
+            for (window, softcap) in [(None, None), (Some(5), None), (None, Some(0.4)), (Some(40), Some(0.4))]
+            {
+                let scale = 1.0 / (head_dim as f64).sqrt();
+                let layout = Arc::new(layout(trees));
+                let spec = AttentionSpec { n_heads, n_kv_heads, head_dim, scale, layout, window, softcap };
+                let (found, expected) = (attended(&spec, &device), attended(&spec, &Device::flex()));
+                let what =
+                    format!("{trees:?}, {n_heads} heads of {head_dim}, window {window:?}, cap {softcap:?}");
+                assert_close(&found, &expected, 2e-5, &what);
+            }
+        }
+    }
+}
+
+/// Log-probs, and gradients for the hidden rows and the head.
+fn scored([n, d_model, vocab]: [usize; 3], softcap: Option<f64>, device: &Device) -> Vec<Vec<f32>> {
+    let hidden = random([n, d_model], 1, device).require_grad();
+    let head = random([vocab, d_model], 2, device).require_grad();
+    let targets: Vec<i32> = (0..n).map(|row| (row * 7919 % vocab) as i32).collect();
+    let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [n]), &device.clone());
+    let spec = LogitSpec { softcap, precision: Precision::F32 };
+    let of_pass = completion_logps_and_squares(hidden.clone(), head.clone(), targets.clone(), spec);
+    let logps = completion_logps(hidden.clone(), head.clone(), targets, spec);
+    let weights = random([1, n], 3, device).reshape([n]);
+    let mut gradients = (logps.clone() * weights).sum().backward();
+    let of = |input: &Tensor<2>, gradients: &mut Gradients| gradient(input, gradients);
+    vec![
+        floats(logps),
+        floats(of_pass.logps),
+        floats(of_pass.log_sum_squares),
+        of(&hidden, &mut gradients),
+        of(&head, &mut gradients),
+    ]
+}
+
+/// Vocabularies that are no multiple of a cube's units, one that takes several chunks of rows, and a cap.
+#[test]
+fn log_probs_are_those_of_the_processor() {
+    let Some(device) = device() else { return };
+    for (dims, softcap) in
+        [([5, 16, 257], None), ([1, 8, 3], None), ([33, 16, 4096], Some(2.0)), ([300, 4, 100_003], None)]
+    {
+        let (found, expected) = (scored(dims, softcap, &device), scored(dims, softcap, &Device::flex()));
+        assert_close(&found, &expected, 2e-5, &format!("{dims:?}, cap {softcap:?}"));
+    }
+}
+
+/// Turned heads, and their gradient.
+fn turned([n, n_heads, head_dim, half]: [usize; 4], device: &Device) -> Vec<Vec<f32>> {
+    let x = random([n, n_heads * head_dim], 1, device).require_grad();
+    let angles = random([n, half], 2, device).inner();
+    let output = rotary(x.clone(), angles.clone().cos(), angles.sin(), head_dim);
+    let mut gradients = (output.clone() * random([n, n_heads * head_dim], 3, device)).sum().backward();
+    vec![floats(output), gradient(&x, &mut gradients)]
+}
+
+/// Whole heads, and heads of which a part passes through.
+#[test]
+fn angles_turn_as_on_the_processor() {
+    let Some(device) = device() else { return };
+    for dims in [[5, 3, 16, 8], [130, 2, 6, 2], [1, 1, 2, 1]] {
+        assert_close(&turned(dims, &device), &turned(dims, &Device::flex()), 1e-6, &format!("{dims:?}"));
+    }
+}
+
+/// Product, and gradients for both operands.
+fn multiplied(precision: Precision, device: &Device) -> Vec<Vec<f32>> {
+    let x = random([70, 96], 1, device).require_grad();
+    let weight = random([50, 96], 2, device).require_grad();
+    let output = linear(x.clone(), weight.clone(), precision);
+    let mut gradients = (output.clone() * random([70, 50], 3, device)).sum().backward();
+    vec![floats(output), gradient(&x, &mut gradients), gradient(&weight, &mut gradients)]
+}
+
+/// Rounded operands, added up in f32: the same products on both.
+#[test]
+fn bf16_products_are_those_of_the_processor() {
+    let Some(device) = device() else { return };
+    if !device.supports_dtype(burn::tensor::DType::BF16) {
+        eprintln!("SKIPPED: the adapter has no bfloat16");
+        return;
+    }
+    let found = multiplied(Precision::Bf16, &device);
+    assert_close(&found, &multiplied(Precision::Bf16, &Device::flex()), 2e-5, "bf16");
+}

@@ -1,0 +1,121 @@
+//! The same numbers on a GPU as on the processor, of every backend that the program has beside `cpu`.
+//!
+//! `DPO_TEST_BACKENDS=wgpu` (or `wgpu,cuda`) says which have to be there; otherwise a backend that is not built in, or has
+//! no adapter, is skipped aloud.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::{
+    adapters::initial_adapter,
+    program::{Run, Sandbox, flags, paths, train_args},
+    support::{golden, json, json_lines},
+    training_golden,
+};
+
+/// How far a number on a GPU may lie from that of the processor, of the number or of 1.
+const TOLERANCE: f64 = 1e-3;
+
+/// Families whose attention differs: plain rows of heads, shared keys, windows and caps.
+const MODELS: [&str; 3] = ["gpt2", "llama_gqa_tied", "gemma2"];
+
+/// The backends to test.
+fn backends() -> Vec<&'static str> {
+    let demanded = std::env::var("DPO_TEST_BACKENDS").unwrap_or_default();
+    let is_demanded = |backend: &str| demanded.split(',').any(|word| word.trim() == backend);
+    ["wgpu", "cuda"].into_iter().filter(|backend| is_there(backend, is_demanded(backend))).collect()
+}
+
+/// Whether the program scores rows on a backend; a failure that is not for want of the backend is one of the test.
+fn is_there(backend: &str, is_demanded: bool) -> bool {
+    let ended = Sandbox::new().run("score", &score_args("llama_gqa_tied", backend, None));
+    if ended.code == Some(0) {
+        return true;
+    }
+    let is_absent =
+        ["is not in this program", "no adapter", "No possible adapter", "Unable to dynamically load"]
+            .iter()
+            .any(|reason| ended.messages.contains(reason));
+    assert!(is_absent && !is_demanded, "{backend}: {}", ended.messages);
+    eprintln!("SKIPPED {backend}: {}", ended.messages.lines().last().unwrap_or_default());
+    false
+}
+
+fn score_args(model: &str, backend: &str, out: Option<&Path>) -> Vec<std::ffi::OsString> {
+    let folder = golden("models").join(model);
+    let mut args = paths([("--model", &folder), ("--data", &folder.join("rows.jsonl"))]);
+    args.extend(flags(&format!("--special-text parse --backend {backend}")));
+    out.into_iter().for_each(|out| args.extend(paths([("--out", out)])));
+    args
+}
+
+/// Log-probs of the completions of all rows.
+fn logps(model: &str, backend: &str) -> Vec<f64> {
+    let sandbox = Sandbox::new();
+    let out = sandbox.path("scores.jsonl");
+    sandbox.run("score", &score_args(model, backend, Some(&out))).success();
+    let lines = json_lines(&std::fs::read_to_string(out).unwrap());
+    let completions = lines.iter().flat_map(|line| line["completions"].as_array().unwrap());
+    completions.map(|completion| completion["logp"].as_f64().unwrap()).collect()
+}
+
+/// Trains as a golden run did.
+fn trained(sandbox: &Sandbox, name: &str, backend: &str, more: &str) -> Run {
+    let golden_run = json(golden(&format!("runs/{name}.json")));
+    let out = sandbox.path(backend);
+    let text = format!("{} --backend {backend} {more}", training_golden::flags(&golden_run["options"]));
+    let mut args = train_args(&golden("runs/model"), &golden("runs/train_conv.json"), &out, &text);
+    if name.starts_with("lora") {
+        args.extend(paths([("--adapter", &initial_adapter(sandbox))]));
+    }
+    let messages = sandbox.run("train", &args).success().messages;
+    Run { dir: out, messages }
+}
+
+fn assert_close(what: &str, found: f64, expected: f64) {
+    let difference = (found - expected).abs();
+    assert!(
+        difference <= TOLERANCE * expected.abs().max(1.0),
+        "{what}: {found}, on the processor {expected}"
+    );
+}
+
+/// Every number of every step but its speed.
+fn assert_same_steps(what: &str, found: &[Value], expected: &[Value]) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (found, expected) in found.iter().zip(expected) {
+        for (metric, expected) in expected.as_object().unwrap() {
+            if metric != "tokens_per_second" {
+                let what = format!("{what}, step {}, {metric}", found["step"]);
+                assert_close(&what, found[metric].as_f64().unwrap(), expected.as_f64().unwrap());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_backend_scores_as_the_processor_does() {
+    for backend in backends() {
+        for model in MODELS {
+            let (found, expected) = (logps(model, backend), logps(model, "cpu"));
+            assert_eq!(found.len(), expected.len(), "{backend}, {model}");
+            for (found, expected) in found.iter().zip(&expected) {
+                assert_close(&format!("{backend}, {model}"), *found, *expected);
+            }
+        }
+    }
+}
+
+/// Ten steps: losses, gradient norms, log-probs and rewards, of all weights, of recomputed blocks and of an adapter.
+#[test]
+fn a_backend_trains_as_the_processor_does() {
+    for backend in backends() {
+        for (name, more) in [("base_conv", ""), ("base_conv", "--recompute"), ("lora4", "")] {
+            let sandbox = Sandbox::new();
+            let expected = trained(&sandbox, name, "cpu", more).steps();
+            let found = trained(&sandbox, name, backend, more).steps();
+            assert_same_steps(&format!("{backend}, {name} {more}"), &found, &expected);
+        }
+    }
+}
