@@ -44,7 +44,13 @@ def main():
             config = DPOConfig(
                 output_dir=out, use_cpu=True, bf16=False, report_to="none", max_length=1024, dataset_num_proc=processes
             )
-            Timed(LlamaForCausalLM(tiny), args=config, train_dataset=rows, processing_class=tokenizer)
+            Timed(
+                LlamaForCausalLM(tiny),
+                ref_model=LlamaForCausalLM(tiny),
+                args=config,
+                train_dataset=rows,
+                processing_class=tokenizer,
+            )
     median = statistics.median(SECONDS)
     print(
         f"{len(rows)} rows: median {median:.3f} s of {len(SECONDS)} ({min(SECONDS):.3f} to {max(SECONDS):.3f}), "

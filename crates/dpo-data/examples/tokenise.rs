@@ -11,6 +11,10 @@ use std::{
 
 use dpo_data::{Clock, DataReport, EncodeConfig, SourceConfig, TextEncoder, encode_all, read_examples};
 
+/// The allocator of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Times of which the median is taken.
 const TIMES: usize = 5;
 

@@ -19,6 +19,7 @@ use crate::{
 };
 
 pub use config::{INFERENCE_TOKENS, StepZeroGate, TrainerConfig};
+use moving::Said;
 use step::CurrentEpoch;
 use streamed::Streamed;
 
@@ -223,8 +224,10 @@ impl Trainer {
         let of_set = |set: &EvalSet| {
             let rows = set.rows();
             match self.said_now(&rows, stop)? {
-                Some(logps) => evaluate_unless(model, set, &held_against(&rows, &logps), loss, step, stop),
-                None => evaluate_unless(model, set, &rows, loss, step, stop),
+                Said::Anew(logps) => {
+                    evaluate_unless(model, set, &held_against(&rows, &logps), loss, step, stop)
+                }
+                Said::BeforeTheRun => evaluate_unless(model, set, &rows, loss, step, stop),
             }
         };
         self.data.eval_sets.iter().map(of_set).collect()

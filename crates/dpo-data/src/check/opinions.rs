@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use super::keys::{Compared, Key};
 use crate::{Agreement, Choice, PreferenceExample, Votes};
 
+/// A prompt and two completions, in the order of their keys.
+type Judged = (Option<Key>, Key, Key);
+
 /// The first thing that each group says of each two completions of a prompt, lists left out.
 pub(super) fn agreement(examples: &[PreferenceExample], rows: &[Compared<'_>]) -> Option<Agreement> {
-    let mut said: BTreeMap<(Option<Key>, Key, Key), Vec<(&str, Choice)>> = BTreeMap::new();
+    let mut said: BTreeMap<Judged, Vec<(&str, Choice)>> = BTreeMap::new();
     for (example, row) in examples.iter().zip(rows) {
         let (Some(group), [first, second]) = (row.group, &row.completions[..]) else { continue };
         let Some(choice) = example.relation.votes().as_ref().and_then(choice) else { continue };

@@ -90,7 +90,7 @@ mod tests {
         let path = dir.path().join("rows.jsonl");
         let row = |n: u64| {
             // Every seventh teaches nothing.
-            let rejected = if n % 7 == 0 { "a" } else { "b" };
+            let rejected = if n.is_multiple_of(7) { "a" } else { "b" };
             format!("{{\"prompt\": \"q{n}\", \"chosen\": \"a\", \"rejected\": \"{rejected}\"}}\n")
         };
         std::fs::write(&path, (1..=n).map(row).collect::<String>()).unwrap();

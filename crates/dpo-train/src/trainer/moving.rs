@@ -5,24 +5,27 @@ use dpo_model::Decoder;
 use super::Trainer;
 use crate::{DisplacementWatch, MovingReference, ReferenceLogps, Row};
 
+/// Where what a reference says of rows comes from.
+pub(super) enum Said {
+    /// It is what it was before the run: the rows have it.
+    BeforeTheRun,
+    /// It has moved, and was asked again.
+    Anew(ReferenceLogps),
+}
+
 impl Trainer {
     /// How often the reference has followed the policy after `step`.
     pub(super) fn reference_updates(&self, step: u64) -> u64 {
         self.data.moving.as_ref().map_or(0, |moving| moving.updates().made(step, self.total_steps()))
     }
 
-    /// What a reference that has moved says of `rows`; `Some(None)` while it is what it was before the run, and `None` when
-    /// `stop` said so.
-    pub(super) fn said_now(
-        &self,
-        rows: &[Row<'_>],
-        stop: &dyn Fn() -> bool,
-    ) -> Option<Option<ReferenceLogps>> {
+    /// What the reference says of `rows` now; `None` when `stop` said so.
+    pub(super) fn said_now(&self, rows: &[Row<'_>], stop: &dyn Fn() -> bool) -> Option<Said> {
         match &self.data.moving {
             Some(moving) if self.reference_updates(self.progress.step) > 0 => {
-                moving.says(rows, stop).map(Some)
+                moving.says(rows, stop).map(Said::Anew)
             }
-            _ => Some(None),
+            _ => Some(Said::BeforeTheRun),
         }
     }
 

@@ -6,7 +6,7 @@ use dpo_core::{CompletionScore, Objective};
 use dpo_data::{BatchOrder, EpochOrder, TokenTree};
 use dpo_model::Decoder;
 
-use super::{Observer, StepTimes, Trainer, config::StepZeroGate};
+use super::{Observer, StepTimes, Trainer, config::StepZeroGate, moving::Said};
 use crate::{
     BatchScores, DropoutSeed, GroupShares, LossSpec, MetricSink, Row, StepMetrics, TrainData, TrainError,
     Warning, clip_factor,
@@ -45,7 +45,7 @@ impl Trainer {
         let Some(now) = self.said_now(&rows, &stop) else {
             return Ok(Stepped { policy, made: false });
         };
-        if let Some(logps) = &now {
+        if let Said::Anew(logps) = &now {
             rows = held_against(&rows, logps);
         }
         let dropout = self.config.dropout_seed.map(|seed| DropoutSeed { seed, step });

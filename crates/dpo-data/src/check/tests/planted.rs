@@ -6,6 +6,9 @@ use std::path::Path;
 use super::*;
 use crate::{Judgement, Label, Ranking, Votes};
 
+/// What the table stands between.
+const MARKS: [&str; 2] = ["<!-- planted -->\n", "<!-- end of planted -->\n"];
+
 /// Rows under construction: the clean ones first, then those with faults, which are numbered on.
 struct Set {
     rows: Vec<PreferenceExample>,
@@ -253,7 +256,6 @@ fn faults_planted_in_rows_of_every_shape_are_found_and_no_others() {
     assert!(is_exact, "{table}");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/check.md");
     let page = std::fs::read_to_string(&path).unwrap_or_default();
-    const MARKS: [&str; 2] = ["<!-- planted -->\n", "<!-- end of planted -->\n"];
     let [start, end] =
         MARKS.map(|mark| page.find(mark).unwrap_or_else(|| panic!("docs/check.md has no {mark}")));
     if std::env::var_os("DPO_UPDATE").is_some() {
@@ -293,8 +295,8 @@ fn length_is_compared_in_every_shape() {
     for _ in 0..20 {
         let (prompt, long, short) = (set.sentence(12), set.sentence(30), set.sentence(10));
         let (middle, other) = (set.sentence(20), set.sentence(12));
-        set.add(&prompt, &[long.clone()], Relation::Label(Label::Desirable));
-        set.add(&prompt, &[short.clone()], Relation::Label(Label::Undesirable));
+        set.add(&prompt, std::slice::from_ref(&long), Relation::Label(Label::Desirable));
+        set.add(&prompt, std::slice::from_ref(&short), Relation::Label(Label::Undesirable));
         set.add(&other, &[long, middle, short], Relation::Ranking(Ranking::in_order(3)));
     }
     let length = check_examples(&set.rows, None).length.unwrap();
