@@ -1,7 +1,7 @@
 //! Fused operations with their own backward for preference training on burn.
 //!
 //! Every operation has a portable body on burn's own primitives, so that it runs on any backend, and may have a
-//! faster one per backend (module `cpu`, with the feature of that name). All of them take part in autodiff and keep
+//! faster one per backend (module `cpu`, with the feature of that name; module `gpu`, with `wgpu` or `cuda`). All of them take part in autodiff and keep
 //! only what their backward needs: no `[tokens, vocabulary]` and no `[tokens, tokens]` tensor outlives a chunk. Backward
 //! computes nothing for an input that is not tracked. Matrix products take their operands in f32 or in bfloat16, see
 //! [`Precision`].

@@ -2,6 +2,9 @@
 //!
 //! Everything but these operations is the portable body, whose element-wise parts burn fuses. A kernel here takes f32;
 //! tensors of other types go to the portable bodies.
+//!
+//! Matrix products are burn's, in the form it takes for best without trying others out: to try them, each compiled and
+//! timed, took minutes before the first step on an H100.
 
 mod attention;
 mod attention_kernels;
@@ -42,8 +45,8 @@ fn can_attend(query: &FloatTensor<Cube>, spec: &AttentionSpec) -> bool {
 
 impl FusedPrimitives for Cube {
     fn product(lhs: FloatTensor<Self>, rhs: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self> {
-        if precision == Precision::Bf16 && is_f32(&lhs) {
-            return Self::bf16_product(lhs, rhs);
+        if is_f32(&lhs) {
+            return Self::matrix_product(lhs, rhs, precision);
         }
         portable::linear::product::<Self>(lhs, rhs, precision)
     }

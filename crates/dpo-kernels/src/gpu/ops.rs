@@ -17,7 +17,7 @@ use burn_cubecl::{
 };
 
 use super::{attention, logits, rotary};
-use crate::AttentionSpec;
+use crate::{AttentionSpec, Precision};
 
 /// `[n, n_heads]` beside `[n, n_heads · head_dim]`.
 fn of_heads(query: &TensorSpec, spec: &AttentionSpec) -> TensorSpec {
@@ -99,9 +99,13 @@ pub(super) trait GpuOps: Backend {
         softcap: Option<f64>,
     ) -> FloatTensor<Self>;
 
-    /// `lhs · rhs` of operands that are rounded to bfloat16, added up and given in f32.
-    #[fusion(meta = |lhs, rhs| of_product(lhs, rhs))]
-    fn bf16_product(lhs: FloatTensor<Self>, rhs: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// `lhs · rhs` of operands in `precision`, added up and given in f32.
+    #[fusion(meta = |lhs, rhs, _precision| of_product(lhs, rhs))]
+    fn matrix_product(
+        lhs: FloatTensor<Self>,
+        rhs: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self>;
 }
 
 impl GpuOps for CubeBackend {
@@ -164,9 +168,18 @@ impl GpuOps for CubeBackend {
         logits::gradient(logits, targets, [log_sum_exp, grad], softcap)
     }
 
-    fn bf16_product(lhs: FloatTensor<Self>, rhs: FloatTensor<Self>) -> FloatTensor<Self> {
-        let [lhs, rhs] = [lhs, rhs].map(|operand| cast(operand, DType::BF16));
-        matmul(lhs, rhs, None, MatmulStrategy::default(), DType::F32)
-            .unwrap_or_else(|error| panic!("a product of bfloat16 matrices: {error:?}"))
+    fn matrix_product(
+        lhs: FloatTensor<Self>,
+        rhs: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        let [lhs, rhs] = match precision {
+            Precision::F32 => [lhs, rhs],
+            Precision::Bf16 => [lhs, rhs].map(|operand| cast(operand, DType::BF16)),
+        };
+        let product = |strategy| matmul(lhs.clone(), rhs.clone(), None, strategy, DType::F32);
+        product(MatmulStrategy::Cube)
+            .or_else(|_| product(MatmulStrategy::Autotune))
+            .unwrap_or_else(|error| panic!("a product of matrices: {error:?}"))
     }
 }

@@ -49,7 +49,7 @@ fn gradient(of: &Tensor<2>, gradients: &mut Gradients) -> Vec<f32> {
     floats(of.grad_remove(gradients).unwrap())
 }
 
-/// `found` equals `expected` within 2e-5 of the largest element, or of 0.1 where all are smaller.
+/// `found` equals `expected` within `tolerance` of the largest element, or of 0.1 where all are smaller.
 fn assert_close(found: &[Vec<f32>], expected: &[Vec<f32>], tolerance: f32, what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
     for (which, (found, expected)) in found.iter().zip(expected).enumerate() {
@@ -91,30 +91,29 @@ fn attended(spec: &AttentionSpec, device: &Device) -> Vec<Vec<f32>> {
     vec![floats(output), of(&query, &mut gradients), of(&key, &mut gradients), of(&value, &mut gradients)]
 }
 
-/// Blocks that end within a segment, branches of one token, no trunk, no branch, several trees; windows and caps;
-/// heads of 6, which the portable body attends.
+/// Blocks that end within a segment, branches of one token, no trunk, several trees; windows and caps; heads of 6, which
+/// the portable body attends.
 #[test]
 fn attention_is_that_of_the_processor() {
     let Some(device) = device() else { return };
-    let trees: [&[(usize, &[usize])]; 5] = [
-        &[(1, &[])],
-        &[(17, &[1, 1])],
-        &[(0, &[15, 2])],
-        &[(130, &[3, 70])],
-        &[(9, &[4, 2]), (0, &[1]), (66, &[17]), (2, &[1, 2, 3])],
+    let trees: [&[(usize, &[usize])]; 3] =
+        [&[(17, &[1, 1])], &[(0, &[15, 2])], &[(9, &[4, 2]), (0, &[1]), (66, &[17]), (2, &[1, 2, 3])]];
+    let kinds = [
+        ([3, 1, 64], None, None),
+        ([6, 2, 8], Some(5), None),
+        ([6, 2, 8], Some(40), Some(0.4)),
+        ([4, 4, 48], None, Some(0.4)),
+        ([2, 1, 6], None, None),
     ];
     for trees in trees {
-        for [n_heads, n_kv_heads, head_dim] in [[1, 1, 16], [3, 1, 64], [6, 2, 8], [4, 4, 48], [2, 1, 6]] {
-            for (window, softcap) in [(None, None), (Some(5), None), (None, Some(0.4)), (Some(40), Some(0.4))]
-            {
-                let scale = 1.0 / (head_dim as f64).sqrt();
-                let layout = Arc::new(layout(trees));
-                let spec = AttentionSpec { n_heads, n_kv_heads, head_dim, scale, layout, window, softcap };
-                let (found, expected) = (attended(&spec, &device), attended(&spec, &Device::flex()));
-                let what =
-                    format!("{trees:?}, {n_heads} heads of {head_dim}, window {window:?}, cap {softcap:?}");
-                assert_close(&found, &expected, 2e-5, &what);
-            }
+        for ([n_heads, n_kv_heads, head_dim], window, softcap) in kinds {
+            let scale = 1.0 / (head_dim as f64).sqrt();
+            let layout = Arc::new(layout(trees));
+            let spec = AttentionSpec { n_heads, n_kv_heads, head_dim, scale, layout, window, softcap };
+            let (found, expected) = (attended(&spec, &device), attended(&spec, &Device::flex()));
+            let what =
+                format!("{trees:?}, {n_heads} heads of {head_dim}, window {window:?}, cap {softcap:?}");
+            assert_close(&found, &expected, 2e-5, &what);
         }
     }
 }
