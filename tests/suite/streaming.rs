@@ -111,8 +111,8 @@ fn every_row_is_counted_once() {
     assert_eq!((&streamed["rows_read"], &streamed["files"]), (&value!(64), &whole["files"]));
 }
 
-/// Rows that are too long lie in memory until they are tokenised: four times as many cost a run that reads all of them first
-/// tens of megabytes, and a stream nothing. 1.3 passes are made.
+/// Rows that are too long lie in memory until they are tokenised: four times as many cost a run that reads all of them first some
+/// thirty megabytes, and a stream nothing. 1.3 passes are made, on one thread: what several hold at once differs from run to run.
 #[test]
 fn memory_does_not_grow_with_the_rows() {
     let sandbox = Sandbox::new();
@@ -126,7 +126,7 @@ fn memory_does_not_grow_with_the_rows() {
     };
     let peak = |data: &Path, n_steps: usize, more: &str| {
         let out = format!("run-{}-{n_steps}{}", data.file_stem().unwrap().display(), more.len());
-        let flags = tiny(&format!("--max-steps {n_steps} --max-length 64 --loss sigmoid --threads 2 {more}"));
+        let flags = tiny(&format!("--max-steps {n_steps} --max-length 64 --loss sigmoid --threads 1 {more}"));
         let run = sandbox.train_on(&golden("runs/model"), data, &out, &flags);
         json(run.dir.join("run.json"))["cost"]["peak_memory_bytes"].as_f64().unwrap() / f64::from(1 << 20)
     };
@@ -137,6 +137,6 @@ fn memory_does_not_grow_with_the_rows() {
     println!(
         "peak memory in MiB: 8,000 and 32,000 rows, streamed {a:.0} and {b:.0}, whole {c:.0} and {d:.0}"
     );
-    // What a run of threads takes at its peak varies by some megabytes.
-    assert!(b - a < 24.0, "streamed: {a:.0} MiB, then {b:.0}");
+    assert!(b - a < 8.0, "streamed: {a:.0} MiB, then {b:.0}");
+    assert!(d - c > 20.0, "whole: {c:.0} MiB, then {d:.0}");
 }
