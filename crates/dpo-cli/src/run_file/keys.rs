@@ -1,6 +1,6 @@
 //! The list of all keys with what is known of each, taken from the declarations in `sections`.
 
-use clap::{Arg, Args, Command, ValueEnum};
+use clap::{Arg, Args, Command};
 
 use super::{
     RunFile,
@@ -86,7 +86,7 @@ fn key(section: &'static str, arg: &Arg) -> Key {
 pub(super) fn defaults() -> toml::Table {
     let mut defaults = resolved(None, None);
     // Parameters of a loss have defaults too, but not with the default loss; settings of an adapter with a rank.
-    let losses = LossKind::value_variants().iter().map(|kind| resolved(Some(*kind), None));
+    let losses = LossKind::ALL.into_iter().map(|kind| resolved(Some(kind), None));
     for (section, keys) in losses.chain([resolved(None, Some(16))]).flatten() {
         let known = defaults.entry(section).or_insert_with(|| toml::Table::new().into());
         if let (Some(known), toml::Value::Table(keys)) = (known.as_table_mut(), keys) {

@@ -156,7 +156,7 @@ fn own_settings(section: &LossSection) -> [(&'static str, bool); 24] {
 
 fn config(section: &LossSection, kind: LossKind) -> LossConfig {
     LossConfig {
-        kind: kind.of_core(),
+        kind,
         beta: section.beta,
         label_smoothing: section.label_smoothing,
         ipo_reduction: section.ipo_reduction.map(|reduction| match reduction {
@@ -241,7 +241,7 @@ fn mix_part(part: &Part) -> MixPart {
 fn of_part(part: &PartLoss) -> LossSection {
     let config = part.config();
     LossSection {
-        kind: Some(config.kind.into()),
+        kind: Some(config.kind),
         beta: config.beta,
         label_smoothing: config.label_smoothing,
         ipo_reduction: config.ipo_reduction.map(|reduction| match reduction {
@@ -260,7 +260,7 @@ fn of_part(part: &PartLoss) -> LossSection {
         beta_dpo_momentum: config.beta_dpo_momentum,
         odpo_alpha: config.odpo_alpha,
         rpo_eta: config.rpo_eta,
-        ties: TieModel::of(config.kind.into()),
+        ties: TieModel::of(config.kind),
         rao_kupper_a: config.rao_kupper_a,
         davidson_nu: config.davidson_nu,
         kto_desirable: config.kto_desirable,

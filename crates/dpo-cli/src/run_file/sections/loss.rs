@@ -4,7 +4,10 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::super::{
-    choices::{Divergence, IpoReduction, LossKind, LossKindParser, TieModel},
+    choices::{
+        Divergence, IpoReduction, TieModel,
+        loss_kind::{self, LossKind, LossKindParser},
+    },
     mix::MixPart,
 };
 
@@ -19,6 +22,7 @@ pub(crate) struct LossSection {
     /// completions with kto, pairs on which votes are divided with soft_label, with ties with rao_kupper, with scores with
     /// odpo, and all others with sigmoid.
     #[arg(long = "loss", value_name = "LOSS", value_parser = LossKindParser)]
+    #[serde(deserialize_with = "loss_kind::read")]
     pub(crate) kind: Option<LossKind>,
     /// Strength β of the pull towards the reference, above 0; with `sigmoid_norm` the default is 5, with `simpo` 2
     #[arg(long, value_name = "BETA", allow_negative_numbers = true)]
