@@ -193,7 +193,11 @@ impl Bench<'_> {
         }
         process::quietly(&mut command)?;
         let text = fs::read(&out).with_context(|| format!("cannot read {}", out.display()))?;
-        serde_json::from_slice(&text).with_context(|| format!("{}: no JSON", out.display()))
+        let mut figures: Value =
+            serde_json::from_slice(&text).with_context(|| format!("{}: no JSON", out.display()))?;
+        // Where it lies says something of this machine alone.
+        figures["model"] = json!(model.file_name().map(|name| name.to_string_lossy()));
+        Ok(figures)
     }
 }
 
