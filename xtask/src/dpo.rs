@@ -12,7 +12,7 @@ use anyhow::Result;
 use crate::{
     cargo::{cargo, root, target_dir},
     process,
-    split::{Backend, Split, WrongUsage, split},
+    split::{Backend, Split, WrongUsage, names_out, split},
 };
 
 const TRAIN_HELP: &str = "\
@@ -59,14 +59,10 @@ pub(crate) fn experiment(args: &[OsString]) -> Result<ExitCode> {
     if !backends.is_empty() {
         return Err(WrongUsage("experiments run on the processor; remove --backend".to_owned()).into());
     }
-    if !rest.iter().any(is_out) {
+    if !names_out(&rest) {
         rest.extend(["--out".into(), target_dir()?.join("experiments").into()]);
     }
     process::hand_over(dpo("experiment", None, &rest)?)
-}
-
-fn is_out(arg: &OsString) -> bool {
-    arg.to_str().is_some_and(|arg| arg == "--out" || arg.starts_with("--out="))
 }
 
 /// `cargo xtask assets`
@@ -78,7 +74,7 @@ pub(crate) fn assets(args: &[OsString]) -> Result<ExitCode> {
     if !backends.is_empty() {
         return Err(WrongUsage("the assets are made on the processor; remove --backend".to_owned()).into());
     }
-    if !rest.iter().any(is_out) {
+    if !names_out(&rest) {
         rest.extend(["--out".into(), root().join("assets").into()]);
     }
     process::hand_over(dpo("assets", None, &rest)?)

@@ -86,6 +86,12 @@ pub(crate) fn split(args: &[OsString]) -> Result<Split, WrongUsage> {
     Ok(split)
 }
 
+/// Whether the user says where results go.
+pub(crate) fn names_out(args: &[OsString]) -> bool {
+    let is_out = |arg: &OsString| arg.to_str().is_some_and(|arg| arg == "--out" || arg.starts_with("--out="));
+    args.iter().any(is_out)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -28,6 +28,8 @@ mod autodiff;
 mod backend;
 #[cfg(feature = "cpu")]
 mod cpu;
+#[cfg(test)]
+mod fixtures;
 mod frozen;
 #[cfg(feature = "gpu")]
 mod gpu;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{bars, folder};
 use crate::{
     dpo, process,
-    split::{Backend, WrongUsage},
+    split::{Backend, WrongUsage, names_out},
 };
 
 /// A figure of the table.
@@ -68,12 +68,9 @@ fn part(run: &Value, share: &str) -> Option<f64> {
 
 /// Builds all, then runs one after the other, each in a process of its own.
 pub(super) fn run(backends: &[Backend], rest: &[OsString]) -> Result<ExitCode> {
-    if let Some(word) = rest.iter().find(|word| word.to_str().is_some_and(|word| word.starts_with("--out"))) {
-        let word = word.to_string_lossy();
-        return Err(WrongUsage(format!(
-            "{word}: figures of several backends go to target/bench/backends.json"
-        ))
-        .into());
+    if names_out(rest) {
+        let problem = "--out: figures of several backends go to target/bench/backends.json";
+        return Err(WrongUsage(problem.to_owned()).into());
     }
     let folder = folder()?;
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;

@@ -21,7 +21,7 @@ use crate::{
     cargo::{cargo, target_dir},
     dpo::{dpo, print_help},
     process,
-    split::{Backend, Split, WrongUsage, split},
+    split::{Backend, Split, WrongUsage, names_out, split},
 };
 
 const HELP: &str = "\
@@ -100,8 +100,7 @@ fn on_the_processor(backends: &[Backend]) -> Result<(), WrongUsage> {
 
 /// Results are found in `target/bench`, unless they are wanted elsewhere.
 fn growth(mut args: Vec<OsString>) -> Result<ExitCode> {
-    let is_out = |arg: &OsString| arg.to_str().is_some_and(|arg| arg == "--out" || arg.starts_with("--out="));
-    if !args.iter().any(is_out) {
+    if !names_out(&args) {
         args.extend(["--out".into(), folder()?.into()]);
     }
     process::hand_over(dpo("bench", None, &args)?)

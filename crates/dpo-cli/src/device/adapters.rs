@@ -56,11 +56,7 @@ pub(super) fn of(device: &Device) -> Option<Adapter> {
 #[cfg(feature = "cpu")]
 fn processor() -> Adapter {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let bytes = |key: &str| {
-        let line = info.lines().find_map(|line| line.strip_prefix(key))?;
-        Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
-    };
+    let bytes = |name: &str| crate::train::system_bytes("/proc/meminfo", name);
     Adapter {
         backend: name(Backend::Cpu),
         name: dpo_kernels::processor(),

@@ -3,6 +3,8 @@
 mod adapters;
 mod listing;
 
+use std::sync::OnceLock;
+
 use anyhow::{Result, bail};
 use burn::tensor::{DType, Device};
 use dpo_model::{DecoderConfig, Precision};
@@ -34,9 +36,12 @@ pub(crate) fn is_built_in(backend: Backend) -> bool {
 /// The backend itself, or what `auto` comes to here: the fastest that is built in and has hardware of its own, else the
 /// processor, else whatever there is.
 pub(crate) fn resolved(backend: Backend) -> Backend {
-    if backend != Backend::Auto {
-        return backend;
-    }
+    static AUTO: OnceLock<Backend> = OnceLock::new();
+    // Looking opens drivers, and what is there stays there.
+    if backend == Backend::Auto { *AUTO.get_or_init(fastest) } else { backend }
+}
+
+fn fastest() -> Backend {
     let there = |backend: &Backend| adapters(*backend).unwrap_or_default();
     let mut built_in = ALL.into_iter().filter(|backend| is_built_in(*backend));
     let with_hardware =

@@ -82,8 +82,13 @@ impl RunRecord {
 
 /// The largest resident size of this process so far, where the system tells it.
 pub(crate) fn peak_memory_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    system_bytes("/proc/self/status", "VmHWM:")
+}
+
+/// Bytes that Linux tells under a name in a file of its own.
+pub(crate) fn system_bytes(file: &str, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kib * 1024)
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use burn::tensor::{Device, DeviceType, Gradients, Int, Tensor, TensorData};
 
 use crate::{
-    AttentionSpec, LogitSpec, Precision, TreeLayout, TreeRange, completion_logps,
-    completion_logps_and_squares, linear, rotary, tree_attention,
+    AttentionSpec, LogitSpec, Precision, completion_logps, completion_logps_and_squares,
+    fixtures::{layout, numbers},
+    linear, rotary, tree_attention,
 };
 
 /// The first adapter of a backend that was built in.
@@ -24,16 +25,6 @@ fn device() -> Option<Device> {
         eprintln!("SKIPPED: this machine has no adapter for a GPU backend of this build");
     }
     found
-}
-
-/// Numbers between −1 and 1, the same each time (a linear congruential generator).
-fn numbers(n: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(1);
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    };
-    (0..n).map(|_| next()).collect()
 }
 
 fn random(dims: [usize; 2], seed: u64, device: &Device) -> Tensor<2> {
@@ -63,20 +54,6 @@ fn assert_close(found: &[Vec<f32>], expected: &[Vec<f32>], tolerance: f32, what:
             );
         }
     }
-}
-
-/// Trees given as their trunk's length and their branches' lengths.
-fn layout(trees: &[(usize, &[usize])]) -> TreeLayout {
-    let mut end = 0;
-    let mut next = |len: usize| {
-        end += len;
-        end - len..end
-    };
-    let tree = |(trunk, branches): &(usize, &[usize])| TreeRange {
-        trunk: next(*trunk),
-        branches: branches.iter().map(|len| next(*len)).collect(),
-    };
-    TreeLayout::new(trees.iter().map(tree).collect())
 }
 
 /// Output and gradients for query, key and value.

@@ -5,21 +5,28 @@ use dpo_model::Decoder;
 use serde_json::{Value, json};
 
 use crate::{
-    experiment::{Rng, corpus, pairs::reward, sampling::sample},
+    experiment::{
+        Rng, corpus,
+        pairs::{Judge, reward},
+        sampling::sample,
+    },
     model_source::ModelSource,
 };
 
 /// Of the prompts and of the samples: other ones than those of the built-in pairs and of the measurement.
 const PROMPT_SEED: u64 = 31;
 const SAMPLE_SEED: u64 = 32;
-/// Of Bradley and Terry's judge, as in the built-in pairs.
-const TEMPERATURE: f64 = 2.0;
 const ANNOTATORS: u32 = 5;
 const FLIPPED: f64 = 0.2;
 /// True rewards of completions that are called excellent, mediocre and poor.
 const EXCELLENT: f64 = 2.0;
 const MEDIOCRE: f64 = 0.75;
 const POOR: f64 = -2.0;
+
+/// The one of the built-in pairs.
+fn judge() -> Judge {
+    Judge::default()
+}
 
 /// A prompt and different completions of it, with their true rewards.
 struct Judged {
@@ -73,7 +80,7 @@ impl Pool {
         for row in &mut rows {
             let scores = row["scores"].as_array_mut().into_iter().flatten();
             for score in scores {
-                *score = json!(1.0 / (1.0 + (-score.as_f64().unwrap_or_default() / TEMPERATURE).exp()));
+                *score = json!(judge().preference(score.as_f64().unwrap_or_default(), 0.0));
             }
         }
         rows
@@ -163,7 +170,7 @@ impl Judged {
 
     /// Whether an annotator prefers the first of the two: Bradley and Terry.
     fn says(&self, rng: &mut Rng) -> bool {
-        rng.unit() < 1.0 / (1.0 + (-self.gap() / TEMPERATURE).exp())
+        rng.unit() < judge().preference(self.gap(), 0.0)
     }
 
     /// Votes for the first of two.
@@ -181,7 +188,7 @@ impl Judged {
             .map(|(text, reward)| {
                 // 1 − u is above 0.
                 let gumbel = -(-(1.0 - rng.unit()).ln()).max(f64::MIN_POSITIVE).ln();
-                (text.clone(), reward + TEMPERATURE * gumbel)
+                (text.clone(), reward + judge().temperature * gumbel)
             })
             .collect();
         scored.sort_by(|(_, a), (_, b)| b.total_cmp(a));
@@ -247,7 +254,7 @@ mod tests {
         let pool = pool(4_000);
         let first = pool.ranked(5).iter().filter(|row| row["completions"][0] == " superb.").count();
         let weights: Vec<f64> =
-            pool.0[0].completions.iter().map(|(_, reward)| (reward / TEMPERATURE).exp()).collect();
+            pool.0[0].completions.iter().map(|(_, reward)| (reward / judge().temperature).exp()).collect();
         let expected = weights[0] / weights.iter().sum::<f64>();
         assert!((first as f64 / 4_000.0 - expected).abs() < 0.032, "{first}");
     }

@@ -4,21 +4,7 @@ use burn::backend::Flex;
 
 use super::*;
 use crate::cpu::attention_block::Block;
-use crate::{AttentionSpec, FusedPrimitives, TreeLayout, TreeRange, portable, saved::AttentionSaved};
-
-/// Trees given as their trunk's length and their branches' lengths.
-fn layout(trees: &[(usize, &[usize])]) -> TreeLayout {
-    let mut end = 0;
-    let mut next = |len: usize| {
-        end += len;
-        end - len..end
-    };
-    let tree = |(trunk, branches): &(usize, &[usize])| TreeRange {
-        trunk: next(*trunk),
-        branches: branches.iter().map(|len| next(*len)).collect(),
-    };
-    TreeLayout::new(trees.iter().map(tree).collect())
-}
+use crate::{AttentionSpec, FusedPrimitives, fixtures::layout, portable, saved::AttentionSaved};
 
 fn spec(trees: &[(usize, &[usize])], [n_heads, n_kv_heads, head_dim]: [usize; 3]) -> AttentionSpec {
     let layout = Arc::new(layout(trees));

@@ -20,15 +20,7 @@ use burn::{
     tensor::{DType, TensorData},
 };
 
-/// Numbers between −1 and 1, the same each time (a linear congruential generator).
-pub(super) fn numbers(n: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(1);
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    };
-    (0..n).map(|_| next()).collect()
-}
+pub(super) use crate::fixtures::numbers;
 
 pub(super) fn matrix(values: &[f32], dims: [usize; 2]) -> FlexTensor {
     Flex::float_from_data(TensorData::new(values.to_vec(), dims), &FlexDevice)
