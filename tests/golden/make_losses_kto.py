@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
+from make_losses import numbers
 from trl.trainer.kto_trainer import KTOTrainer
 
 FILE = Path(__file__).with_name("losses_kto.json")
@@ -52,14 +53,6 @@ def compute(inputs, case):
     loss.backward()
     metrics = {name: trainer._metrics["train"][name][0] for name in METRICS}
     return {"loss": loss.item(), "grad": policy.grad.tolist(), "metrics": metrics}
-
-
-def numbers(value):
-    if isinstance(value, dict):
-        return [n for v in value.values() for n in numbers(v)]
-    if isinstance(value, list):
-        return [n for v in value for n in numbers(v)]
-    return [value]
 
 
 def main():

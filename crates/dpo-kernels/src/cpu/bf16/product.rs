@@ -22,7 +22,13 @@ pub(super) fn on_all_threads<M: Multiplier>(factors: &[[&Packed; 2]]) -> Vec<f32
     let whole = Shared::new(&mut product.spare_capacity_mut()[..lines * width], width);
     tasks(factors).into_par_iter().with_max_len(1).for_each(|task| {
         let first_row = task.left.start * SQUARE;
-        multiply(&M::new(), factors, task, |[row, col], square| whole.set([first_row + row, col], square));
+        multiply(&M::new(), factors, task, |[row, col], square| {
+            #[allow(unsafe_code)]
+            // SAFETY: each square is of one task, which hands it over once.
+            unsafe {
+                whole.set([first_row + row, col], square);
+            }
+        });
     });
     #[allow(unsafe_code)]
     // SAFETY: the tasks have each square of the product, and each square was set where it is.
@@ -136,7 +142,7 @@ struct Shared<'a> {
 }
 
 #[allow(unsafe_code)]
-// SAFETY: a place is written by one task alone, as `Shared::set` asks for, and read by none.
+// SAFETY: a place is written by one thread alone, as `Shared::set` asks for, and read by none.
 unsafe impl Sync for Shared<'_> {}
 
 impl<'a> Shared<'a> {
@@ -145,14 +151,17 @@ impl<'a> Shared<'a> {
         Self { first: product.as_mut_ptr(), lines, width, _borrowed: PhantomData }
     }
 
-    /// Sets what of a square lies in the product; no other thread sets the same square.
-    fn set(&self, [row, col]: [usize; 2], square: &Square) {
+    /// Sets what of a square lies in the product.
+    ///
+    /// # Safety
+    /// No other thread sets the same square.
+    #[allow(unsafe_code)]
+    unsafe fn set(&self, [row, col]: [usize; 2], square: &Square) {
         assert!(row < self.lines && col < self.width, "a square that begins in the product");
         let width = SQUARE.min(self.width - col);
         for (line, row) in square.lines().zip(row..self.lines) {
-            #[allow(unsafe_code)]
             // SAFETY: `width` numbers from there lie in one row of the product, which is borrowed while `self` lives; they
-            // belong to one square, which one thread sets.
+            // belong to one square, which the caller sets alone.
             let target = unsafe { slice::from_raw_parts_mut(self.first.add(row * self.width + col), width) };
             match target.as_chunks_mut::<{ SQUARE / 2 }>().0 {
                 // Copies of known length are some instructions, not a call.
