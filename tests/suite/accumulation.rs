@@ -15,8 +15,9 @@ use crate::{
 
 /// Losses agree to rounding; so do weights, but where a gradient is rounding alone and AdamW divides it by itself.
 pub fn assert_same_training(whole: &Run, parts: &Run, what: &str) {
-    // A norm adds up a hundred thousand squares: its rounding is larger.
-    for (metric, tolerance) in [("loss", 1e-6), ("grad_norm", 1e-5)] {
+    // What prompts have in common is computed once for all texts of a part, so that its gradient is summed in another order in
+    // each; AdamW makes weights of that for some steps. A norm adds up a hundred thousand squares: its rounding is larger.
+    for (metric, tolerance) in [("loss", 5e-6), ("grad_norm", 1e-5)] {
         for (step, (a, b)) in whole.series(metric).into_iter().zip(parts.series(metric)).enumerate() {
             let difference = (a - b).abs() / a.max(1.0);
             assert!(difference < tolerance, "{what}, step {}: {metric} {b}, not {a}", step + 1);
@@ -46,9 +47,13 @@ fn micro_batches_add_up_to_the_batch() {
 }
 
 /// Rows of 20 to 60 tokens, all at once and sorted into ever smaller micro-batches: the same numbers to the bit, in the order of the
-/// rows.
+/// rows; with nothing in common, and behind tokens that all of them begin with and that are computed once for a micro-batch.
 #[test]
 fn rows_keep_their_places_however_they_are_sorted() {
+    [0, 1, 70].into_iter().for_each(rows_keep_their_places_behind);
+}
+
+fn rows_keep_their_places_behind(n_common: usize) {
     let model = load("llama_gqa_tied", &cpu());
     let tree = |idx: usize| {
         let ids =
@@ -56,7 +61,7 @@ fn rows_keep_their_places_however_they_are_sorted() {
         let n_prompt = 10 + idx * 7 % 30;
         TokenTree {
             row: RowId { file: 0, row: idx as u64 },
-            prompt: ids(n_prompt, 5),
+            prompt: [vec![7; n_common], ids(n_prompt, 5)].concat(),
             completions: vec![ids(5 + idx % 11, 7), ids(5 + idx % 5, 11)],
             relation: Relation::Pair,
             weight: 1.0,

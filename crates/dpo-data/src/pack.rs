@@ -75,8 +75,39 @@ impl PackedBatch {
     /// A batch from ids and the spans that cover them; the positions follow from these.
     pub fn new(ids: Vec<u32>, trees: Vec<TreeSpan>) -> Result<Self, InvalidBatch> {
         check(ids.len(), &trees)?;
-        let positions = trees.iter().flat_map(positions).collect();
-        Ok(Self { ids, positions, trees })
+        let positions = trees.iter().flat_map(|tree| positions(0, tree)).collect();
+        Ok(Self { ids, positions, shared: 0, trees })
+    }
+
+    /// The same texts, with the tokens that all prompts begin with laid once, before the trees: a system prompt and the
+    /// marks around it, as chat templates write them. The batch as it is where there is but one tree, or nothing in common.
+    #[must_use]
+    pub fn with_shared_start(self) -> Self {
+        let n_shared = self.n_common();
+        if self.shared > 0 || self.trees.len() < 2 || n_shared == 0 {
+            return self;
+        }
+        let mut ids = self.ids[self.trees[0].prompt.start..][..n_shared].to_vec();
+        let mut append = |span: Range<usize>| {
+            let start = ids.len();
+            ids.extend_from_slice(&self.ids[span]);
+            start..ids.len()
+        };
+        let span = |tree: &TreeSpan| TreeSpan {
+            prompt: append(tree.prompt.start + n_shared..tree.prompt.end),
+            completions: tree.completions.iter().map(|completion| append(completion.clone())).collect(),
+        };
+        let trees: Vec<TreeSpan> = self.trees.iter().map(span).collect();
+        let own = trees.iter().flat_map(|tree| positions(n_shared, tree));
+        Self { positions: (0..n_shared as u32).chain(own).collect(), ids, shared: n_shared, trees }
+    }
+
+    /// Tokens that all prompts begin with.
+    fn n_common(&self) -> usize {
+        let mut prompts = self.trees.iter().map(|tree| &self.ids[tree.prompt.clone()]);
+        let Some(first) = prompts.next() else { return 0 };
+        let common = |prompt: &[u32]| first.iter().zip(prompt).take_while(|(a, b)| a == b).count();
+        prompts.map(common).min().unwrap_or(first.len())
     }
 
     /// Tokens in the batch, prompts counted once.
@@ -104,7 +135,10 @@ impl PackedBatch {
     /// Prompt and completion ids of each tree: what [`pack`] was given.
     pub fn unpack(&self) -> Vec<(Vec<u32>, Vec<Vec<u32>>)> {
         let tokens = |span: &Range<usize>| self.ids[span.clone()].to_vec();
-        let tree = |tree: &TreeSpan| (tokens(&tree.prompt), tree.completions.iter().map(tokens).collect());
+        let tree = |tree: &TreeSpan| {
+            let prompt = [tokens(&(0..self.shared)), tokens(&tree.prompt)].concat();
+            (prompt, tree.completions.iter().map(tokens).collect())
+        };
         self.trees.iter().map(tree).collect()
     }
 
@@ -112,7 +146,7 @@ impl PackedBatch {
     pub fn score_rows(&self) -> ScoreRows {
         let mut scores = ScoreRows::default();
         for (owner, completion) in self.completions().enumerate() {
-            scores.push(owner as u32, &completion, &self.ids);
+            scores.push(owner as u32, &completion, self);
         }
         scores
     }
@@ -129,15 +163,16 @@ impl ScoreRows {
         self.rows.is_empty()
     }
 
-    fn push(&mut self, owner: u32, completion: &CompletionSpan, ids: &[u32]) {
+    fn push(&mut self, owner: u32, completion: &CompletionSpan, batch: &PackedBatch) {
         let CompletionSpan { prompt, tokens, .. } = completion;
-        // The last prompt token stands apart from the completion: siblings may lie between them.
-        let first = (!prompt.is_empty()).then(|| (prompt.end - 1, tokens.start));
+        // The last prompt token stands apart from the completion: siblings may lie between them, and other trees.
+        let last = if prompt.is_empty() { batch.shared } else { prompt.end }.checked_sub(1);
+        let first = last.map(|last| (last, tokens.start));
         let pairs = first.into_iter().chain((tokens.start..tokens.end - 1).map(|row| (row, row + 1)));
         let before = self.rows.len();
         for (row, target) in pairs {
             self.rows.push(row as u32);
-            self.targets.push(ids[target]);
+            self.targets.push(batch.ids[target]);
             self.owner.push(owner);
         }
         self.n_scored.push((self.rows.len() - before) as u32);
@@ -145,11 +180,11 @@ impl ScoreRows {
     }
 }
 
-/// Positions of a tree's tokens: the prompt from 0, every completion from the prompt's length.
-fn positions(tree: &TreeSpan) -> impl Iterator<Item = u32> + '_ {
-    let n_prompt = tree.prompt.len() as u32;
-    let completions = tree.completions.iter().flat_map(move |span| n_prompt..n_prompt + span.len() as u32);
-    (0..n_prompt).chain(completions)
+/// Positions of a tree's tokens behind `n_shared` others: the prompt from there, every completion from the prompt's end.
+fn positions(n_shared: usize, tree: &TreeSpan) -> impl Iterator<Item = u32> + '_ {
+    let start = n_shared as u32;
+    let end = start + tree.prompt.len() as u32;
+    (start..end).chain(tree.completions.iter().flat_map(move |span| end..end + span.len() as u32))
 }
 
 fn check(n_tokens: usize, trees: &[TreeSpan]) -> Result<(), InvalidBatch> {
@@ -226,6 +261,36 @@ mod tests {
         assert_eq!((scores.n_scored, scores.n_tokens), (vec![1, 0, 1], vec![2, 1, 1]));
     }
 
+    /// `[1 2 3]` and `[1 2]` have two tokens in common, which are the whole second prompt: row 1 predicts its completion.
+    #[test]
+    fn a_start_in_common_is_laid_once() {
+        let trees = [tree(&[1, 2, 3], &[&[20, 21], &[30]]), tree(&[1, 2], &[&[40, 41]])];
+        let apart = pack(&trees.iter().collect::<Vec<_>>());
+        let batch = apart.clone().with_shared_start();
+        assert_eq!((batch.shared, &batch.ids[..]), (2, &[1, 2, 3, 20, 21, 30, 40, 41][..]));
+        assert_eq!(batch.positions, [0, 1, 2, 3, 4, 3, 2, 3]);
+        assert_eq!((&batch.trees[1].prompt, &batch.trees[1].completions[0]), (&(6..6), &(6..8)));
+        let (scores, apart_scores) = (batch.score_rows(), apart.score_rows());
+        assert_eq!(scores.rows, [2, 3, 2, 1, 6]);
+        assert_eq!(scores.targets, apart_scores.targets);
+        assert_eq!(scores.owner, apart_scores.owner);
+        assert_eq!(batch.unpack(), apart.unpack());
+    }
+
+    /// One tree, no prompt, another first token.
+    #[test]
+    fn nothing_in_common_changes_nothing() {
+        for trees in [
+            vec![tree(&[1, 2], &[&[3]])],
+            vec![tree(&[1], &[&[3]]), tree(&[], &[&[3]])],
+            vec![tree(&[1, 5], &[&[3]]), tree(&[2, 5], &[&[3]])],
+            vec![],
+        ] {
+            let batch = pack(&trees.iter().collect::<Vec<_>>());
+            assert_eq!(batch.clone().with_shared_start(), batch);
+        }
+    }
+
     #[test]
     fn no_trees_are_an_empty_batch() {
         assert_eq!(pack(&[]), PackedBatch::default());
@@ -273,8 +338,10 @@ mod tests {
 
         /// The row of a target lies one position before it in the same text, and holds that text's token.
         #[test]
-        fn a_target_follows_its_row(trees in trees()) {
-            let batch = pack(&trees.iter().collect::<Vec<_>>());
+        fn a_target_follows_its_row(mut trees in trees(), start in prop::collection::vec(0u32..50_000, 0..9)) {
+            trees.iter_mut().for_each(|tree| drop(tree.prompt.splice(..0, start.iter().copied())));
+            let batch = pack(&trees.iter().collect::<Vec<_>>()).with_shared_start();
+            prop_assert!(trees.len() < 2 || batch.shared >= start.len());
             let scores = batch.score_rows();
             let texts: Vec<Vec<u32>> = trees
                 .iter()

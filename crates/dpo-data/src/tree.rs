@@ -41,7 +41,7 @@ impl TokenTree {
 /// Where one tree lies in a [`PackedBatch`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeSpan {
-    /// The prompt's tokens.
+    /// The prompt's tokens, without those that the batch shares.
     pub prompt: Range<usize>,
     /// The tokens of each completion, which follow the prompt without a gap.
     pub completions: Vec<Range<usize>>,
@@ -56,6 +56,8 @@ pub struct PackedBatch {
     pub ids: Vec<u32>,
     /// Position of each token in its own text, `[n_tokens]`: every completion restarts at the prompt's length.
     pub positions: Vec<u32>,
+    /// Tokens that every text of the batch begins with, laid once before the trees: `0..shared`, of which no span tells.
+    pub shared: usize,
     /// Where each tree lies, in order.
     pub trees: Vec<TreeSpan>,
 }
@@ -67,7 +69,7 @@ pub struct CompletionSpan {
     pub tree_idx: usize,
     /// Index among the completions of its tree.
     pub completion_idx: usize,
-    /// The prompt's tokens in the batch.
+    /// The prompt's tokens in the batch, without those that all trees share.
     pub prompt: Range<usize>,
     /// Its own tokens in the batch.
     pub tokens: Range<usize>,

@@ -3,7 +3,7 @@
 use crate::Precision;
 
 /// Raised when an operation here comes to other bits than before.
-const REVISION: u32 = 2;
+const REVISION: u32 = 3;
 
 /// Names everything that the last bits of a result on the processor depend on: the revision of these operations, the
 /// processor's model (its caches decide how matrix products are cut), its instruction sets, and its unit for bfloat16 where

@@ -12,9 +12,9 @@ pub(crate) fn numbers(n: usize, seed: u64) -> Vec<f32> {
     (0..n).map(|_| next()).collect()
 }
 
-/// Trees given as their trunk's length and their branches' lengths.
-pub(crate) fn layout(trees: &[(usize, &[usize])]) -> TreeLayout {
-    let mut end = 0;
+/// Trees given as their trunk's length and their branches' lengths, behind so many rows that all of them share.
+pub(crate) fn layout_behind(n_shared: usize, trees: &[(usize, &[usize])]) -> TreeLayout {
+    let mut end = n_shared;
     let mut next = |len: usize| {
         end += len;
         end - len..end
@@ -23,5 +23,5 @@ pub(crate) fn layout(trees: &[(usize, &[usize])]) -> TreeLayout {
         trunk: next(*trunk),
         branches: branches.iter().map(|len| next(*len)).collect(),
     };
-    TreeLayout::new(trees.iter().map(tree).collect())
+    TreeLayout::with_shared_start(n_shared, trees.iter().map(tree).collect())
 }

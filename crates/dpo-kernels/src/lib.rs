@@ -62,3 +62,15 @@ pub use tensor::{
 /// Batches of at least this many rows give each row the same bits, whatever the other rows are. Smaller ones are padded by
 /// whoever compares bits.
 pub const EXACT_ROWS: usize = 64;
+
+/// Whether attention on a device is at its best over trees that share their start, see [`TreeLayout::with_shared_start`]; all
+/// devices can do it.
+pub fn is_fast_with_shared_starts(device: &burn::tensor::Device) -> bool {
+    #[cfg(feature = "cpu")]
+    return matches!(device.clone().inner().as_dispatch(), burn::backend::DispatchDevice::Flex(_));
+    #[cfg(not(feature = "cpu"))]
+    {
+        let _ = device;
+        false
+    }
+}

@@ -123,7 +123,16 @@ fn attention_spec() -> AttentionSpec {
         TreeRange { trunk: 8..8, branches: std::iter::once(8..10).collect() },
     ];
     let layout = Arc::new(TreeLayout::new(trees));
-    AttentionSpec { n_heads: 4, n_kv_heads: 2, head_dim: 4, scale: 0.5, layout, window: None, softcap: None }
+    AttentionSpec {
+        n_heads: 4,
+        n_kv_heads: 2,
+        head_dim: 4,
+        scale: 0.5,
+        layout,
+        window: None,
+        softcap: None,
+        precision: Precision::F32,
+    }
 }
 
 fn check_attention(name: &str, spec: &AttentionSpec) {

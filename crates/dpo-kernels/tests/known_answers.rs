@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dpo_kernels::{
-    Activation, AttentionSpec, LogitSpec, TreeLayout, TreeRange, activate, completion_logps,
+    Activation, AttentionSpec, LogitSpec, Precision, TreeLayout, TreeRange, activate, completion_logps,
     completion_logps_and_squares, gated, layer_norm, rotary, tree_attention,
 };
 
@@ -79,7 +79,16 @@ fn partial_rotary_turns_the_start_of_each_head() {
 fn spec(trunk: usize, branches: &[std::ops::Range<usize>]) -> AttentionSpec {
     let tree = TreeRange { trunk: 0..trunk, branches: branches.to_vec() };
     let layout = Arc::new(TreeLayout::new(vec![tree]));
-    AttentionSpec { n_heads: 1, n_kv_heads: 1, head_dim: 1, scale: 1.0, layout, window: None, softcap: None }
+    AttentionSpec {
+        n_heads: 1,
+        n_kv_heads: 1,
+        head_dim: 1,
+        scale: 1.0,
+        layout,
+        window: None,
+        softcap: None,
+        precision: Precision::F32,
+    }
 }
 
 /// Equal scores average what is seen. A trunk of 2 with branches of 2 and 1, a window of 2: the first row of either

@@ -27,7 +27,8 @@ use burn::{
     tensor::{Device, Int, Tensor},
 };
 use dpo_kernels::{
-    LogitSpec, LogpsAndSquares, Precision, completion_logps, completion_logps_and_squares, select_rows,
+    LogitSpec, LogpsAndSquares, Precision, completion_logps, completion_logps_and_squares,
+    is_fast_with_shared_starts, select_rows,
 };
 
 use crate::{
@@ -248,6 +249,13 @@ impl Decoder {
     /// Number of parameters.
     pub fn n_parameters(&self) -> usize {
         self.num_params()
+    }
+
+    /// Whether trees of a batch may have the rows in common that their texts begin with: not where the angles of a text depend
+    /// on how long it is, and not on a device whose attention is better without.
+    pub fn shares_starts(&self) -> bool {
+        let is_of_length = self.config.ropes.iter().any(|rope| rope.short_text_len().is_some());
+        !is_of_length && is_fast_with_shared_starts(&self.device())
     }
 
     /// Where the parameters live.

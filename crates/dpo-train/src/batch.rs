@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn::tensor::{Device, Tensor};
 use dpo_core::{CompletionLogps, TokenLogps};
-use dpo_data::{PackedBatch, TreeSpan};
+use dpo_data::{PackedBatch, TokenTree, TreeSpan, pack};
 use dpo_kernels::{EXACT_ROWS, TreeLayout, TreeRange};
 use dpo_model::{Decoder, PackedInput, RecomputedLogps, ScoredRows, ScoredTokens, TokenOutputs};
 
@@ -26,7 +26,19 @@ fn padding(n_tokens: usize) -> Option<Range<usize>> {
     (1..EXACT_ROWS).contains(&n_tokens).then_some(n_tokens..EXACT_ROWS)
 }
 
+/// Trees end to end; with a start in common laid once, if it may be.
+pub(crate) fn packed(trees: &[&TokenTree], shares_start: bool) -> PackedBatch {
+    let batch = pack(trees);
+    if shares_start { batch.with_shared_start() } else { batch }
+}
+
 impl DeviceBatch {
+    /// Puts trees on the device of `model`, packed; what all of their prompts begin with is computed once, unless the model has
+    /// to tell trees apart there.
+    pub fn of_trees(trees: &[&TokenTree], model: &Decoder) -> Self {
+        Self::new(&packed(trees, model.shares_starts()), &model.device())
+    }
+
     /// Puts a packed batch on `device`.
     pub fn new(batch: &PackedBatch, device: &Device) -> Self {
         let tree =
@@ -38,7 +50,7 @@ impl DeviceBatch {
             positions.extend(0..padding.len() as u32);
             trees.push(TreeRange { trunk: padding, branches: Vec::new() });
         }
-        let layout = TreeLayout::new(trees);
+        let layout = TreeLayout::with_shared_start(batch.shared, trees);
         let scores = batch.score_rows();
         let counts = |numbers: &[u32]| numbers.iter().map(|n| *n as usize).collect();
         Self {

@@ -129,7 +129,9 @@ impl Pass<'_> {
     }
 
     fn batch(&self, rows: &[Row<'_>]) -> DeviceBatch {
-        let batch = self.spec.on_device(rows, self.policy);
+        // What is dropped is drawn for each tree, also where their prompts begin.
+        let shares_start = self.dropout.is_none() && self.policy.shares_starts();
+        let batch = self.spec.on_device(rows, self.policy, shares_start);
         match self.dropout {
             Some(seed) => batch.with_dropout(rows.iter().map(|row| seed.of_row(row.tree.row)).collect()),
             None => batch,

@@ -6,11 +6,12 @@ use std::num::NonZeroUsize;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dpo_core::{BatchScale, Objective, RowSize, sft_loss};
-use dpo_data::{TokenTree, pack};
+use dpo_data::TokenTree;
 use dpo_model::{Decoder, ScoredTokens, TokenOutputs};
 
 use crate::{
     Activations, BatchScores, DeviceBatch, MicroBatching,
+    batch::packed,
     composite::{self, Said},
     mismatched::drift,
     scores::{RowLosses, RowScores},
@@ -95,7 +96,7 @@ impl LossSpec {
                 return None;
             }
             let rows = chosen(rows, indices);
-            let batch = self.on_device(&rows, model);
+            let batch = self.on_device(&rows, model, model.shares_starts());
             let said = batch.scored_tokens(model, self.outputs());
             total.extend(self.of_rows(&rows, &batch, said, wide).read().0);
         }
@@ -136,9 +137,9 @@ impl LossSpec {
         BatchScale::new(&self.objective, rows.iter().map(size))
     }
 
-    /// The rows of a micro-batch on the device of `model`.
-    pub(crate) fn on_device(&self, rows: &[Row<'_>], model: &Decoder) -> DeviceBatch {
-        let packed = pack(&rows.iter().map(|row| row.tree).collect::<Vec<_>>());
+    /// The rows of a micro-batch on the device of `model`; what their prompts begin with once, if it may be.
+    pub(crate) fn on_device(&self, rows: &[Row<'_>], model: &Decoder, shares_start: bool) -> DeviceBatch {
+        let packed = packed(&rows.iter().map(|row| row.tree).collect::<Vec<_>>(), shares_start);
         let batch = DeviceBatch::new(&packed, &model.device());
         match self.constant_token {
             Some(id) => batch.with_constant_token(&packed, id),

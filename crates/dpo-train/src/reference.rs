@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, ops::ControlFlow, path::Path};
 
 use burn::tensor::Tensor;
-use dpo_data::{RowId, TokenTree, micro_batches, pack};
+use dpo_data::{RowId, TokenTree, micro_batches};
 use dpo_model::Decoder;
 
 use crate::{
@@ -143,7 +143,7 @@ pub(crate) fn token_logps_unless(
 
 /// Log-probs of every scored token of each tree's completions; `model` is on a plain device.
 pub fn token_logps(model: &Decoder, trees: &[&TokenTree]) -> Vec<Vec<Vec<f32>>> {
-    let batch = DeviceBatch::new(&pack(trees), &model.device());
+    let batch = DeviceBatch::of_trees(trees, model);
     let values = host_f32(batch.token_logps(model));
     let mut rest = values.as_slice();
     let mut take = |n: usize| {

@@ -1,6 +1,6 @@
 //! What a model that was not trained yet says of the two sides of pairs.
 
-use dpo_data::{TokenTree, pack};
+use dpo_data::TokenTree;
 use dpo_model::Decoder;
 
 use crate::DeviceBatch;
@@ -39,7 +39,7 @@ impl SidesSaid {
 /// If a tree has not two completions.
 pub fn said_of_sides(model: &Decoder, trees: &[&TokenTree]) -> Vec<SidesSaid> {
     assert!(trees.iter().all(|tree| tree.completions.len() == 2), "a pair has two completions");
-    let batch = DeviceBatch::new(&pack(trees), &model.device());
+    let batch = DeviceBatch::of_trees(trees, model);
     let hidden = model.scored_hidden(&batch.input, &batch.scored);
     let [_, width] = hidden.dims();
     let logps: Vec<f32> =

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Result;
 use burn::module::Module;
 use clap::Args;
-use dpo_data::{Needed, Purpose, TokenTree, pack};
+use dpo_data::{Needed, Purpose, TokenTree};
 use dpo_model::{Decoder, Precision};
 use dpo_train::{DeviceBatch, INFERENCE_TOKENS, ReferenceLogps, Row, rows_of, write_atomically};
 use serde::Serialize;
@@ -178,7 +178,7 @@ fn head_share(policy: &Decoder, batches: &[&[Row<'_>]], costs: &[StepCost]) -> R
 /// Time of the head's forward pass over a batch's completions.
 fn head_time(model: &Decoder, batch: &[Row<'_>]) -> Result<Duration> {
     let trees: Vec<&TokenTree> = batch.iter().map(|row| row.tree).collect();
-    let batch = DeviceBatch::new(&pack(&trees), &model.device());
+    let batch = DeviceBatch::of_trees(&trees, model);
     let hidden = model.scored_hidden(&batch.input, &batch.scored);
     model.device().sync()?;
     let start = Instant::now();

@@ -140,8 +140,7 @@ fn attention(bench: &Bench) {
     for (name, window, softcap) in
         [("", None, None), (", window of 64", Some(64), None), (", soft cap", None, Some(50.0))]
     {
-        let pairs: usize =
-            layout.trees().iter().flat_map(TreeLayout::segments).map(|s| visible_pairs(&s, window)).sum();
+        let pairs: usize = layout.segments().map(|s| visible_pairs(&s, window)).sum();
         let spec = AttentionSpec {
             n_heads: N_HEADS,
             n_kv_heads: N_KV_HEADS,
@@ -150,6 +149,7 @@ fn attention(bench: &Bench) {
             layout: Arc::clone(&layout),
             window,
             softcap,
+            precision: Precision::F32,
         };
         let inputs = [[N, N_HEADS * HEAD_DIM], [N, N_KV_HEADS * HEAD_DIM], [N, N_KV_HEADS * HEAD_DIM]];
         let flop = (4 * N_HEADS * HEAD_DIM * pairs) as f64;

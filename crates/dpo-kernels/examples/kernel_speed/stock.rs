@@ -4,7 +4,7 @@ use burn::tensor::{
     Int, Tensor, TensorData,
     activation::{gelu, gelu_approximate, log_softmax, relu, silu, softmax},
 };
-use dpo_kernels::{Activation, AdamWStep, AttentionSpec, TreeLayout};
+use dpo_kernels::{Activation, AdamWStep, AttentionSpec};
 
 pub(crate) fn linear(x: &[Tensor<2>]) -> Tensor<2> {
     x[0].clone().matmul(x[1].clone().transpose())
@@ -50,7 +50,7 @@ pub(crate) fn tree_attention(x: &[Tensor<2>], spec: &AttentionSpec) -> Tensor<2>
     let group = spec.n_heads / spec.n_kv_heads;
     let window = spec.window.unwrap_or(usize::MAX);
     let mut outputs = Vec::new();
-    for segment in spec.layout.trees().iter().flat_map(TreeLayout::segments) {
+    for segment in spec.layout.segments() {
         let (n_own, n_trunk) = (segment.own.len(), segment.trunk.len());
         let n_visible = n_own + n_trunk;
         let visible = |x: &Tensor<2>| {

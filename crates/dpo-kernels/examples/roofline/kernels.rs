@@ -44,7 +44,7 @@ impl Sizes {
 
     /// Query and key rows of which one sees the other.
     fn visible_pairs(&self) -> usize {
-        let segments = self.layout.trees().iter().flat_map(TreeLayout::segments);
+        let segments = self.layout.segments();
         segments.map(|s| s.own.len() * s.trunk.len() + s.own.len() * (s.own.len() + 1) / 2).sum()
     }
 }
@@ -119,6 +119,7 @@ fn attention(bench: &mut Bench, sizes: &Sizes) {
         layout: Arc::clone(&sizes.layout),
         window: None,
         softcap: None,
+        precision: Precision::F32,
     };
     let (n, q, kv) = (sizes.tokens, N_HEADS * HEAD_DIM, N_KV_HEADS * HEAD_DIM);
     let inputs = [[n, q], [n, kv], [n, kv]];

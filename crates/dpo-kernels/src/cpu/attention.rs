@@ -1,80 +1,156 @@
-//! Attention over trees, a block of query rows and a head at a time.
+//! Attention over trees, a block of query rows at a time.
 //!
-//! Scores of a block are `[visible, lanes]`, one query row a lane, in a buffer of the thread: never `[n, n]`, and
-//! nothing but the rows of the same tree takes part, so that a tree gives the same bits in any batch.
+//! Scores of a block and a head are `[visible, lanes]`, one query row a lane, in a buffer of the thread: never `[n, n]`. What
+//! a row sees lies side by side before it is multiplied, and nothing else takes part, so that a text gives the same bits
+//! whatever it shares with others, and in any batch.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::{
-    attention_block::{Block, Inputs, ROWS},
+    attention_block::{Block, Inputs, ROWS, RUN, Seen},
+    bf16::{Operand, Part, Side, multiply},
     buffer::with_scratch,
     exp::exp,
+    gemm::{Matrix, Target, Write},
     simd::{Arith, simd},
+    tanh::cap,
 };
-use crate::AttentionSpec;
+use crate::{AttentionSpec, Segment};
+
+/// Keys and values of each head of them that a segment sees.
+struct Visible {
+    keys: Vec<Seen>,
+    values: Vec<Seen>,
+}
+
+impl Visible {
+    fn new(inputs: &Inputs<'_>, segment: &Segment, places: &Range<usize>) -> Self {
+        let seen = |heads, side| {
+            (0..inputs.key.count)
+                .map(|head| Seen::new(inputs.unit, heads, head, (segment, places), &[side]))
+                .collect()
+        };
+        Self { keys: seen(inputs.key, Side::Left), values: seen(inputs.value, Side::Right) }
+    }
+}
 
 /// Output, and log-sum-exp of each row and head.
 pub(super) fn forward(inputs: Inputs<'_>, spec: &AttentionSpec) -> (Vec<f32>, Vec<f32>) {
     let n = spec.layout.n_rows();
     let width = inputs.query.stride();
+    let segments: Vec<Segment> = spec.layout.segments().collect();
+    let all = |segment: &Segment| Visible::new(&inputs, segment, &(0..segment.n_seen()));
+    let visible: Vec<Visible> = segments.par_iter().map(all).collect();
     let (mut output, mut log_sum_exp) = (vec![0.0; n * width], vec![0.0; n * spec.n_heads]);
     let (mut output_left, mut sums_left) = (&mut output[..], &mut log_sum_exp[..]);
     let mut tasks = Vec::new();
-    for block in spec.layout.trees().iter().flat_map(|tree| Block::of(tree, spec.window)) {
-        let (output, sums);
-        (output, output_left) = output_left.split_at_mut(block.rows.len() * width);
-        (sums, sums_left) = sums_left.split_at_mut(block.rows.len() * spec.n_heads);
-        tasks.push((block, output, sums));
+    for (segment, visible) in segments.iter().zip(&visible) {
+        for block in Block::of(segment, spec.window) {
+            let (output, sums);
+            (output, output_left) = output_left.split_at_mut(block.rows.len() * width);
+            (sums, sums_left) = sums_left.split_at_mut(block.rows.len() * spec.n_heads);
+            tasks.push((segment, visible, block, output, sums));
+        }
     }
-    tasks
-        .into_par_iter()
-        .for_each(|(block, output, sums)| block_forward(&inputs, spec, &block, output, sums));
+    tasks.into_par_iter().for_each(|(segment, visible, block, output, sums)| {
+        let hides = |head| block.hides_what_is_not_finite(segment, inputs.value, head);
+        if !(0..inputs.value.count).any(hides) {
+            return block_forward(&inputs, spec, visible, &block, output, sums);
+        }
+        let outputs = output.chunks_exact_mut(width).zip(sums.chunks_exact_mut(spec.n_heads));
+        for ((row, places), (output, sums)) in block.single_rows().zip(outputs) {
+            let visible = Visible::new(&inputs, segment, &places);
+            block_forward(&inputs, spec, &visible, &row, output, sums);
+        }
+    });
     (output, log_sum_exp)
 }
 
 fn block_forward(
     inputs: &Inputs<'_>,
     spec: &AttentionSpec,
+    visible: &Visible,
     block: &Block,
     output: &mut [f32],
     log_sum_exp: &mut [f32],
 ) {
-    if block.hides_what_is_not_finite(inputs.value) {
-        let outputs = output.chunks_exact_mut(inputs.query.stride());
-        for ((row, output), sums) in
-            block.single_rows().zip(outputs).zip(log_sum_exp.chunks_exact_mut(spec.n_heads))
-        {
-            block_forward(inputs, spec, &row, output, sums);
-        }
-        return;
-    }
-    let (lanes, n_visible) = (block.lanes(), block.n_visible());
-    with_scratch((spec.head_dim + n_visible) * lanes, |scratch| {
-        let (queries, tile) = scratch.split_at_mut(spec.head_dim * lanes);
+    let (lanes, n_visible, head_dim) = (block.lanes(), block.n_visible(), spec.head_dim);
+    let width = inputs.query.stride();
+    with_scratch((2 * head_dim + n_visible) * lanes, |scratch| {
+        let (queries, rest) = scratch.split_at_mut(head_dim * lanes);
+        let (sums_of_values, tile) = rest.split_at_mut(head_dim * lanes);
         for head in 0..spec.n_heads {
+            let [keys, values] = [&visible.keys, &visible.values].map(|seen| &seen[inputs.kv_head(head)]);
             inputs.query.lanes_into(queries, block, head, spec.scale as f32);
-            block.scores(tile, inputs.key, inputs.kv_head(head), queries, spec.softcap);
+            scores(tile, inputs, block, keys, queries, spec.softcap);
             block.mask(tile);
             let (mut max, mut sum) = ([f32::MIN; ROWS], [0.0; ROWS]);
             exponentials(tile, &mut max[..lanes], &mut sum[..lanes]);
-            let target = &mut output[head * spec.head_dim..];
-            block.weighted(target, inputs.query.stride(), tile, inputs.value, inputs.kv_head(head));
-            for row in 0..block.rows.len() {
-                let start = row * inputs.query.stride();
-                target[start..start + spec.head_dim].iter_mut().for_each(|value| *value /= sum[row]);
+            weighted(sums_of_values, inputs, block, lanes, tile, values);
+            for (row, values) in sums_of_values.chunks_exact(head_dim).take(block.rows.len()).enumerate() {
+                let target = &mut output[row * width + head * head_dim..][..head_dim];
+                target.iter_mut().zip(values).for_each(|(target, value)| *target = value / sum[row]);
                 log_sum_exp[row * spec.n_heads + head] = max[row] + sum[row].ln();
             }
         }
     });
 }
 
+/// `rows · lanes` of what a block sees, `[visible, head_dim]`, and `[head_dim, lanes]`: `[visible, lanes]`.
+pub(super) fn products(
+    tile: &mut [f32],
+    inputs: &Inputs<'_>,
+    block: &Block,
+    seen: Part<'_>,
+    columns: &[f32],
+) {
+    let lanes = block.lanes();
+    let columns = Matrix::new(columns, [inputs.query.head_dim, lanes], lanes);
+    let columns = Operand::new(inputs.unit, columns, Side::Right);
+    multiply(inputs.unit, Target { data: tile, stride: lanes, write: Write::Replace }, seen, columns.whole());
+}
+
+/// What becomes of the products of keys and queries before the mask.
+pub(super) fn scores(
+    tile: &mut [f32],
+    inputs: &Inputs<'_>,
+    block: &Block,
+    keys: &Seen,
+    queries: &[f32],
+    softcap: Option<f64>,
+) {
+    products(tile, inputs, block, keys.at(&block.seen, Side::Left), queries);
+    if let Some(softcap) = softcap {
+        cap(tile, softcap as f32);
+    }
+}
+
+/// `tileᵀ · rows`, `[n_rows, head_dim]`, of the first rows of a tile `[visible, lanes]` and what a block sees,
+/// `[visible, head_dim]`.
+pub(super) fn weighted(
+    target: &mut [f32],
+    inputs: &Inputs<'_>,
+    block: &Block,
+    n_rows: usize,
+    tile: &[f32],
+    seen: &Seen,
+) {
+    let lanes = block.lanes();
+    for (start, places) in block.runs() {
+        let weights = Matrix::new(&tile[start * lanes..], [places.len(), n_rows], lanes).transposed();
+        let weights = Operand::new(inputs.unit, weights, Side::Left);
+        let write = if start == 0 { Write::Replace } else { Write::Add };
+        let target = Target { data: &mut *target, stride: inputs.query.head_dim, write };
+        multiply(inputs.unit, target, weights.whole(), seen.at(&places, Side::Right));
+    }
+}
+
 simd! {
     /// Each value becomes `exp(value − max of its column)`; `sum` is what a column then adds up to.
     fn exponentials(tile: &mut [f32], max: &mut [f32], sum: &mut [f32]) = exponentials_body;
 }
-
-/// Values of a column that are added up before they join its sum: long sums lose fewer bits so.
-const RUN: usize = 64;
 
 #[inline(always)]
 fn exponentials_body<A: Arith>(tile: &mut [f32], max: &mut [f32], sum: &mut [f32]) {
@@ -84,6 +160,7 @@ fn exponentials_body<A: Arith>(tile: &mut [f32], max: &mut [f32], sum: &mut [f32
             *max = if value > *max { value } else { *max };
         }
     }
+    // Long sums lose fewer bits so.
     for run in tile.chunks_mut(RUN * lanes) {
         let mut run_sum = [0.0; ROWS];
         for row in run.chunks_exact_mut(lanes) {

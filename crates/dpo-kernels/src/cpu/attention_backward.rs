@@ -1,20 +1,22 @@
 //! Backward of attention over trees. With `P` the weights: `dV = Pᵀ·g`, `dS = P∘(g·Vᵀ − rowsum(g∘out))·scale` (times
 //! the slope of the cap), `dQ = dS·K`, `dK = dSᵀ·Q`.
 //!
-//! Each tree and query head is a task with gradients of its own, segment after segment; those of the query heads that
-//! share keys are then added in the order of the heads.
+//! Each segment and query head is a task with gradients of its own, block after block: of what the segment sees, side by
+//! side. These are then added in the order of the segments, and the query heads that share keys in theirs.
 
 use rayon::prelude::*;
 
 use super::{
-    attention_block::{Block, Heads, Inputs},
-    buffer::with_scratch,
+    attention::{products, scores, weighted},
+    attention_block::{Block, Heads, Inputs, Seen, padded},
+    bf16::{Operand, Side, multiply},
+    buffer::{filled, no_sides, with_scratch},
     exp::exp,
-    gemm::{Matrix, Target, Write, multiply},
+    gemm::{Matrix, Target, Write},
     simd::{Arith, simd},
     tanh::cap_slope,
 };
-use crate::{AttentionSpec, TreeRange};
+use crate::{AttentionSpec, Segment};
 
 /// What the forward pass left, and the output's gradient.
 #[derive(Clone, Copy)]
@@ -26,90 +28,129 @@ pub(super) struct Saved<'a> {
     pub(super) grad: Heads<'a>,
 }
 
-/// Gradients of query, key and value, where wanted: of all rows, or `[rows, head_dim]` of one tree and query head.
+/// Gradients of query, key and value, where wanted: of all rows; or, of one segment and query head, of its own rows and
+/// of all that it sees.
 type Grads = [Option<Vec<f32>>; 3];
+
+/// Keys and values of one head that a segment sees.
+struct Visible {
+    keys: Seen,
+    values: Seen,
+}
+
+impl Visible {
+    fn new(inputs: &Inputs<'_>, segment: &Segment, head: usize) -> Self {
+        let places = 0..segment.n_seen();
+        let seen = |heads, sides: &[Side]| Seen::new(inputs.unit, heads, head, (segment, &places), sides);
+        Self { keys: seen(inputs.key, &[Side::Left, Side::Right]), values: seen(inputs.value, &[Side::Left]) }
+    }
+}
 
 /// Gradients of query, key and value, where wanted.
 pub(super) fn backward(saved: Saved<'_>, spec: &AttentionSpec, wanted: [bool; 3]) -> Grads {
-    let trees = spec.layout.trees();
-    let tasks: Vec<(&TreeRange, usize)> =
-        trees.iter().flat_map(|tree| (0..spec.n_heads).map(move |head| (tree, head))).collect();
-    let parts: Vec<Grads> =
-        tasks.par_iter().map(|(tree, head)| head_backward(&saved, spec, tree, *head, wanted)).collect();
-    let n_heads = [spec.n_heads, spec.n_kv_heads, spec.n_kv_heads];
-    let size = spec.layout.n_rows() * spec.head_dim;
-    let mut totals = zeros(n_heads.map(|n_heads| n_heads * size), wanted);
-    for ((tree, head), part) in tasks.into_iter().zip(&parts) {
-        let kv_head = saved.inputs.kv_head(head);
-        let places = n_heads.into_iter().zip([head, kv_head, kv_head]);
-        for ((total, part), (n_heads, head)) in totals.iter_mut().zip(part).zip(places) {
-            if let (Some(total), Some(part)) = (total, part) {
-                add_head(total, part, tree.rows().start, [n_heads, head], spec.head_dim);
+    let segments: Vec<Segment> = spec.layout.segments().collect();
+    let each =
+        |n_heads: usize| (0..segments.len()).flat_map(move |idx| (0..n_heads).map(move |head| (idx, head)));
+    let kv_heads: Vec<(usize, usize)> = each(spec.n_kv_heads).collect();
+    let seen = |(idx, head): &(usize, usize)| Visible::new(&saved.inputs, &segments[*idx], *head);
+    let visible: Vec<Visible> = kv_heads.par_iter().map(seen).collect();
+    let heads: Vec<(usize, usize)> = each(spec.n_heads).collect();
+    let of_head = |(idx, head): &(usize, usize)| {
+        let visible = &visible[idx * spec.n_kv_heads + saved.inputs.kv_head(*head)];
+        head_backward(&saved, spec, &segments[*idx], (visible, *head), wanted)
+    };
+    let parts: Vec<Grads> = heads.par_iter().map(of_head).collect();
+    [0, 1, 2].map(|input| {
+        wanted[input].then(|| {
+            let n_heads = [spec.n_heads, spec.n_kv_heads, spec.n_kv_heads][input];
+            let part = |idx: usize, head: usize| {
+                parts[idx * spec.n_heads + head][input].as_deref().unwrap_or_default()
+            };
+            total(spec, &segments, n_heads, (input == 0, &part))
+        })
+    })
+}
+
+/// Rows of a total that are added up at a time.
+const ROWS_ADDED: usize = 32;
+
+/// `[n, heads · head_dim]` from the parts of each segment and query head: of the segment's own rows, or of all it sees.
+fn total<'a>(
+    spec: &AttentionSpec,
+    segments: &[Segment],
+    n_heads: usize,
+    (is_of_own_rows, part): (bool, &(dyn Fn(usize, usize) -> &'a [f32] + Sync)),
+) -> Vec<f32> {
+    let (head_dim, width) = (spec.head_dim, n_heads * spec.head_dim);
+    let len = spec.layout.n_rows() * width;
+    let chunk = ROWS_ADDED * width;
+    filled(len, chunk, no_sides(len, chunk), |chunk_idx, (), rows| {
+        let first = chunk_idx * ROWS_ADDED;
+        let end = first + rows.len() / width;
+        for (idx, segment) in segments.iter().enumerate() {
+            let runs = if is_of_own_rows { [0..0, 0..0, segment.own.clone()] } else { segment.runs() };
+            let mut start = 0;
+            for run in runs {
+                let here = run.start.max(first)..run.end.min(end);
+                for row in here {
+                    let place = start + row - run.start;
+                    for query_head in 0..spec.n_heads {
+                        let head = query_head / (spec.n_heads / n_heads);
+                        let target = &mut rows[(row - first) * width + head * head_dim..][..head_dim];
+                        let part = &part(idx, query_head)[place * head_dim..][..head_dim];
+                        target.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
+                    }
+                }
+                start += run.len();
             }
         }
-    }
-    totals
-}
-
-fn zeros(sizes: [usize; 3], wanted: [bool; 3]) -> Grads {
-    [0, 1, 2].map(|i| wanted[i].then(|| vec![0.0; sizes[i]]))
-}
-
-/// Adds `[rows, head_dim]` to one head of `[n, heads · head_dim]`, from row `first` on.
-fn add_head(total: &mut [f32], part: &[f32], first: usize, [n_heads, head]: [usize; 2], head_dim: usize) {
-    let width = n_heads * head_dim;
-    let rows = total[first * width..].chunks_exact_mut(width);
-    for (total, part) in rows.zip(part.chunks_exact(head_dim)) {
-        let total = &mut total[head * head_dim..(head + 1) * head_dim];
-        total.iter_mut().zip(part).for_each(|(total, part)| *total += part);
-    }
+    })
 }
 
 fn head_backward(
     saved: &Saved<'_>,
     spec: &AttentionSpec,
-    tree: &TreeRange,
-    head: usize,
+    segment: &Segment,
+    (visible, head): (&Visible, usize),
     wanted: [bool; 3],
 ) -> Grads {
-    let mut grads = zeros([tree.rows().len() * spec.head_dim; 3], wanted);
-    for block in Block::of(tree, spec.window) {
-        block_backward(saved, spec, &block, (tree.rows().start, head), &mut grads);
+    let rows = {
+        let n_seen = padded(segment.n_seen());
+        [segment.own.len(), n_seen, n_seen]
+    };
+    let mut grads = [0, 1, 2].map(|input| wanted[input].then(|| vec![0.0; rows[input] * spec.head_dim]));
+    for block in Block::of(segment, spec.window) {
+        let first = block.rows.start - segment.own.start;
+        block_backward(saved, spec, &block, (visible, head), first, &mut grads);
     }
     grads
 }
 
+/// Row `first` of the gradient of the queries is that of the block's first.
 fn block_backward(
     saved: &Saved<'_>,
     spec: &AttentionSpec,
     block: &Block,
-    (first, head): (usize, usize),
+    (visible, head): (&Visible, usize),
+    first: usize,
     grads: &mut Grads,
 ) {
-    let size = block.n_visible() * block.lanes();
-    let Inputs { query, key, .. } = saved.inputs;
-    with_scratch(spec.head_dim * block.lanes() + 2 * size, |scratch| {
-        let (columns, tiles) = scratch.split_at_mut(spec.head_dim * block.lanes());
+    let (size, head_dim) = (block.n_visible() * block.lanes(), spec.head_dim);
+    with_scratch(head_dim * block.lanes() + 2 * size, |scratch| {
+        let (columns, tiles) = scratch.split_at_mut(head_dim * block.lanes());
         let (weights, slopes) = tiles.split_at_mut(size);
         let [dquery, dkey, dvalue] = grads;
-        let slopes_wanted = dquery.is_some() || dkey.is_some();
-        weights_and_slopes(
-            saved,
-            spec,
-            (block, head),
-            columns,
-            weights,
-            slopes_wanted.then_some(&mut *slopes),
-        );
+        let slopes_wanted = (dquery.is_some() || dkey.is_some()).then_some(&mut *slopes);
+        weights_and_slopes(saved, spec, (block, visible, head), columns, weights, slopes_wanted);
         if let Some(dvalue) = dvalue {
-            add_products(dvalue, first, (block, head), weights, saved.grad);
+            add_products(dvalue, &saved.inputs, (block, head), weights, saved.grad);
         }
         if let Some(dkey) = dkey {
-            add_products(dkey, first, (block, head), slopes, query);
+            add_products(dkey, &saved.inputs, (block, head), slopes, saved.inputs.query);
         }
         if let Some(dquery) = dquery {
-            let target = &mut dquery[(block.rows.start - first) * spec.head_dim..];
-            block.weighted(target, spec.head_dim, slopes, key, saved.inputs.kv_head(head));
+            let target = &mut dquery[first * head_dim..];
+            weighted(target, &saved.inputs, block, block.rows.len(), slopes, &visible.keys);
         }
     });
 }
@@ -119,41 +160,39 @@ fn block_backward(
 fn weights_and_slopes(
     saved: &Saved<'_>,
     spec: &AttentionSpec,
-    (block, head): (&Block, usize),
+    (block, visible, head): (&Block, &Visible, usize),
     columns: &mut [f32],
     weights: &mut [f32],
     slopes: Option<&mut [f32]>,
 ) {
-    let Inputs { query, key, value } = saved.inputs;
-    let kv_head = saved.inputs.kv_head(head);
-    query.lanes_into(columns, block, head, spec.scale as f32);
-    block.scores(weights, key, kv_head, columns, spec.softcap);
+    let inputs = &saved.inputs;
+    inputs.query.lanes_into(columns, block, head, spec.scale as f32);
+    scores(weights, inputs, block, &visible.keys, columns, spec.softcap);
     block.mask(weights);
     let (log_sum_exp, dots) = row_numbers(saved, block, head);
     let Some(slopes) = slopes else {
         return exponentials(weights, &log_sum_exp);
     };
     saved.grad.lanes_into(columns, block, head, 1.0);
-    block.products(slopes, value, kv_head, columns);
+    products(slopes, inputs, block, visible.values.at(&block.seen, Side::Left), columns);
     let factors = Factors { scale: spec.scale as f32, softcap: spec.softcap.map(|softcap| softcap as f32) };
     slopes_of_scores(weights, slopes, [&log_sum_exp, &dots], factors);
 }
 
-/// Adds `tile · rows` to the rows of `sum` that the block sees; row `first` of all is the first of `sum`.
+/// Adds `tile · rows` to the rows of `sum` that the block sees.
 fn add_products(
     sum: &mut [f32],
-    first: usize,
+    inputs: &Inputs<'_>,
     (block, head): (&Block, usize),
     tile: &[f32],
     rows: Heads<'_>,
 ) {
-    let lanes = block.lanes();
-    for (start, run) in block.runs() {
-        let factors = Matrix::new(&tile[start * lanes..], [run.len(), block.rows.len()], lanes);
-        let data = &mut sum[(run.start - first) * rows.head_dim..];
-        let target = Target { data, stride: rows.head_dim, write: Write::Add };
-        multiply(target, factors, rows.rows(&block.rows, head));
-    }
+    let factors = Matrix::new(tile, [block.n_visible(), block.rows.len()], block.lanes());
+    let factors = Operand::new(inputs.unit, factors, Side::Left);
+    let rows_of_head = Operand::new(inputs.unit, rows.rows(&block.rows, head), Side::Right);
+    let data = &mut sum[block.seen.start * rows.head_dim..];
+    let target = Target { data, stride: rows.head_dim, write: Write::Add };
+    multiply(inputs.unit, target, factors.whole(), rows_of_head.whole());
 }
 
 /// Log-sum-exp and `g · out` of each lane; 0 in those that are left.

@@ -3,16 +3,23 @@
 use std::ops::Range;
 
 use super::{
-    buffer::transpose_into,
-    gemm::{Matrix, Target, Write, multiply},
-    tanh::cap,
+    bf16::{Packed, Part, Side, Unit},
+    buffer::{transpose_into, with_scratch},
+    gemm::Matrix,
 };
-use crate::{AttentionSpec, Segment, TreeLayout, TreeRange};
+use crate::{AttentionSpec, Precision, Segment};
 
 /// Query rows of a block, at most.
 pub(super) const ROWS: usize = 64;
 /// Rows are padded to a multiple of this: the widest register.
 const LANES: usize = 16;
+/// What a block sees ends with a multiple of this: where packed operands can be cut. No product has less than this many terms,
+/// then, so that all of them take one path through the matrix product.
+const CUT: usize = 32;
+/// What a block sees begins with a multiple of this, and sums of weights are made up of sums of so many.
+pub(super) const RUN: usize = 64;
+/// Products are sums over as many places at most, from a multiple of this on: longer ones would be cut where their length says.
+const TERMS: usize = 512;
 
 /// `[n, heads · head_dim]`, read one head at a time.
 #[derive(Clone, Copy)]
@@ -38,10 +45,15 @@ impl<'a> Heads<'a> {
         Matrix::new(self.from(rows.start, head), [rows.len(), self.head_dim], self.stride())
     }
 
-    /// Some rows of a head times a factor, as `[head_dim, lanes]`.
+    /// The rows of a block and a head times a factor, as `[head_dim, lanes]`.
     pub(super) fn lanes_into(self, target: &mut [f32], block: &Block, head: usize, factor: f32) {
         let size = [block.rows.len(), self.head_dim];
         transpose_into(target, self.from(block.rows.start, head), size, self.stride(), block.lanes(), factor);
+    }
+
+    /// Whether a row of a head is free of infinities and numbers that are none.
+    fn is_finite(self, row: usize, head: usize) -> bool {
+        self.from(row, head)[..self.head_dim].iter().all(|value| value.is_finite())
     }
 }
 
@@ -51,6 +63,8 @@ pub(super) struct Inputs<'a> {
     pub(super) query: Heads<'a>,
     pub(super) key: Heads<'a>,
     pub(super) value: Heads<'a>,
+    /// What multiplies and rounds operands, of `Precision::Bf16` where there is such a unit.
+    pub(super) unit: Option<&'static Unit>,
 }
 
 impl<'a> Inputs<'a> {
@@ -60,6 +74,7 @@ impl<'a> Inputs<'a> {
             query: heads(query, spec.n_heads),
             key: heads(key, spec.n_kv_heads),
             value: heads(value, spec.n_kv_heads),
+            unit: Unit::here().filter(|_| spec.precision == Precision::Bf16),
         }
     }
 
@@ -69,33 +84,100 @@ impl<'a> Inputs<'a> {
     }
 }
 
+/// The rows that a segment sees, in the order of their positions: those of the layout that `places` of them are.
+fn rows_at(segment: &Segment, places: &Range<usize>) -> impl Iterator<Item = usize> + use<> {
+    let runs = segment.runs().into_iter().flatten();
+    runs.skip(places.start).take(places.len())
+}
+
+/// Places of that many rows, with the zeros behind them.
+pub(super) fn padded(n_rows: usize) -> usize {
+    n_rows.next_multiple_of(CUT)
+}
+
+/// Keys, or values, of one head that a segment sees, side by side in the order of their positions, then zeros up to a
+/// multiple of [`CUT`]: as products with them want them.
+#[derive(Debug)]
+pub(super) enum Seen {
+    /// `[visible, head_dim]`.
+    Plain(Vec<f32>, usize),
+    /// As a left operand of products, as a right one.
+    Packed([Option<Packed>; 2]),
+}
+
+impl Seen {
+    /// Of those at `places` among what the segment sees; as operands for `sides`.
+    pub(super) fn new(
+        unit: Option<&Unit>,
+        heads: Heads<'_>,
+        head: usize,
+        (segment, places): (&Segment, &Range<usize>),
+        sides: &[Side],
+    ) -> Self {
+        let width = heads.head_dim;
+        let fill = |gathered: &mut [f32]| {
+            let (rows, rest) = gathered.split_at_mut(places.len() * width);
+            for (target, row) in rows.chunks_exact_mut(width).zip(rows_at(segment, places)) {
+                target.copy_from_slice(&heads.from(row, head)[..width]);
+            }
+            rest.fill(0.0);
+        };
+        let size = [padded(places.len()), width];
+        if unit.is_none() {
+            let mut gathered = vec![0.0; size[0] * width];
+            fill(&mut gathered);
+            return Self::Plain(gathered, width);
+        }
+        with_scratch(size[0] * width, |gathered| {
+            fill(gathered);
+            let matrix = Matrix::new(gathered, size, width);
+            let packed = |side: Side| sides.contains(&side).then(|| Packed::on_this_thread(matrix, side));
+            Self::Packed([Side::Left, Side::Right].map(packed))
+        })
+    }
+
+    /// Some of them, `[places, head_dim]`, on one side of a product.
+    pub(super) fn at(&self, places: &Range<usize>, side: Side) -> Part<'_> {
+        match self {
+            Self::Plain(gathered, width) => {
+                Part::Plain(Matrix::new(&gathered[places.start * width..], [places.len(), *width], *width))
+            }
+            Self::Packed(packed) => {
+                let packed = packed[side as usize].as_ref().expect("an operand for that side").whole();
+                Part::Packed(match side {
+                    Side::Left => packed.lines_in(places.clone()),
+                    Side::Right => packed.depth_in(places.clone()),
+                })
+            }
+        }
+    }
+}
+
 /// Query rows that are done together, and the keys that any of them sees.
 #[derive(Debug, Clone)]
 pub(super) struct Block {
     pub(super) rows: Range<usize>,
-    /// The trunk, then the segment's own rows up to the last of the block; without those that even the first row of the
-    /// block no longer sees.
-    pub(super) visible: [Range<usize>; 2],
-    segment: Segment,
-    window: Option<usize>,
+    /// Places among the rows that the segment sees, up to that of the last of the block; without those that even its first
+    /// row no longer sees. A few more, from a multiple of [`RUN`] and to one of [`CUT`], are masked.
+    pub(super) seen: Range<usize>,
+    /// Place of the first row itself.
+    position: usize,
+    window: usize,
 }
 
 impl Block {
-    fn new(segment: &Segment, rows: Range<usize>, window: Option<usize>) -> Self {
-        let Segment { trunk, own } = segment;
-        let position = trunk.len() + (rows.start - own.start);
-        let passed = window.map_or(0, |window| (position + 1).saturating_sub(window));
-        let of_trunk = passed.min(trunk.len());
-        let visible = [trunk.start + of_trunk..trunk.end, own.start + (passed - of_trunk)..rows.end];
-        Self { rows, visible, segment: segment.clone(), window }
+    fn new(rows: Range<usize>, position: usize, window: usize) -> Self {
+        let passed = (position + 1).saturating_sub(window);
+        let seen = passed / RUN * RUN..padded(position + rows.len());
+        Self { rows, seen, position, window }
     }
 
-    /// The blocks of a tree, in the order of their rows.
-    pub(super) fn of(tree: &TreeRange, window: Option<usize>) -> impl Iterator<Item = Self> + '_ {
-        TreeLayout::segments(tree).flat_map(move |segment| {
-            let own = segment.own.clone();
-            let rows = own.clone().step_by(ROWS).map(move |start| start..(start + ROWS).min(own.end));
-            rows.map(move |rows| Self::new(&segment, rows, window))
+    /// The blocks of a segment, in the order of their rows.
+    pub(super) fn of(segment: &Segment, window: Option<usize>) -> impl Iterator<Item = Self> + use<> {
+        let (own, n_before) = (segment.own.clone(), segment.n_before());
+        own.clone().step_by(ROWS).map(move |start| {
+            let position = n_before + (start - own.start);
+            Self::new(start..(start + ROWS).min(own.end), position, window.unwrap_or(usize::MAX))
         })
     }
 
@@ -104,96 +186,45 @@ impl Block {
     }
 
     pub(super) fn n_visible(&self) -> usize {
-        self.visible.iter().map(Range::len).sum()
+        self.seen.len()
     }
 
-    /// Runs of visible rows, each with the row of a tile where it starts.
-    pub(super) fn runs(&self) -> impl Iterator<Item = (usize, &Range<usize>)> {
-        let starts = [0, self.visible[0].len()];
-        starts.into_iter().zip(&self.visible).filter(|(_, run)| !run.is_empty())
-    }
-
-    /// `keys · queriesᵀ`: `[visible, lanes]`.
-    pub(super) fn products(&self, tile: &mut [f32], keys: Heads<'_>, head: usize, queries: &[f32]) {
-        let lanes = self.lanes();
-        for (start, run) in self.runs() {
-            multiply(
-                Target { data: &mut tile[start * lanes..], stride: lanes, write: Write::Replace },
-                keys.rows(run, head),
-                Matrix::new(queries, [keys.head_dim, lanes], lanes),
-            );
-        }
-    }
-
-    /// What becomes of the products of keys and queries before the mask.
-    pub(super) fn scores(
-        &self,
-        tile: &mut [f32],
-        keys: Heads<'_>,
-        head: usize,
-        queries: &[f32],
-        softcap: Option<f64>,
-    ) {
-        self.products(tile, keys, head, queries);
-        if let Some(softcap) = softcap {
-            cap(tile, softcap as f32);
-        }
+    /// Places in runs of at most [`TERMS`], each with where it begins in a tile.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (usize, Range<usize>)> + use<> {
+        let seen = self.seen.clone();
+        let runs = seen.start / TERMS..seen.end.div_ceil(TERMS);
+        runs.map(move |run| {
+            let places = (run * TERMS).max(seen.start)..((run + 1) * TERMS).min(seen.end);
+            (places.start - seen.start, places)
+        })
     }
 
     /// −∞ where a row would see one that comes after it, or one that its window has passed.
     pub(super) fn mask(&self, tile: &mut [f32]) {
-        let (lanes, n_rows) = (self.lanes(), self.rows.len());
-        let diagonal = self.n_visible() - n_rows;
-        for (row, scores) in tile[diagonal * lanes..].chunks_exact_mut(lanes).take(n_rows).enumerate() {
-            scores[..row].fill(f32::NEG_INFINITY);
-        }
-        // The last row sees none of the keys that are passed, the row before it only the last of them, and so on.
-        let n_passed = self.n_passed();
-        for (key, scores) in tile.chunks_exact_mut(lanes).take(n_passed).enumerate() {
-            scores[n_rows - n_passed + key..n_rows].fill(f32::NEG_INFINITY);
+        let n_rows = self.rows.len();
+        for (place, scores) in self.seen.clone().zip(tile.chunks_exact_mut(self.lanes())) {
+            // The first row that the key does not come after, and the first whose window has passed it.
+            let first = place.saturating_sub(self.position).min(n_rows);
+            let end = place.saturating_add(self.window).saturating_sub(self.position).min(n_rows);
+            scores[..first].fill(f32::NEG_INFINITY);
+            scores[end..n_rows].fill(f32::NEG_INFINITY);
         }
     }
 
-    /// `weightsᵀ · values`, `[rows, head_dim]`, into rows of `target` that lie `stride` apart.
-    pub(super) fn weighted(
-        &self,
-        target: &mut [f32],
-        stride: usize,
-        tile: &[f32],
-        values: Heads<'_>,
-        head: usize,
-    ) {
-        let lanes = self.lanes();
-        let mut write = Write::Replace;
-        for (start, run) in self.runs() {
-            let weights = Matrix::new(&tile[start * lanes..], [run.len(), self.rows.len()], lanes);
-            let target = Target { data: &mut *target, stride, write };
-            multiply(target, weights.transposed(), values.rows(run, head));
-            write = Write::Add;
-        }
+    /// Whether a value that some row of the block does not see, but is multiplied with by a weight of 0, is infinite or not a
+    /// number.
+    pub(super) fn hides_what_is_not_finite(&self, segment: &Segment, values: Heads<'_>, head: usize) -> bool {
+        let passed = (self.position + self.rows.len()).saturating_sub(self.window).max(self.seen.start);
+        let hidden = [self.seen.start..passed, self.position + 1..self.seen.end.min(segment.n_seen())];
+        hidden.iter().any(|places| rows_at(segment, places).any(|row| !values.is_finite(row, head)))
     }
 
-    /// Keys at the start that the window of the last row has passed: fewer than there are rows, since the first row sees
-    /// them all.
-    fn n_passed(&self) -> usize {
-        self.window.map_or(0, |window| self.n_visible().saturating_sub(window))
-    }
-
-    /// Whether a value that some row of the block does not see is infinite or not a number: 0 times that is not 0.
-    pub(super) fn hides_what_is_not_finite(&self, values: Heads<'_>) -> bool {
-        let [trunk, own] = &self.visible;
-        let of_trunk = self.n_passed().min(trunk.len());
-        let passed =
-            [trunk.start..trunk.start + of_trunk, own.start..own.start + (self.n_passed() - of_trunk)];
-        let width = values.stride();
-        let finite = |rows: &Range<usize>| {
-            values.values[rows.start * width..rows.end * width].iter().all(|x| x.is_finite())
-        };
-        self.rows.len() > 1 && !(finite(&self.rows) && passed.iter().all(finite))
-    }
-
-    /// The block row by row: no row is then multiplied, even by a weight of 0, with one that it does not see.
-    pub(super) fn single_rows(&self) -> impl Iterator<Item = Self> + '_ {
-        self.rows.clone().map(|row| Self::new(&self.segment, row..row + 1, self.window))
+    /// The block row by row, each with the places that it sees, which are all that its own block is to see: no row is then
+    /// multiplied, even by a weight of 0, with one that it does not see.
+    pub(super) fn single_rows(&self) -> impl Iterator<Item = (Self, Range<usize>)> + '_ {
+        self.rows.clone().zip(self.position..).map(|(row, position)| {
+            let seen = (position + 1).saturating_sub(self.window)..position + 1;
+            (Self::new(row..row + 1, seen.len() - 1, usize::MAX), seen)
+        })
     }
 }

@@ -118,7 +118,7 @@ impl<'a> Head<'a> {
 
     /// `lhs · rhs` on the calling thread.
     pub(super) fn multiply(&self, target: Target<'_>, lhs: &Operand<'_>, rhs: &Operand<'_>) {
-        bf16::multiply(self.unit, target, lhs, rhs);
+        bf16::multiply(self.unit, target, lhs.whole(), rhs.whole());
     }
 
     /// Logits `[words, lanes]`, under the cap.

@@ -19,11 +19,14 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
+    /// # Panics
+    /// If trees share a start: [`can_attend`](super::can_attend) leaves such layouts to the portable body.
     pub(super) fn of(layout: &TreeLayout) -> Self {
+        assert!(layout.shared().is_empty(), "trees that share nothing");
         let (mut rows, mut keys) = (Vec::new(), Vec::new());
         let mut positions = vec![0; layout.n_rows()];
         for tree in layout.trees() {
-            for segment in TreeLayout::segments(tree) {
+            for segment in layout.segments_of(tree) {
                 let (trunk, own) = (segment.trunk, segment.own);
                 let n_trunk = trunk.len();
                 let sees_end = if n_trunk == 0 { seen_until(tree, &own) } else { own.end };

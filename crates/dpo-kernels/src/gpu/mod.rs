@@ -40,7 +40,7 @@ fn is_f32(x: &FloatTensor<Cube>) -> bool {
 }
 
 fn can_attend(query: &FloatTensor<Cube>, spec: &AttentionSpec) -> bool {
-    is_f32(query) && spec.head_dim.is_multiple_of(VECTOR)
+    is_f32(query) && spec.head_dim.is_multiple_of(VECTOR) && spec.layout.shared().is_empty()
 }
 
 impl FusedPrimitives for Cube {

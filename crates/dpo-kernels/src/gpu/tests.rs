@@ -7,7 +7,7 @@ use burn::tensor::{Device, DeviceType, Gradients, Int, Tensor, TensorData};
 
 use crate::{
     AttentionSpec, LogitSpec, Precision, completion_logps, completion_logps_and_squares,
-    fixtures::{layout, numbers},
+    fixtures::{layout_behind, numbers},
     linear, rotary, tree_attention,
 };
 
@@ -85,8 +85,17 @@ fn attention_is_that_of_the_processor() {
     for trees in trees {
         for ([n_heads, n_kv_heads, head_dim], window, softcap) in kinds {
             let scale = 1.0 / (head_dim as f64).sqrt();
-            let layout = Arc::new(layout(trees));
-            let spec = AttentionSpec { n_heads, n_kv_heads, head_dim, scale, layout, window, softcap };
+            let layout = Arc::new(layout_behind(0, trees));
+            let spec = AttentionSpec {
+                n_heads,
+                n_kv_heads,
+                head_dim,
+                scale,
+                layout,
+                window,
+                softcap,
+                precision: Precision::F32,
+            };
             let (found, expected) = (attended(&spec, &device), attended(&spec, &Device::flex()));
             let what =
                 format!("{trees:?}, {n_heads} heads of {head_dim}, window {window:?}, cap {softcap:?}");

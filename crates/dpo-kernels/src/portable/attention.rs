@@ -6,7 +6,7 @@ use burn::{
 };
 
 use super::{reshape, slice, softcap};
-use crate::{AttentionSpec, Segment, TreeLayout, saved::AttentionSaved};
+use crate::{AttentionSpec, Segment, saved::AttentionSaved};
 
 /// Rows `range` of `[n, heads · head_dim]` as `[heads, rows, head_dim]`.
 fn heads_of<B: Backend>(
@@ -27,30 +27,27 @@ fn rows_of<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
 
 /// Keys or values that a segment sees, repeated so that each query head has its own: `[n_heads, visible, head_dim]`.
 fn visible<B: Backend>(x: &FloatTensor<B>, segment: &Segment, spec: &AttentionSpec) -> FloatTensor<B> {
-    let own = heads_of::<B>(x, &segment.own, spec.n_kv_heads, spec.head_dim);
-    let all = if segment.trunk.is_empty() {
-        own
-    } else {
-        B::float_cat(vec![heads_of::<B>(x, &segment.trunk, spec.n_kv_heads, spec.head_dim), own], 1)
-    };
-    let n_visible = segment.trunk.len() + segment.own.len();
+    let runs = segment.runs().into_iter().filter(|run| !run.is_empty());
+    let mut parts: Vec<_> = runs.map(|run| heads_of::<B>(x, &run, spec.n_kv_heads, spec.head_dim)).collect();
+    let all = if parts.len() == 1 { parts.remove(0) } else { B::float_cat(parts, 1) };
+    let n_visible = segment.n_seen();
     let group = spec.n_heads / spec.n_kv_heads;
     let all = reshape::<B, 4>(all, [spec.n_kv_heads, 1, n_visible, spec.head_dim]);
     let all = B::float_expand(all, Shape::new([spec.n_kv_heads, group, n_visible, spec.head_dim]));
     reshape::<B, 3>(all, [spec.n_heads, n_visible, spec.head_dim])
 }
 
-/// 0 where a row of the segment may look, −10³⁰ where it may not: `[1, own, trunk + own]`.
+/// 0 where a row of the segment may look, −10³⁰ where it may not: `[1, own, visible]`.
 fn bias<B: Backend>(segment: &Segment, window: Option<usize>, like: &FloatTensor<B>) -> FloatTensor<B> {
-    let (n_trunk, n_own) = (segment.trunk.len(), segment.own.len());
+    let (n_before, n_own, n_visible) = (segment.n_before(), segment.own.len(), segment.n_seen());
     let sees = |row: usize, col: usize| {
-        let position = n_trunk + row;
+        let position = n_before + row;
         col <= position && window.is_none_or(|window| position - col < window)
     };
     let values: Vec<f32> = (0..n_own)
-        .flat_map(|row| (0..n_trunk + n_own).map(move |col| if sees(row, col) { 0.0 } else { -1e30 }))
+        .flat_map(|row| (0..n_visible).map(move |col| if sees(row, col) { 0.0 } else { -1e30 }))
         .collect();
-    let data = TensorData::new(values, [1, n_own, n_trunk + n_own]).convert_dtype(like.dtype());
+    let data = TensorData::new(values, [1, n_own, n_visible]).convert_dtype(like.dtype());
     B::float_from_data(data, &like.device())
 }
 
@@ -77,7 +74,7 @@ pub(crate) fn forward<B: Backend>(
     spec: &AttentionSpec,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
     let (mut outputs, mut sums) = (Vec::new(), Vec::new());
-    for segment in spec.layout.trees().iter().flat_map(TreeLayout::segments) {
+    for segment in spec.layout.segments() {
         let keys = visible::<B>(&key, &segment, spec);
         let values = visible::<B>(&value, &segment, spec);
         let scores = scores::<B>(&query, &keys, &segment, spec);
@@ -99,13 +96,15 @@ fn add_visible<B: Backend>(
     segment: &Segment,
     spec: &AttentionSpec,
 ) -> FloatTensor<B> {
-    let (n_trunk, n_own) = (segment.trunk.len(), segment.own.len());
+    let n_visible = segment.n_seen();
     let group = spec.n_heads / spec.n_kv_heads;
-    let part = reshape::<B, 4>(part, [spec.n_kv_heads, group, n_trunk + n_own, spec.head_dim]);
-    let part = reshape::<B, 3>(B::float_sum_dim(part, 1), [spec.n_kv_heads, n_trunk + n_own, spec.head_dim]);
+    let part = reshape::<B, 4>(part, [spec.n_kv_heads, group, n_visible, spec.head_dim]);
+    let part = reshape::<B, 3>(B::float_sum_dim(part, 1), [spec.n_kv_heads, n_visible, spec.head_dim]);
     let rows = rows_of::<B>(part);
-    let mut total = total;
-    for (target, source) in [(&segment.trunk, 0..n_trunk), (&segment.own, n_trunk..n_trunk + n_own)] {
+    let (mut total, mut start) = (total, 0);
+    for target in segment.runs() {
+        let source = start..start + target.len();
+        start = source.end;
         if target.is_empty() {
             continue;
         }
@@ -163,7 +162,7 @@ pub(crate) fn backward<B: Backend>(
     let mut dquery = Vec::new();
     let of_heads =
         |x: &FloatTensor<B>, segment: &Segment| heads_of::<B>(x, &segment.own, spec.n_heads, spec.head_dim);
-    for segment in spec.layout.trees().iter().flat_map(TreeLayout::segments) {
+    for segment in spec.layout.segments() {
         let keys = visible::<B>(&saved.key, &segment, spec);
         let values = visible::<B>(&saved.value, &segment, spec);
         let g = of_heads(&grad, &segment);

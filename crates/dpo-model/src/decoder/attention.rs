@@ -79,7 +79,7 @@ impl Attention {
 
     pub(super) fn attend(&self, projected: Projected, layout: &Arc<TreeLayout>, pass: &Pass) -> Tensor<2> {
         let Projected { query, key, value } = projected;
-        self.output.forward(tree_attention(query, key, value, self.spec(layout)), pass)
+        self.output.forward(tree_attention(query, key, value, self.spec(layout, pass)), pass)
     }
 
     /// One query a row, `[batch, n_heads · head_dim]`, over the first `n_slots` slots of its past, or as many of the
@@ -121,7 +121,7 @@ impl Attention {
         all
     }
 
-    fn spec(&self, layout: &Arc<TreeLayout>) -> AttentionSpec {
+    fn spec(&self, layout: &Arc<TreeLayout>, pass: &Pass) -> AttentionSpec {
         let AttentionConfig { n_heads, n_kv_heads, head_dim, scale, softcap, .. } = self.config;
         AttentionSpec {
             n_heads,
@@ -130,6 +130,7 @@ impl Attention {
             scale,
             softcap,
             window: self.layer.window,
+            precision: pass.precision,
             layout: Arc::clone(layout),
         }
     }

@@ -1,6 +1,6 @@
 //! A packed batch on a device.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dpo_kernels::{TreeLayout, TreeRange};
@@ -63,6 +63,7 @@ impl PackedInput {
     #[must_use]
     pub fn with_dropout(mut self, tree_keys: &[u64]) -> Self {
         assert_eq!(tree_keys.len(), self.layout.trees().len(), "one key a tree");
+        assert!(self.layout.shared().is_empty(), "trees that share no row");
         let of_tree = |(key, tree): (&u64, &TreeRange)| {
             let key = *key;
             (0..tree.rows().len() as u64).map(move |row| mixed(key ^ mixed(row)))
@@ -88,14 +89,15 @@ impl PackedInput {
         &self.positions
     }
 
-    /// Each token's position, with the length of the longest text of its tree.
+    /// Each token's position, with the length of the longest text of its tree; or of those there are, where trees share it.
     pub(super) fn text_positions(&self) -> Vec<TextPosition> {
-        let of_tree = |tree: &TreeRange| {
-            let positions = &self.positions[tree.rows()];
-            let text_len = positions.iter().max().map_or(0, |last| last + 1);
-            positions.iter().map(move |position| TextPosition { position: *position, text_len })
+        let of_rows = |rows: Range<usize>, texts: Range<usize>| {
+            let text_len = self.positions[texts].iter().max().map_or(0, |last| last + 1);
+            self.positions[rows].iter().map(move |position| TextPosition { position: *position, text_len })
         };
-        self.layout.trees().iter().flat_map(of_tree).collect()
+        let shared = of_rows(self.layout.shared(), 0..self.n_tokens());
+        let trees = self.layout.trees().iter().flat_map(|tree| of_rows(tree.rows(), tree.rows()));
+        shared.chain(trees).collect()
     }
 
     pub(super) fn layout(&self) -> &Arc<TreeLayout> {

@@ -18,7 +18,10 @@ mod product;
 pub(crate) mod tests;
 mod tile;
 
-pub(crate) use self::{pack::Side, packed::Packed};
+pub(crate) use self::{
+    pack::Side,
+    packed::{Packed, PackedPart},
+};
 use super::gemm::{self, Matrix, Target};
 
 /// What multiplies bfloat16 operands, and rounds them on the way.
@@ -28,7 +31,7 @@ pub(crate) struct Unit {
     pub(crate) name: &'static str,
     is_usable: fn() -> bool,
     on_all_threads: fn(&[[&Packed; 2]]) -> Vec<f32>,
-    on_this_thread: fn(Target<'_>, &Packed, &Packed),
+    on_this_thread: fn(Target<'_>, PackedPart<'_>, PackedPart<'_>),
 }
 
 /// The fastest first.
@@ -86,11 +89,28 @@ impl<'a> Operand<'a> {
     }
 }
 
+impl Operand<'_> {
+    /// All of it.
+    pub(super) fn whole(&self) -> Part<'_> {
+        match self {
+            Self::Packed(packed) => Part::Packed(packed.whole()),
+            Self::Plain(matrix) => Part::Plain(*matrix),
+        }
+    }
+}
+
+/// An operand, or some of it, as a product reads it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Part<'a> {
+    Packed(PackedPart<'a>),
+    Plain(Matrix<'a>),
+}
+
 /// As [`gemm::multiply`], of operands that were made for this unit.
-pub(super) fn multiply(unit: Option<&Unit>, target: Target<'_>, lhs: &Operand<'_>, rhs: &Operand<'_>) {
+pub(super) fn multiply(unit: Option<&Unit>, target: Target<'_>, lhs: Part<'_>, rhs: Part<'_>) {
     match (unit, lhs, rhs) {
-        (Some(unit), Operand::Packed(lhs), Operand::Packed(rhs)) => (unit.on_this_thread)(target, lhs, rhs),
-        (None, Operand::Plain(lhs), Operand::Plain(rhs)) => gemm::multiply(target, *lhs, *rhs),
+        (Some(unit), Part::Packed(lhs), Part::Packed(rhs)) => (unit.on_this_thread)(target, lhs, rhs),
+        (None, Part::Plain(lhs), Part::Plain(rhs)) => gemm::multiply(target, lhs, rhs),
         _ => unreachable!("operands of a product are made for what multiplies them"),
     }
 }

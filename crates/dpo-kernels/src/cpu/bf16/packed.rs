@@ -1,6 +1,6 @@
 //! An operand in tiles.
 
-use std::sync::Mutex;
+use std::{ops::Range, sync::Mutex};
 
 use rayon::prelude::*;
 
@@ -68,6 +68,54 @@ impl Packed {
             .map(move |(task, tiles)| (Part { matrix, side, first_strip: task * strips, n_steps }, tiles))
     }
 
+    /// All of it.
+    pub(crate) fn whole(&self) -> PackedPart<'_> {
+        PackedPart { packed: self, first_strip: 0, lines: self.lines, first_step: 0, depth: self.depth }
+    }
+
+    fn n_strips(&self) -> usize {
+        self.lines.div_ceil(SQUARE)
+    }
+
+    fn n_steps(&self) -> usize {
+        self.depth.div_ceil(DEPTH)
+    }
+}
+
+/// Neighbouring lines of an operand, and neighbouring places along its depth. What lies behind the last of these in their
+/// tile is multiplied, too: by 0, where the other operand ends there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PackedPart<'a> {
+    packed: &'a Packed,
+    first_strip: usize,
+    lines: usize,
+    first_step: usize,
+    depth: usize,
+}
+
+impl PackedPart<'_> {
+    /// Some of its lines.
+    ///
+    /// # Panics
+    /// If the first is not the first of a strip, or the last is not there.
+    pub(crate) fn lines_in(self, lines: Range<usize>) -> Self {
+        assert!(
+            lines.start.is_multiple_of(SQUARE) && lines.end <= self.lines,
+            "lines {lines:?} of {}",
+            self.lines
+        );
+        Self { first_strip: self.first_strip + lines.start / SQUARE, lines: lines.len(), ..self }
+    }
+
+    /// Some of its depth.
+    ///
+    /// # Panics
+    /// If it does not begin with a step, or ends beyond it.
+    pub(crate) fn depth_in(self, depth: Range<usize>) -> Self {
+        assert!(depth.start.is_multiple_of(DEPTH) && depth.end <= self.depth, "{depth:?} of {}", self.depth);
+        Self { first_step: self.first_step + depth.start / DEPTH, depth: depth.len(), ..self }
+    }
+
     /// Rows of a left operand, columns of a right one.
     pub(super) fn lines(&self) -> usize {
         self.lines
@@ -97,22 +145,26 @@ impl Packed {
 
     /// The tiles of a strip in a block.
     pub(super) fn strip(&self, block: usize, strip: usize) -> &[Tile] {
-        let n_steps = self.n_steps();
-        let [start, end] = [block, block + 1].map(|block| strip * n_steps + n_steps.min(block * STEPS));
-        &self.tiles[2 * start..2 * end]
+        let first = (self.first_strip + strip) * self.packed.n_steps() + self.first_step;
+        let [start, end] = [block, block + 1].map(|block| first + self.n_steps().min(block * STEPS));
+        &self.packed.tiles[2 * start..2 * end]
     }
 }
 
 /// Tiles of operands that are gone.
 static SPARE: Mutex<Vec<Vec<Tile>>> = Mutex::new(Vec::new());
 
+/// Tiles beyond those asked for that are not worth new memory: so many times as many.
+const WASTE: usize = 4;
+
 /// At least as many tiles, of any content: memory that was used before needs no page from the system and no zeros.
 fn spare_tiles(n_tiles: usize) -> Vec<Tile> {
-    let mut tiles = SPARE.lock().ok().and_then(|mut spare| spare.pop()).unwrap_or_default();
-    if tiles.len() < n_tiles {
-        tiles.resize(n_tiles, Tile::ZERO);
-    }
-    tiles
+    let fits = |tiles: &Vec<Tile>| (n_tiles..=WASTE * n_tiles).contains(&tiles.len());
+    let spare = SPARE.lock().ok().and_then(|mut spare| {
+        let idx = spare.iter().rposition(fits)?;
+        Some(spare.swap_remove(idx))
+    });
+    spare.unwrap_or_else(|| vec![Tile::ZERO; n_tiles])
 }
 
 impl Drop for Packed {

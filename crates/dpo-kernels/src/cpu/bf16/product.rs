@@ -5,7 +5,7 @@ use std::{cell::Cell, marker::PhantomData, mem::MaybeUninit, ops::Range, slice};
 use rayon::prelude::*;
 
 use super::{
-    packed::Packed,
+    packed::{Packed, PackedPart},
     tile::{Multiplier, SQUARE, Square, Start},
 };
 use crate::cpu::gemm::{Target, Write};
@@ -17,6 +17,8 @@ const TASKS: usize = 4;
 
 /// `Σ lhs · rhs` of factors whose products have one size, row by row, on all threads.
 pub(super) fn on_all_threads<M: Multiplier>(factors: &[[&Packed; 2]]) -> Vec<f32> {
+    let factors: Vec<[PackedPart<'_>; 2]> = factors.iter().map(|sides| sides.map(Packed::whole)).collect();
+    let factors = &factors[..];
     let [lines, width] = size(factors);
     let mut product: Vec<f32> = Vec::with_capacity(lines * width);
     let whole = Shared::new(&mut product.spare_capacity_mut()[..lines * width], width);
@@ -47,7 +49,7 @@ struct Task {
 
 /// Each square of the product in one task. The left operand is cut no finer than the second cache asks for, since every
 /// part of it is a pass over the right one, which comes from afar; the right one as the threads ask for.
-fn tasks(factors: &[[&Packed; 2]]) -> Vec<Task> {
+fn tasks(factors: &[[PackedPart<'_>; 2]]) -> Vec<Task> {
     let [n_left, n_right] =
         factors.first().map_or([0, 0], |[left, right]| [left.n_strips(), right.n_strips()]);
     let bytes_of_strip: usize = factors.iter().map(|[left, _]| left.bytes_of_strip()).sum();
@@ -66,7 +68,7 @@ fn ranges(len: usize, n: usize) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// Rows and columns of a product.
-fn size(factors: &[[&Packed; 2]]) -> [usize; 2] {
+fn size(factors: &[[PackedPart<'_>; 2]]) -> [usize; 2] {
     let [left, right] = factors.first().expect("factors of a product");
     for [lhs, rhs] in factors {
         assert_eq!(lhs.depth(), rhs.depth(), "inner dimensions of a product");
@@ -76,7 +78,7 @@ fn size(factors: &[[&Packed; 2]]) -> [usize; 2] {
 }
 
 /// `lhs · rhs` to a target, on the calling thread.
-pub(super) fn on_this_thread<M: Multiplier>(target: Target<'_>, lhs: &Packed, rhs: &Packed) {
+pub(super) fn on_this_thread<M: Multiplier>(target: Target<'_>, lhs: PackedPart<'_>, rhs: PackedPart<'_>) {
     let Target { data, stride, write } = target;
     let (rows, cols) = (lhs.lines(), rhs.lines());
     assert_eq!(lhs.depth(), rhs.depth(), "inner dimensions of a product");
@@ -106,7 +108,7 @@ thread_local! {
 /// beyond the product is 0.
 fn multiply<M: Multiplier>(
     multiplier: &M,
-    factors: &[[&Packed; 2]],
+    factors: &[[PackedPart<'_>; 2]],
     task: Task,
     mut hand_over: impl FnMut([usize; 2], &Square),
 ) {

@@ -47,7 +47,7 @@ fn product(unit: &Unit, left: Matrix<'_>, right: Matrix<'_>) -> Vec<f32> {
 fn on_this_thread(unit: &Unit, target: Target<'_>, left: Matrix<'_>, right: Matrix<'_>) {
     let (left, right) =
         (Operand::new(Some(unit), left, Side::Left), Operand::new(Some(unit), right, Side::Right));
-    multiply(Some(unit), target, &left, &right);
+    multiply(Some(unit), target, left.whole(), right.whole());
 }
 
 /// A matrix in memory, with NaN wherever it is not.

@@ -3,13 +3,35 @@ use std::sync::Arc;
 use burn::backend::Flex;
 
 use super::*;
-use crate::cpu::attention_block::Block;
-use crate::{AttentionSpec, FusedPrimitives, fixtures::layout, portable, saved::AttentionSaved};
+use crate::cpu::{
+    attention_block::Block,
+    bf16::tests::{on, units},
+};
+use crate::{
+    AttentionSpec, FusedPrimitives, Precision, fixtures::layout_behind, portable, saved::AttentionSaved,
+};
 
-fn spec(trees: &[(usize, &[usize])], [n_heads, n_kv_heads, head_dim]: [usize; 3]) -> AttentionSpec {
-    let layout = Arc::new(layout(trees));
+fn spec(trees: &[(usize, &[usize])], heads: [usize; 3]) -> AttentionSpec {
+    spec_behind(0, trees, heads)
+}
+
+fn spec_behind(
+    n_shared: usize,
+    trees: &[(usize, &[usize])],
+    [n_heads, n_kv_heads, head_dim]: [usize; 3],
+) -> AttentionSpec {
+    let layout = Arc::new(layout_behind(n_shared, trees));
     let scale = 1.0 / (head_dim as f64).sqrt();
-    AttentionSpec { n_heads, n_kv_heads, head_dim, scale, layout, window: None, softcap: None }
+    AttentionSpec {
+        n_heads,
+        n_kv_heads,
+        head_dim,
+        scale,
+        layout,
+        window: None,
+        softcap: None,
+        precision: Precision::F32,
+    }
 }
 
 /// Query, key, value and the output's gradient.
@@ -78,6 +100,104 @@ fn agrees_with_the_portable_body_in_f64() {
     }
 }
 
+/// Trees behind rows that all of them share: fewer than a block, more than one, with no trunk and with one.
+#[test]
+fn trees_with_a_shared_start_agree_with_the_portable_body_in_f64() {
+    let trees: [&[(usize, &[usize])]; 4] =
+        [&[(7, &[1]), (0, &[3, 40])], &[(0, &[5])], &[], &[(70, &[2, 2]), (1, &[])]];
+    for (trees, n_shared) in trees.into_iter().flat_map(|trees| [1, 31, 90].map(|n_shared| (trees, n_shared)))
+    {
+        for spec in variants(&spec_behind(n_shared, trees, [6, 2, 16])) {
+            let inputs = inputs(&spec);
+            let expected = expected(&inputs, &spec);
+            for ((found, expected), name) in run(inputs, &spec).iter().zip(&expected).zip(NAMES) {
+                let what = format!("{name}, {n_shared} shared, trees {trees:?}, window {:?}", spec.window);
+                assert_close(found, expected, 5e-6, &what);
+            }
+        }
+    }
+}
+
+/// The same texts with and without rows in common: every output to the last bit, and what reaches the shared rows is the
+/// sum of what reaches their copies, of which one has the gradient of their output.
+#[test]
+fn sharing_a_start_changes_no_bit() {
+    let heads = [6, 2, 16];
+    for (n_shared, long, precision) in [
+        (1, 3, Precision::F32),
+        (24, 70, Precision::F32),
+        (24, 650, Precision::F32),
+        (24, 70, Precision::Bf16),
+    ] {
+        let shared: &[(usize, &[usize])] = &[(5, &[1, long]), (0, &[7]), (66, &[2])];
+        let apart: &[(usize, &[usize])] =
+            &[(n_shared + 5, &[1, long]), (n_shared, &[7]), (n_shared + 66, &[2])];
+        for (shared, apart) in variants(&spec_behind(n_shared, shared, heads))
+            .zip(variants(&spec(apart, heads)).collect::<Vec<_>>())
+        {
+            let [shared, apart] = [shared, apart].map(|spec| AttentionSpec { precision, ..spec });
+            // The row of the shared batch that each row of the other one is.
+            let mut next = n_shared;
+            let mut places = Vec::new();
+            for tree in apart.layout.trees() {
+                let own = tree.rows().len() - n_shared;
+                places.extend((0..n_shared).chain(next..next + own));
+                next += own;
+            }
+            let inputs = inputs(&shared);
+            let is_second = |place: usize| places[..place].contains(&places[place]);
+            let spread = [0, 1, 2, 3].map(|input| {
+                let (values, width) = (floats(&inputs[input]), dims2(&inputs[input])[1]);
+                let row = |place: usize| {
+                    let row = values[places[place] * width..][..width].iter();
+                    row.map(move |value| if input == 3 && is_second(place) { 0.0 } else { *value })
+                };
+                let rows: Vec<f32> = (0..places.len()).flat_map(row).collect();
+                matrix(&rows, [places.len(), width])
+            });
+            let found = run(inputs, &shared);
+            let expected = run(spread, &apart);
+            for idx in 0..2 {
+                let (found, expected, width) =
+                    (floats(&found[idx]), floats(&expected[idx]), dims2(&found[idx])[1]);
+                for (expected, row) in expected.chunks(width).zip(&places) {
+                    assert_eq!(&found[row * width..(row + 1) * width], expected, "{}, row {row}", NAMES[idx]);
+                }
+            }
+            for idx in 2..5 {
+                let (found, expected, width) =
+                    (floats(&found[idx]), floats(&expected[idx]), dims2(&found[idx])[1]);
+                let mut sums = vec![0.0; found.len()];
+                for (expected, row) in expected.chunks(width).zip(&places) {
+                    sums[row * width..].iter_mut().zip(expected).for_each(|(sum, value)| *sum += value);
+                }
+                let largest = found.iter().fold(0_f32, |largest, value| largest.max(value.abs()));
+                let bound = if precision == Precision::F32 { 1e-5 } else { 1e-2 } * largest;
+                for (found, expected) in found.iter().zip(&sums) {
+                    assert!((found - expected).abs() <= bound, "{}: {found} is not {expected}", NAMES[idx]);
+                }
+            }
+        }
+    }
+}
+
+/// On every unit for bfloat16, within what rounding the operands may do.
+#[test]
+fn rounded_operands_give_nearly_the_same() {
+    for unit in units() {
+        for spec in variants(&spec_behind(20, &[(40, PAIR), (0, &[70]), (3, &[1])], [6, 2, 16])) {
+            let spec = AttentionSpec { precision: Precision::Bf16, ..spec };
+            let inputs = inputs(&spec);
+            let expected = expected(&inputs, &spec);
+            let found = on(Some(unit), || run(inputs, &spec));
+            for ((found, expected), name) in found.iter().zip(&expected).zip(NAMES) {
+                assert_close(found, expected, 3e-2, &format!("{name}, {}, {:?}", unit.name, spec.window));
+                assert!(bits(found) != bits(expected), "{name}: nothing was rounded");
+            }
+        }
+    }
+}
+
 /// A window that no row outgrows is none, to the last bit.
 #[test]
 fn a_window_wider_than_the_trees_changes_no_bit() {
@@ -95,14 +215,15 @@ fn a_window_wider_than_the_trees_changes_no_bit() {
 #[test]
 fn a_block_holds_only_the_keys_that_its_rows_see() {
     let spec = spec(&[(1000, &[300])], [1, 1, 16]);
-    let tree = &spec.layout.trees()[0];
-    let blocks: Vec<Block> = Block::of(tree, Some(16)).collect();
-    assert!(blocks.iter().all(|block| block.n_visible() <= block.rows.len() + 15));
+    let blocks: Vec<Block> =
+        spec.layout.segments().flat_map(|segment| Block::of(&segment, Some(16))).collect();
+    // Cut at a multiple of 64 before them and one of 32 behind them.
+    assert!(blocks.iter().all(|block| block.n_visible() <= block.rows.len() + 15 + 63 + 31));
     assert_eq!(blocks.iter().map(|block| block.rows.len()).sum::<usize>(), 1300);
     // The first block of the branch sees the last 15 rows of the trunk, the next nothing of it.
     let of_branch: Vec<_> = blocks.iter().filter(|block| block.rows.start >= 1000).collect();
-    assert_eq!(of_branch[0].visible, [985..1000, 1000..1064]);
-    assert_eq!(of_branch[1].visible, [1000..1000, 1049..1128]);
+    assert_eq!(of_branch[0].seen, 960..1088);
+    assert_eq!(of_branch[1].seen, 1024..1152);
 }
 
 /// What is not asked for is not there, and the rest is the same bits.

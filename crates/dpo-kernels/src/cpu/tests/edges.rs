@@ -149,6 +149,7 @@ fn attention(n: usize) -> Kernel {
         layout,
         window: None,
         softcap: None,
+        precision: Precision::F32,
     };
     let [query, grad] = [1, 2].map(|seed| random([n, 33], seed));
     let [key, value] = [3, 4].map(|seed| random([n, 11], seed));
