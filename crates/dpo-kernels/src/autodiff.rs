@@ -12,9 +12,13 @@ use burn::backend::{
 };
 
 use crate::{
-    Activation, AttentionSpec, Frozen, FusedOps, FusedPrimitives, LogitSpec, LoraSpec, Precision,
+    Activation, AttentionSpec, FeedForwardSpec, Frozen, FusedOps, FusedPrimitives, LogitSpec, LoraSpec,
+    Precision,
     backend::Rotation,
-    saved::{AttentionSaved, LayerNormSaved, LogpsOutput, LogpsSaved, LoraSaved},
+    saved::{
+        AttentionSaved, FeedForwardSaved, FeedForwardWeights, LayerNormSaved, LogpsOutput, LogpsSaved,
+        LoraSaved,
+    },
 };
 
 // The halves are called on the backend inside; these bodies are never reached.
@@ -82,6 +86,9 @@ backward!(GatedBackward, 2, ([FloatTensor<B>; 2], Activation), |saved, grad, wan
 });
 backward!(ActivateBackward, 1, (FloatTensor<B>, Activation), |saved, grad, _wanted| {
     [Some(B::activate_backward(saved.0, grad, saved.1))]
+});
+backward!(FeedForwardBackward, 4, FeedForwardSaved<B>, |saved, grad, wanted| {
+    B::feed_forward_backward(saved, grad, wanted)
 });
 backward!(AttentionBackward, 3, (AttentionSaved<B>, AttentionSpec), |saved, grad, wanted| {
     B::attention_backward(saved.0, grad, &saved.1, wanted)
@@ -219,6 +226,26 @@ impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         match ActivateBackward.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((x, activation), output),
             OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn gated_feed_forward(
+        x: FloatTensor<Self>,
+        gate: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        down: FloatTensor<Self>,
+        spec: FeedForwardSpec,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), gate.node(), up.node(), down.node()];
+        let [x, gate, up, down] = [x, gate, up, down].map(<FloatTensor<Self>>::into_primitive);
+        let weights = FeedForwardWeights { gate, up, down };
+        match FeedForwardBackward.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let (output, kept) = B::feed_forward(x.clone(), weights.clone(), spec, true);
+                let kept = kept.expect("it was to be kept");
+                prep.finish(FeedForwardSaved { x, weights, kept, spec }, output)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::feed_forward(x, weights, spec, false).0),
         }
     }
 

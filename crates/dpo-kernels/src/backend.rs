@@ -6,8 +6,11 @@ use burn::backend::{
 };
 
 use crate::{
-    Activation, AdamWStep, AttentionSpec, Frozen, LogitSpec, LoraSpec, Precision, portable,
-    saved::{AttentionSaved, LayerNormSaved, LogpsOutput, LogpsSaved, LoraSaved, RowStatistics},
+    Activation, AdamWStep, AttentionSpec, FeedForwardSpec, Frozen, LogitSpec, LoraSpec, Precision, portable,
+    saved::{
+        AttentionSaved, FeedForwardSaved, FeedForwardWeights, LayerNormSaved, LogpsOutput, LogpsSaved,
+        LoraSaved, RowStatistics,
+    },
 };
 
 /// Forward and backward halves on a plain backend. The defaults run anywhere.
@@ -233,6 +236,25 @@ pub trait FusedPrimitives: Backend {
         portable::logps::logit_gradient::<Self>(logits, targets, row_numbers, softcap)
     }
 
+    /// Output of `gated_feed_forward` and, if it is to be kept, what its backward reads of the middle.
+    fn feed_forward(
+        x: FloatTensor<Self>,
+        weights: FeedForwardWeights<Self>,
+        spec: FeedForwardSpec,
+        is_kept: bool,
+    ) -> (FloatTensor<Self>, Option<[FloatTensor<Self>; 2]>) {
+        portable::feed_forward::forward::<Self>(x, weights, spec, is_kept)
+    }
+
+    /// Gradients of `gated_feed_forward` for its input and its weights (gate, up, down), where wanted.
+    fn feed_forward_backward(
+        saved: FeedForwardSaved<Self>,
+        grad: FloatTensor<Self>,
+        wanted: [bool; 4],
+    ) -> [Option<FloatTensor<Self>>; 4] {
+        portable::feed_forward::backward::<Self>(saved, grad, wanted)
+    }
+
     /// One AdamW update: parameter, first and second moment.
     fn adamw_update(
         param: FloatTensor<Self>,
@@ -350,6 +372,17 @@ pub trait FusedOps: FusedPrimitives {
     /// See [`crate::activate`].
     fn activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
         Self::activate_forward(x, activation)
+    }
+
+    /// See [`crate::gated_feed_forward`].
+    fn gated_feed_forward(
+        x: FloatTensor<Self>,
+        gate: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        down: FloatTensor<Self>,
+        spec: FeedForwardSpec,
+    ) -> FloatTensor<Self> {
+        Self::feed_forward(x, FeedForwardWeights { gate, up, down }, spec, false).0
     }
 
     /// See [`crate::tree_attention`].

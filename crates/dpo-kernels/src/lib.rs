@@ -17,6 +17,7 @@
 //! | [`rotary`] | the angles |
 //! | [`gated`] | both inputs |
 //! | [`activate`] | the input |
+//! | [`gated_feed_forward`] | input, weights, products of the input with gate and up |
 //! | [`tree_attention`] | queries, keys, values, output, one number a row and head |
 //! | [`completion_logps`] | hidden rows, head weight, one number a row |
 
@@ -52,11 +53,11 @@ pub use layout::{AttentionSpec, Segment, TreeLayout, TreeRange};
 #[cfg(feature = "cuda")]
 pub use nvidia::{NvidiaGpu, nvidia_gpus};
 pub use optimizer::{AdamWStep, AdamWUpdate, adamw, squared_norm};
-pub use precision::{LogitSpec, LoraSpec, Precision};
+pub use precision::{FeedForwardSpec, LogitSpec, LoraSpec, Precision};
 pub use tensor::{
-    LogpsAndSquares, activate, completion_logps, completion_logps_and_squares, gated, layer_norm, linear,
-    linear_constant, linear_frozen, lora_linear, lora_linear_frozen, rms_norm, rotary, select_rows,
-    tree_attention,
+    LogpsAndSquares, activate, completion_logps, completion_logps_and_squares, gated, gated_feed_forward,
+    layer_norm, linear, linear_constant, linear_frozen, lora_linear, lora_linear_frozen, rms_norm, rotary,
+    select_rows, tree_attention,
 };
 
 /// Batches of at least this many rows give each row the same bits, whatever the other rows are. Smaller ones are padded by

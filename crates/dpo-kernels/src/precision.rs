@@ -1,8 +1,10 @@
 //! In which number format matrix products take their operands.
 
+use crate::Activation;
+
 /// Number format of the operands of a matrix product; they are added up in f32 whichever it is.
 ///
-/// Everything that is no matrix product of a layer or of the head (norms, activations, attention, softmax) is in f32, and so
+/// Everything that is no matrix product of a layer or of the head (norms, activations, softmax) is in f32; attention is where a processor has no unit for bfloat16, and so
 /// is what an optimizer sees.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
@@ -29,6 +31,15 @@ pub struct LogitSpec {
     /// Logits `l` become `c·tanh(l/c)` (Gemma 2: <https://arxiv.org/abs/2408.00118>).
     pub softcap: Option<f64>,
     /// Operands of the products with the head.
+    pub precision: Precision,
+}
+
+/// What is between the matrices of a feed-forward layer, and how they are multiplied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FeedForwardSpec {
+    /// `act` of `down(act(gate(x))·up(x))`.
+    pub activation: Activation,
+    /// Operands of all products.
     pub precision: Precision,
 }
 

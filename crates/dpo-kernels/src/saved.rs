@@ -5,7 +5,7 @@ use burn::backend::{
     tensor::{FloatTensor, IntTensor},
 };
 
-use crate::{LogitSpec, LoraSpec};
+use crate::{FeedForwardSpec, LogitSpec, LoraSpec};
 
 /// What is known of the numbers of each row: `[n, 1]` each.
 #[derive(Debug, Clone)]
@@ -21,6 +21,24 @@ pub struct LayerNormSaved<B: Backend> {
     pub(crate) x: FloatTensor<B>,
     pub(crate) weight: FloatTensor<B>,
     pub(crate) statistics: RowStatistics<B>,
+}
+
+/// The matrices of a gated feed-forward layer, as [`gated_feed_forward`](crate::gated_feed_forward) takes them.
+#[derive(Debug, Clone)]
+pub struct FeedForwardWeights<B: Backend> {
+    pub(crate) gate: FloatTensor<B>,
+    pub(crate) up: FloatTensor<B>,
+    pub(crate) down: FloatTensor<B>,
+}
+
+/// What `gated_feed_forward` keeps for its backward.
+#[derive(Debug, Clone)]
+pub struct FeedForwardSaved<B: Backend> {
+    pub(crate) x: FloatTensor<B>,
+    pub(crate) weights: FeedForwardWeights<B>,
+    /// Products of the input with gate and up, however the backend has them.
+    pub(crate) kept: [FloatTensor<B>; 2],
+    pub(crate) spec: FeedForwardSpec,
 }
 
 /// What `tree_attention` keeps for its backward.

@@ -5,7 +5,7 @@ use burn::{
     tensor::{Int, Tensor},
 };
 
-use crate::{Activation, AttentionSpec, Frozen, FusedOps, LogitSpec, LoraSpec, Precision};
+use crate::{Activation, AttentionSpec, FeedForwardSpec, Frozen, FusedOps, LogitSpec, LoraSpec, Precision};
 
 /// `x · Wᵀ`, with the weight laid out as checkpoints have it.
 ///
@@ -160,6 +160,29 @@ pub fn gated(gate: Tensor<2>, up: Tensor<2>, activation: Activation) -> Tensor<2
 /// - all: `[n, d_ff]`
 pub fn activate(x: Tensor<2>, activation: Activation) -> Tensor<2> {
     Tensor::from_dispatch(<Dispatch as FusedOps>::activate(x.into_dispatch(), activation))
+}
+
+/// Gated feed-forward layer `(act(x · Gᵀ) ∘ (x · Uᵀ)) · Dᵀ`: <https://arxiv.org/abs/2002.05202>. What lies in the middle is made
+/// again on the way back.
+///
+/// # Shapes
+/// - `x`, output: `[n, d_model]`
+/// - `gate`, `up`: `[d_ff, d_model]`, `G` and `U`
+/// - `down`: `[d_model, d_ff]`, `D`
+pub fn gated_feed_forward(
+    x: Tensor<2>,
+    gate: Tensor<2>,
+    up: Tensor<2>,
+    down: Tensor<2>,
+    spec: FeedForwardSpec,
+) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as FusedOps>::gated_feed_forward(
+        x.into_dispatch(),
+        gate.into_dispatch(),
+        up.into_dispatch(),
+        down.into_dispatch(),
+        spec,
+    ))
 }
 
 /// Softmax attention in which a row sees its trunk and its own branch up to itself, and nothing else.

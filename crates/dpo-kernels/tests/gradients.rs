@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use dpo_kernels::{
-    Activation, AttentionSpec, LogitSpec, LoraSpec, Precision, TreeLayout, TreeRange, activate,
-    completion_logps, gated, layer_norm, linear, lora_linear, rms_norm, rotary, tree_attention,
+    Activation, AttentionSpec, FeedForwardSpec, LogitSpec, LoraSpec, Precision, TreeLayout, TreeRange,
+    activate, completion_logps, gated, gated_feed_forward, layer_norm, linear, lora_linear, rms_norm, rotary,
+    tree_attention,
 };
 
 type Op<'a> = &'a dyn Fn(&[Tensor<2>]) -> Tensor<2>;
@@ -57,6 +58,14 @@ fn check(name: &str, shapes: &[[usize; 2]], op: Op<'_>) {
 #[test]
 fn linear_has_its_gradient() {
     check("linear", &[[3, 5], [4, 5]], &|x| linear(x[0].clone(), x[1].clone(), Precision::F32));
+}
+
+#[test]
+fn gated_feed_forward_has_its_gradient() {
+    check("gated_feed_forward", &[[3, 4], [5, 4], [5, 4], [4, 5]], &|x| {
+        let spec = FeedForwardSpec { activation: Activation::GeluTanh, precision: Precision::F32 };
+        gated_feed_forward(x[0].clone(), x[1].clone(), x[2].clone(), x[3].clone(), spec)
+    });
 }
 
 /// Of the input and of the adapter; the matrix beside it has none.

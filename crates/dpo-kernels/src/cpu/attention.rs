@@ -9,7 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{
-    attention_block::{Block, Inputs, ROWS, RUN, Seen},
+    attention_block::{Block, Inputs, LANES, ROWS, RUN, Seen},
     bf16::{Operand, Part, Side, multiply},
     buffer::with_scratch,
     exp::exp,
@@ -155,20 +155,25 @@ simd! {
 #[inline(always)]
 fn exponentials_body<A: Arith>(tile: &mut [f32], max: &mut [f32], sum: &mut [f32]) {
     let lanes = max.len();
-    for row in tile.chunks_exact(lanes) {
-        for (max, &value) in max.iter_mut().zip(row) {
-            *max = if value > *max { value } else { *max };
-        }
-    }
-    // Long sums lose fewer bits so.
-    for run in tile.chunks_mut(RUN * lanes) {
-        let mut run_sum = [0.0; ROWS];
-        for row in run.chunks_exact_mut(lanes) {
-            for ((value, &max), sum) in row.iter_mut().zip(&*max).zip(&mut run_sum[..lanes]) {
-                *value = exp::<A>(*value - max);
-                *sum += *value;
+    // A register of lanes at a time, so that what is known of them stays in registers.
+    let groups = max.as_chunks_mut::<LANES>().0.iter_mut().zip(sum.as_chunks_mut::<LANES>().0);
+    for (group, (max, sum)) in groups.enumerate() {
+        for row in tile.chunks_exact(lanes) {
+            for (max, &value) in max.iter_mut().zip(&row.as_chunks::<LANES>().0[group]) {
+                *max = if value > *max { value } else { *max };
             }
         }
-        sum.iter_mut().zip(&run_sum).for_each(|(sum, run)| *sum += run);
+        // Long sums lose fewer bits when they are sums of sums.
+        for run in tile.chunks_mut(RUN * lanes) {
+            let mut run_sum = [0.0; LANES];
+            for row in run.chunks_exact_mut(lanes) {
+                let values = row.as_chunks_mut::<LANES>().0[group].iter_mut();
+                for ((value, &max), sum) in values.zip(&*max).zip(&mut run_sum) {
+                    *value = exp::<A>(*value - max);
+                    *sum += *value;
+                }
+            }
+            sum.iter_mut().zip(&run_sum).for_each(|(sum, run)| *sum += run);
+        }
     }
 }

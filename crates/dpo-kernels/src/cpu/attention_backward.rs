@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::{
     attention::{products, scores, weighted},
-    attention_block::{Block, Heads, Inputs, Seen, padded},
+    attention_block::{Block, Heads, Inputs, LANES, Seen, padded},
     bf16::{Operand, Side, multiply},
     buffer::{filled, no_sides, with_scratch},
     exp::exp,
@@ -257,12 +257,17 @@ fn slopes_by<A: Arith>(
     factor: impl Fn(f32) -> f32,
 ) {
     let lanes = dots.len();
-    for (scores, slopes) in scores.chunks_exact_mut(lanes).zip(slopes.chunks_exact_mut(lanes)) {
-        let numbers = log_sum_exp.iter().zip(dots);
-        for ((score, slope), (&log_sum_exp, &dot)) in scores.iter_mut().zip(slopes).zip(numbers) {
-            let weight = exp::<A>(*score - log_sum_exp);
-            *slope = weight * (*slope - dot) * factor(*score);
-            *score = weight;
+    let numbers = log_sum_exp.as_chunks::<LANES>().0.iter().zip(dots.as_chunks::<LANES>().0);
+    for (group, (log_sum_exp, dots)) in numbers.enumerate() {
+        for (scores, slopes) in scores.chunks_exact_mut(lanes).zip(slopes.chunks_exact_mut(lanes)) {
+            let scores = scores.as_chunks_mut::<LANES>().0[group].iter_mut();
+            let slopes = slopes.as_chunks_mut::<LANES>().0[group].iter_mut();
+            for ((score, slope), (&log_sum_exp, &dot)) in scores.zip(slopes).zip(log_sum_exp.iter().zip(dots))
+            {
+                let weight = exp::<A>(*score - log_sum_exp);
+                *slope = weight * (*slope - dot) * factor(*score);
+                *score = weight;
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{AttentionSpec, Precision, Segment};
 /// Query rows of a block, at most.
 pub(super) const ROWS: usize = 64;
 /// Rows are padded to a multiple of this: the widest register.
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
 /// What a block sees ends with a multiple of this: where packed operands can be cut. No product has less than this many terms,
 /// then, so that all of them take one path through the matrix product.
 const CUT: usize = 32;

@@ -15,6 +15,7 @@ pub(crate) mod bf16;
 mod buffer;
 mod curves;
 mod exp;
+mod feed_forward;
 mod gemm;
 mod head;
 mod head_backward;
@@ -44,10 +45,13 @@ use self::{
     linear::Factor,
 };
 use crate::{
-    Activation, AdamWStep, AttentionSpec, FusedPrimitives, LogitSpec, LoraSpec, Precision,
+    Activation, AdamWStep, AttentionSpec, FeedForwardSpec, FusedPrimitives, LogitSpec, LoraSpec, Precision,
     backend::Rotation,
     portable,
-    saved::{AttentionSaved, LayerNormSaved, LogpsOutput, LogpsSaved, LoraSaved, RowStatistics},
+    saved::{
+        AttentionSaved, FeedForwardSaved, FeedForwardWeights, LayerNormSaved, LogpsOutput, LogpsSaved,
+        LoraSaved, RowStatistics,
+    },
 };
 
 impl FusedPrimitives for Flex {
@@ -248,6 +252,23 @@ impl FusedPrimitives for Flex {
         let ([gate, up], grad) = (inputs.map(contiguous), contiguous(grad));
         let inputs = [values(&gate), values(&up), values(&grad)];
         activation::gated_backward(inputs, activation, wanted).map(|grad| grad.map(|grad| tensor(grad, dims)))
+    }
+
+    fn feed_forward(
+        x: FloatTensor<Self>,
+        weights: FeedForwardWeights<Self>,
+        spec: FeedForwardSpec,
+        is_kept: bool,
+    ) -> (FloatTensor<Self>, Option<[FloatTensor<Self>; 2]>) {
+        feed_forward::forward(x, weights, spec, is_kept)
+    }
+
+    fn feed_forward_backward(
+        saved: FeedForwardSaved<Self>,
+        grad: FloatTensor<Self>,
+        wanted: [bool; 4],
+    ) -> [Option<FloatTensor<Self>>; 4] {
+        feed_forward::backward(saved, grad, wanted)
     }
 
     fn activate_forward(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {

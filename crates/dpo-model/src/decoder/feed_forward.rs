@@ -1,7 +1,7 @@
 //! The feed-forward part of a block.
 
 use burn::{module::Module, tensor::Tensor};
-use dpo_kernels::{activate, gated};
+use dpo_kernels::{FeedForwardSpec, activate, gated, gated_feed_forward};
 
 use super::{
     parts::{Init, Projection, Values},
@@ -74,6 +74,15 @@ impl FeedForward {
     /// `[n, d_model]` to the same.
     pub(super) fn forward(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
         let FeedForwardConfig { d_ff, activation, .. } = self.config;
+        if let Some([gate, up, down]) = self.plain_gated() {
+            return gated_feed_forward(
+                x,
+                gate,
+                up,
+                down,
+                FeedForwardSpec { activation, precision: pass.precision },
+            );
+        }
         let inner = match &self.inner {
             Inner::Gated(Gated { gate, up }) => {
                 gated(gate.forward(x.clone(), pass), up.forward(x, pass), activation)
@@ -85,6 +94,14 @@ impl FeedForward {
             Inner::Plain(Plain { up }) => activate(up.forward(x, pass), activation),
         };
         self.down.forward(inner, pass)
+    }
+
+    /// Gate, up and down, where these are all there is.
+    fn plain_gated(&self) -> Option<[Tensor<2>; 3]> {
+        match &self.inner {
+            Inner::Gated(Gated { gate, up }) => Some([gate.plain()?, up.plain()?, self.down.plain()?]),
+            Inner::GatedStacked(_) | Inner::Plain(_) => None,
+        }
     }
 
     /// Its matrices with their paths below `path`.

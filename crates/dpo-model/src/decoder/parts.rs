@@ -120,6 +120,12 @@ impl Projection {
         }
     }
 
+    /// The matrix, where it is all there is: numbers that are trained, no bias, no adapter.
+    pub(super) fn plain(&self) -> Option<Tensor<2>> {
+        let is_plain = !self.is_frozen && self.bias.is_none() && self.adapter.is_none();
+        self.weight.as_ref().filter(|_| is_plain).map(Param::val)
+    }
+
     /// The packed matrix, if it is.
     pub(super) fn packed(&self) -> Option<&Frozen> {
         self.packed.as_ref()

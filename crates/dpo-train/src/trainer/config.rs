@@ -8,7 +8,7 @@ use super::step::CurrentEpoch;
 use crate::{AdamWConfig, LossSpec, MicroBatching, ReferenceUpdates, Schedule, TrainError};
 
 /// Tokens that go through the model at a time where nothing is kept for a backward pass.
-pub const INFERENCE_TOKENS: NonZeroUsize = NonZeroUsize::new(2048).expect("not 0");
+pub const INFERENCE_TOKENS: NonZeroUsize = NonZeroUsize::new(4096).expect("not 0");
 
 /// What a run is told, checked.
 #[derive(Debug, Clone)]

@@ -20,7 +20,8 @@ mod tile;
 
 pub(crate) use self::{
     pack::Side,
-    packed::{Packed, PackedPart},
+    packed::{Packed, PackedPart, TilePlaces},
+    tile::{SQUARE, Square},
 };
 use super::gemm::{self, Matrix, Target};
 
@@ -32,7 +33,11 @@ pub(crate) struct Unit {
     is_usable: fn() -> bool,
     on_all_threads: fn(&[[&Packed; 2]]) -> Vec<f32>,
     on_this_thread: fn(Target<'_>, PackedPart<'_>, PackedPart<'_>),
+    on_squares: fn(&[[&Packed; 2]], &EachSquare<'_>),
 }
+
+/// What is done with the squares of a place, see [`Unit::each_square`].
+type EachSquare<'a> = dyn Fn([usize; 2], &[Square]) + Sync + 'a;
 
 /// The fastest first.
 static UNITS: &[Unit] = &[
@@ -50,6 +55,7 @@ impl Unit {
             is_usable: M::is_usable,
             on_all_threads: product::on_all_threads::<M>,
             on_this_thread: product::on_this_thread::<M>,
+            on_squares: product::on_squares::<M>,
         }
     }
 
@@ -64,6 +70,12 @@ impl Unit {
     /// `Σ lhs · rhs`, `[lhs.rows, rhs.cols]`, of factors `[lhs, rhs]`, on all threads.
     pub(super) fn product(&self, factors: &[[&Packed; 2]]) -> Vec<f32> {
         (self.on_all_threads)(factors)
+    }
+
+    /// Products `lhs · rhs` of one size, 32 × 32 numbers at a time, on all threads: `each` gets these of each product, and which
+    /// strip of rows and which of columns they are. What lies beyond the products is 0.
+    pub(super) fn each_square(&self, products: &[[&Packed; 2]], each: &EachSquare<'_>) {
+        (self.on_squares)(products, each);
     }
 }
 

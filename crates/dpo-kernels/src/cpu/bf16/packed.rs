@@ -1,6 +1,6 @@
 //! An operand in tiles.
 
-use std::{ops::Range, sync::Mutex};
+use std::{marker::PhantomData, ops::Range, slice, sync::Mutex};
 
 use rayon::prelude::*;
 
@@ -53,9 +53,25 @@ impl Packed {
     /// With whatever was in the tiles before, and the matrix as `[lines, depth]`.
     fn unfilled(matrix: Matrix<'_>, side: Side) -> (Self, Matrix<'_>) {
         let matrix = if side == Side::Left { matrix } else { matrix.transposed() };
-        let [lines, depth] = matrix.dims();
+        (Self::of_any(matrix.dims()), matrix)
+    }
+
+    /// `[lines, depth]` of any content, to be filled place by place.
+    pub(crate) fn of_any([lines, depth]: [usize; 2]) -> Self {
         let n_tiles = 2 * lines.div_ceil(SQUARE) * depth.div_ceil(DEPTH);
-        (Self { tiles: spare_tiles(n_tiles), lines, depth }, matrix)
+        Self { tiles: spare_tiles(n_tiles), lines, depth }
+    }
+
+    /// Where squares of the operand go.
+    pub(crate) fn places(&mut self) -> TilePlaces<'_> {
+        let n_steps = self.n_steps();
+        let n_places = self.n_strips() * n_steps;
+        TilePlaces {
+            first: self.tiles[..2 * n_places].as_mut_ptr(),
+            n_places,
+            n_steps,
+            _borrowed: PhantomData,
+        }
     }
 
     /// The tiles, cut for tasks.
@@ -148,6 +164,34 @@ impl PackedPart<'_> {
         let first = (self.first_strip + strip) * self.packed.n_steps() + self.first_step;
         let [start, end] = [block, block + 1].map(|block| first + self.n_steps().min(block * STEPS));
         &self.packed.tiles[2 * start..2 * end]
+    }
+}
+
+/// Tiles of an operand that threads fill, each other squares of it: of 32 lines, 32 deep.
+pub(crate) struct TilePlaces<'a> {
+    first: *mut Tile,
+    n_places: usize,
+    n_steps: usize,
+    _borrowed: PhantomData<&'a mut [Tile]>,
+}
+
+#[allow(unsafe_code)]
+// SAFETY: a place is written by one thread alone, as `TilePlaces::fill` asks for, and read by none.
+unsafe impl Sync for TilePlaces<'_> {}
+
+impl TilePlaces<'_> {
+    /// Rounds and packs a square, as lines and depth, to the place of a strip of lines and a step along the depth.
+    ///
+    /// # Safety
+    /// No other thread fills the same place.
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn fill(&self, [strip, step]: [usize; 2], square: Matrix<'_>, side: Side) {
+        assert_eq!(square.dims(), [SQUARE, DEPTH], "a square");
+        let place = strip * self.n_steps + step;
+        assert!(step < self.n_steps && place < self.n_places, "a place of the operand");
+        // SAFETY: two tiles of the operand, which is borrowed while `self` lives, and which the caller fills alone.
+        let tiles = unsafe { slice::from_raw_parts_mut(self.first.add(2 * place), 2) };
+        fill(tiles, Part { matrix: square, side, first_strip: 0, n_steps: 1 });
     }
 }
 

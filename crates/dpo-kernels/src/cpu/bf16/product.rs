@@ -5,6 +5,7 @@ use std::{cell::Cell, marker::PhantomData, mem::MaybeUninit, ops::Range, slice};
 use rayon::prelude::*;
 
 use super::{
+    EachSquare,
     packed::{Packed, PackedPart},
     tile::{Multiplier, SQUARE, Square, Start},
 };
@@ -112,27 +113,65 @@ fn multiply<M: Multiplier>(
     task: Task,
     mut hand_over: impl FnMut([usize; 2], &Square),
 ) {
-    let mut squares = SQUARES.take();
-    squares.resize(task.left.len().max(squares.len()), Square::ZERO);
-    for col_strip in task.right {
-        let mut start = Start::Zeros;
-        for [left, right] in factors {
-            for block in 0..left.n_blocks() {
-                let of_right = right.strip(block, col_strip);
-                for (strip, square) in task.left.clone().zip(&mut squares) {
-                    multiplier.add(left.strip(block, strip), of_right, square, start);
-                }
-                start = Start::Square;
+    with_squares(task.left.len(), |squares| {
+        for column in task.right {
+            add_column(multiplier, factors, (&task.left, column), squares, [0, 1]);
+            for (strip, square) in squares.iter().enumerate() {
+                hand_over([strip * SQUARE, column * SQUARE], square);
             }
         }
-        for (strip, square) in squares.iter_mut().enumerate().take(task.left.len()) {
-            if start == Start::Zeros {
-                *square = Square::ZERO;
+    });
+}
+
+/// Lends that many squares of any content.
+fn with_squares(n: usize, work: impl FnOnce(&mut [Square])) {
+    let mut squares = SQUARES.take();
+    squares.resize(n.max(squares.len()), Square::ZERO);
+    work(&mut squares[..n]);
+    SQUARES.set(squares);
+}
+
+/// Strips of the left operands with one of the right ones: their squares, one in `step` from `first` on.
+fn add_column<M: Multiplier>(
+    multiplier: &M,
+    factors: &[[PackedPart<'_>; 2]],
+    (strips, column): (&Range<usize>, usize),
+    squares: &mut [Square],
+    [first, step]: [usize; 2],
+) {
+    let mut start = Start::Zeros;
+    for [left, right] in factors {
+        for block in 0..left.n_blocks() {
+            let of_right = right.strip(block, column);
+            for (strip, square) in strips.clone().zip(squares.iter_mut().skip(first).step_by(step)) {
+                multiplier.add(left.strip(block, strip), of_right, square, start);
             }
-            hand_over([strip * SQUARE, col_strip * SQUARE], square);
+            start = Start::Square;
         }
     }
-    SQUARES.set(squares);
+    if start == Start::Zeros {
+        squares.iter_mut().skip(first).step_by(step).for_each(|square| *square = Square::ZERO);
+    }
+}
+
+/// The squares of products of one size, on all threads: `each` gets those of one place, of each product one, with the strips
+/// of both operands that they come from. What lies beyond the products is 0.
+pub(super) fn on_squares<M: Multiplier>(products: &[[&Packed; 2]], each: &EachSquare<'_>) {
+    let products: Vec<[PackedPart<'_>; 2]> = products.iter().map(|sides| sides.map(Packed::whole)).collect();
+    let n = products.len();
+    tasks(&products[..n.min(1)]).into_par_iter().with_max_len(1).for_each(|task| {
+        let multiplier = M::new();
+        with_squares(n * task.left.len(), |squares| {
+            for column in task.right {
+                for (idx, product) in products.iter().enumerate() {
+                    add_column(&multiplier, &[*product], (&task.left, column), squares, [idx, n]);
+                }
+                for (strip, squares) in task.left.clone().zip(squares.chunks_exact(n)) {
+                    each([strip, column], squares);
+                }
+            }
+        });
+    });
 }
 
 /// A product that tasks write to, each other squares of it.

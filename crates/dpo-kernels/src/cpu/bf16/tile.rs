@@ -7,7 +7,7 @@ pub(super) const PAIRS: usize = 16;
 /// Numbers that a tile is deep.
 pub(super) const DEPTH: usize = 2 * PAIRS;
 /// Rows and columns of a square: two tiles of each operand.
-pub(super) const SQUARE: usize = 2 * LINES;
+pub(crate) const SQUARE: usize = 2 * LINES;
 
 /// Pairs of bfloat16, the first in the lower half: `[line][pair]` of a left operand, `[pair][line]` of a right one. What is
 /// left of it beyond the matrix is 0.
@@ -22,10 +22,10 @@ impl Tile {
 /// `[row][column]` of a part of the product, on its way there.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C, align(64))]
-pub(super) struct Square(pub(super) [f32; SQUARE * SQUARE]);
+pub(crate) struct Square(pub(crate) [f32; SQUARE * SQUARE]);
 
 impl Square {
-    pub(super) const ZERO: Self = Self([0.0; SQUARE * SQUARE]);
+    pub(crate) const ZERO: Self = Self([0.0; SQUARE * SQUARE]);
 
     pub(super) fn lines(&self) -> impl Iterator<Item = &[f32; SQUARE]> {
         self.0.as_chunks().0.iter()

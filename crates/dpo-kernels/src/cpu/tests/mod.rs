@@ -4,6 +4,7 @@
 mod attention;
 mod edges;
 mod elementwise;
+mod feed_forward;
 mod head;
 mod linear;
 mod lora;

@@ -1,0 +1,44 @@
+//! A gated feed-forward layer, made of its parts; what lies between them is made again on the way back.
+
+use burn::backend::tensor::FloatTensor;
+
+use crate::{
+    FeedForwardSpec, FusedPrimitives,
+    saved::{FeedForwardSaved, FeedForwardWeights},
+};
+
+pub(crate) fn forward<B: FusedPrimitives>(
+    x: FloatTensor<B>,
+    FeedForwardWeights { gate, up, down }: FeedForwardWeights<B>,
+    FeedForwardSpec { activation, precision }: FeedForwardSpec,
+    is_kept: bool,
+) -> (FloatTensor<B>, Option<[FloatTensor<B>; 2]>) {
+    let gate = B::linear_forward(x.clone(), gate, precision);
+    let up = B::linear_forward(x, up, precision);
+    let kept = is_kept.then(|| [gate.clone(), up.clone()]);
+    let inner = B::gated_forward(gate, up, activation);
+    (B::linear_forward(inner, down, precision), kept)
+}
+
+pub(crate) fn backward<B: FusedPrimitives>(
+    FeedForwardSaved { x, weights, kept, spec }: FeedForwardSaved<B>,
+    grad: FloatTensor<B>,
+    [x_wanted, gate_wanted, up_wanted, down_wanted]: [bool; 4],
+) -> [Option<FloatTensor<B>>; 4] {
+    let FeedForwardSpec { activation, precision } = spec;
+    let FeedForwardWeights { gate, up, down } = weights;
+    let inner = B::gated_forward(kept[0].clone(), kept[1].clone(), activation);
+    let is_through = x_wanted || gate_wanted || up_wanted;
+    let [dinner, ddown] = B::linear_backward(inner, down, grad, precision, [is_through, down_wanted]);
+    let Some(dinner) = dinner else { return [None, None, None, ddown] };
+    let through = [x_wanted || gate_wanted, x_wanted || up_wanted];
+    let mut slopes = B::gated_backward(kept, dinner, activation, through).into_iter();
+    let mut of = |weight, weight_wanted| {
+        let slope = slopes.next().flatten();
+        let wanted = [x_wanted, weight_wanted];
+        slope.map_or([None, None], |slope| B::linear_backward(x.clone(), weight, slope, precision, wanted))
+    };
+    let ([dx_of_gate, dgate], [dx_of_up, dup]) = (of(gate, gate_wanted), of(up, up_wanted));
+    let dx = dx_of_gate.zip(dx_of_up).map(|(of_gate, of_up)| B::float_add(of_gate, of_up));
+    [dx, dgate, dup, ddown]
+}
