@@ -16,8 +16,8 @@ use crate::{
     Precision,
     backend::Rotation,
     saved::{
-        AttentionSaved, FeedForwardSaved, FeedForwardWeights, LayerNormSaved, LogpsOutput, LogpsSaved,
-        LoraSaved,
+        AttentionLayerSaved, AttentionSaved, AttentionWeights, FeedForwardSaved, FeedForwardWeights,
+        LayerNormSaved, LogpsOutput, LogpsSaved, LoraSaved,
     },
 };
 
@@ -69,9 +69,6 @@ backward!(LoraFrozenBackward, 3, (LoraSaved<B>, Frozen), |saved, grad, wanted| {
     let weight = saved.1.on_device_of::<B>(&grad);
     B::lora_backward(saved.0, weight, grad, wanted)
 });
-backward!(RowsBackward, 1, (IntTensor<B>, usize), |saved, grad, _wanted| {
-    [Some(B::rows_backward(saved.0, grad, saved.1))]
-});
 backward!(RmsNormBackward, 2, [FloatTensor<B>; 3], |saved, grad, wanted| {
     B::rms_norm_backward(saved, grad, wanted)
 });
@@ -93,7 +90,29 @@ backward!(FeedForwardBackward, 4, FeedForwardSaved<B>, |saved, grad, wanted| {
 backward!(AttentionBackward, 3, (AttentionSaved<B>, AttentionSpec), |saved, grad, wanted| {
     B::attention_backward(saved.0, grad, &saved.1, wanted)
 });
+backward!(AttentionLayerBackward, 5, AttentionLayerSaved<B>, |saved, grad, wanted| {
+    B::attention_layer_backward(saved, grad, wanted)
+});
 backward!(LogpsBackward, 2, LogpsSaved<B>, |saved, grad, wanted| B::logps_backward(saved, grad, wanted));
+
+/// Gradient of rows: added to what the matrix has of one already, where it has, which a head that is the embedding has
+/// brought; a second matrix of zeros and rows would be made to be added, else.
+#[derive(Debug)]
+struct RowsBackward;
+
+impl<B: FusedPrimitives> Backward<B, 1> for RowsBackward {
+    type State = (FloatTensor<Autodiff<B>>, IntTensor<B>);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let (matrix, rows) = ops.state;
+        let grad = grads.consume::<B>(&ops.node);
+        let total = match grads.remove::<B>(&matrix) {
+            Some(total) => B::add_rows(total, rows, grad),
+            None => B::rows_backward(rows, grad, matrix.primitive().shape()[0]),
+        };
+        register::<B>(grads, ops.parents[0].as_ref().map(|node| node.id), Some(total));
+    }
+}
 
 impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
     fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self> {
@@ -161,12 +180,9 @@ impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
     }
 
     fn select_rows(matrix: FloatTensor<Self>, rows: IntTensor<Self>) -> FloatTensor<Self> {
-        let nodes = [matrix.node()];
-        let matrix = matrix.into_primitive();
-        let n_rows = matrix.shape()[0];
-        let output = B::rows_forward(matrix, rows.clone());
-        match RowsBackward.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((rows, n_rows), output),
+        let output = B::rows_forward(matrix.primitive().clone(), rows.clone());
+        match RowsBackward.prepare::<C>([matrix.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((matrix, rows), output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }
@@ -262,6 +278,32 @@ impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
             OpsKind::Tracked(prep) => {
                 let saved = AttentionSaved { query, key, value, output: output.clone(), log_sum_exp };
                 prep.finish((saved, spec), output)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)] // The dispatcher takes no tensors in arrays.
+    fn attention_layer(
+        x: FloatTensor<Self>,
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        spec: AttentionSpec,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), query.node(), key.node(), value.node(), output.node()];
+        let [x, query, key, value, output] =
+            [x, query, key, value, output].map(<FloatTensor<Self>>::into_primitive);
+        let angles = [cos.into_primitive(), sin.into_primitive()];
+        let weights = AttentionWeights { query, key, value, output };
+        let (output, attention) =
+            B::attention_layer_forward(x.clone(), weights.clone(), angles.clone(), &spec);
+        match AttentionLayerBackward.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                prep.finish(AttentionLayerSaved { x, weights, angles, attention, spec }, output)
             }
             OpsKind::UnTracked(prep) => prep.finish(output),
         }

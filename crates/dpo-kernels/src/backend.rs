@@ -8,8 +8,8 @@ use burn::backend::{
 use crate::{
     Activation, AdamWStep, AttentionSpec, FeedForwardSpec, Frozen, LogitSpec, LoraSpec, Precision, portable,
     saved::{
-        AttentionSaved, FeedForwardSaved, FeedForwardWeights, LayerNormSaved, LogpsOutput, LogpsSaved,
-        LoraSaved, RowStatistics,
+        AttentionLayerSaved, AttentionSaved, AttentionWeights, FeedForwardSaved, FeedForwardWeights,
+        LayerNormSaved, LogpsOutput, LogpsSaved, LoraSaved, RowStatistics,
     },
 };
 
@@ -56,6 +56,17 @@ pub trait FusedPrimitives: Backend {
         portable::linear::input_backward::<Self>(weight, grad, precision)
     }
 
+    /// `Σ grad · W` of weights and gradients `[W, grad]`, of which there is one at least: the gradient of an input that several
+    /// products read.
+    fn linear_inputs_backward(
+        products: Vec<(FloatTensor<Self>, FloatTensor<Self>)>,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        let parts = products.into_iter();
+        let parts = parts.map(|(weight, grad)| Self::linear_input_backward(weight, grad, precision));
+        parts.reduce(|sum, part| Self::float_add(sum, part)).expect("a product at least")
+    }
+
     /// Output of `lora_linear`, and `s·x · Aᵀ`; the adapter is `[down, up]`.
     fn lora_forward(
         x: FloatTensor<Self>,
@@ -79,6 +90,15 @@ pub trait FusedPrimitives: Backend {
     /// Rows of a matrix.
     fn rows_forward(matrix: FloatTensor<Self>, rows: IntTensor<Self>) -> FloatTensor<Self> {
         portable::rows::forward::<Self>(matrix, rows)
+    }
+
+    /// Adds each row of the gradient to the row of a matrix that it was taken from.
+    fn add_rows(
+        matrix: FloatTensor<Self>,
+        rows: IntTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        portable::rows::add::<Self>(matrix, rows, grad)
     }
 
     /// Gradient of `select_rows` for a matrix of `n_rows`.
@@ -234,6 +254,25 @@ pub trait FusedPrimitives: Backend {
         softcap: Option<f64>,
     ) -> FloatTensor<Self> {
         portable::logps::logit_gradient::<Self>(logits, targets, row_numbers, softcap)
+    }
+
+    /// Output of `attention_layer`, and what its attention keeps.
+    fn attention_layer_forward(
+        x: FloatTensor<Self>,
+        weights: AttentionWeights<Self>,
+        angles: [FloatTensor<Self>; 2],
+        spec: &AttentionSpec,
+    ) -> (FloatTensor<Self>, AttentionSaved<Self>) {
+        portable::attention_layer::forward::<Self>(x, weights, angles, spec)
+    }
+
+    /// Gradients of `attention_layer` for its input and its weights (query, key, value, output), where wanted.
+    fn attention_layer_backward(
+        saved: AttentionLayerSaved<Self>,
+        grad: FloatTensor<Self>,
+        wanted: [bool; 5],
+    ) -> [Option<FloatTensor<Self>>; 5] {
+        portable::attention_layer::backward::<Self>(saved, grad, wanted)
     }
 
     /// Output of `gated_feed_forward` and, if it is to be kept, what its backward reads of the middle.
@@ -393,6 +432,22 @@ pub trait FusedOps: FusedPrimitives {
         spec: AttentionSpec,
     ) -> FloatTensor<Self> {
         Self::attention_forward(query, key, value, &spec).0
+    }
+
+    /// See [`crate::attention_layer`].
+    #[allow(clippy::too_many_arguments)] // The dispatcher takes no tensors in arrays.
+    fn attention_layer(
+        x: FloatTensor<Self>,
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        spec: AttentionSpec,
+    ) -> FloatTensor<Self> {
+        let weights = AttentionWeights { query, key, value, output };
+        Self::attention_layer_forward(x, weights, [cos, sin], &spec).0
     }
 
     /// See [`crate::completion_logps`].

@@ -19,6 +19,7 @@
 //! | [`activate`] | the input |
 //! | [`gated_feed_forward`] | input, weights, products of the input with gate and up |
 //! | [`tree_attention`] | queries, keys, values, output, one number a row and head |
+//! | [`attention_layer`] | input, weights, angles, what [`tree_attention`] keeps |
 //! | [`completion_logps`] | hidden rows, head weight, one number a row |
 
 mod activation;
@@ -55,9 +56,9 @@ pub use nvidia::{NvidiaGpu, nvidia_gpus};
 pub use optimizer::{AdamWStep, AdamWUpdate, adamw, squared_norm};
 pub use precision::{FeedForwardSpec, LogitSpec, LoraSpec, Precision};
 pub use tensor::{
-    LogpsAndSquares, activate, completion_logps, completion_logps_and_squares, gated, gated_feed_forward,
-    layer_norm, linear, linear_constant, linear_frozen, lora_linear, lora_linear_frozen, rms_norm, rotary,
-    select_rows, tree_attention,
+    LogpsAndSquares, activate, attention_layer, completion_logps, completion_logps_and_squares, gated,
+    gated_feed_forward, layer_norm, linear, linear_constant, linear_frozen, lora_linear, lora_linear_frozen,
+    rms_norm, rotary, select_rows, tree_attention,
 };
 
 /// Batches of at least this many rows give each row the same bits, whatever the other rows are. Smaller ones are padded by

@@ -5,7 +5,7 @@ use burn::backend::{
     tensor::{FloatTensor, IntTensor},
 };
 
-use crate::{FeedForwardSpec, LogitSpec, LoraSpec};
+use crate::{AttentionSpec, FeedForwardSpec, LogitSpec, LoraSpec};
 
 /// What is known of the numbers of each row: `[n, 1]` each.
 #[derive(Debug, Clone)]
@@ -49,6 +49,26 @@ pub struct AttentionSaved<B: Backend> {
     pub(crate) value: FloatTensor<B>,
     pub(crate) output: FloatTensor<B>,
     pub(crate) log_sum_exp: FloatTensor<B>,
+}
+
+/// The matrices of an attention layer, as [`attention_layer`](crate::attention_layer) takes them.
+#[derive(Debug, Clone)]
+pub struct AttentionWeights<B: Backend> {
+    pub(crate) query: FloatTensor<B>,
+    pub(crate) key: FloatTensor<B>,
+    pub(crate) value: FloatTensor<B>,
+    pub(crate) output: FloatTensor<B>,
+}
+
+/// What `attention_layer` keeps for its backward.
+#[derive(Debug, Clone)]
+pub struct AttentionLayerSaved<B: Backend> {
+    pub(crate) x: FloatTensor<B>,
+    pub(crate) weights: AttentionWeights<B>,
+    /// Cosines and sines.
+    pub(crate) angles: [FloatTensor<B>; 2],
+    pub(crate) attention: AttentionSaved<B>,
+    pub(crate) spec: AttentionSpec,
 }
 
 /// What `completion_logps` keeps for its backward.

@@ -205,6 +205,39 @@ pub fn tree_attention(query: Tensor<2>, key: Tensor<2>, value: Tensor<2>, spec: 
     ))
 }
 
+/// [`tree_attention`] with the matrices around it: queries and keys are turned by their rows' angles ([`rotary`]), what comes
+/// out goes through the last matrix.
+///
+/// # Shapes
+/// - `x`, output: `[n, d_model]`
+/// - `query`: `[n_heads · head_dim, d_model]`
+/// - `key`, `value`: `[n_kv_heads · head_dim, d_model]`
+/// - `output`: `[d_model, n_heads · head_dim]`
+/// - `cos`, `sin`: `[n, rotary_dim / 2]`
+///
+/// # Panics
+/// As [`tree_attention`] and [`rotary`].
+pub fn attention_layer(
+    x: Tensor<2>,
+    [query, key, value, output]: [Tensor<2>; 4],
+    [cos, sin]: [Tensor<2>; 2],
+    spec: AttentionSpec,
+) -> Tensor<2> {
+    assert!(spec.window != Some(0), "a window of 0 leaves a row nothing to see");
+    let half = cos.dims()[1];
+    assert!(2 * half <= spec.head_dim, "{half} angles are too many for heads of {}", spec.head_dim);
+    Tensor::from_dispatch(<Dispatch as FusedOps>::attention_layer(
+        x.into_dispatch(),
+        query.into_dispatch(),
+        key.into_dispatch(),
+        value.into_dispatch(),
+        output.into_dispatch(),
+        cos.into_dispatch(),
+        sin.into_dispatch(),
+        spec,
+    ))
+}
+
 /// Log-probability of each row's target under `softmax(hidden · headᵀ)`, in nats.
 ///
 /// Logits are made as `spec` says. They exist for one chunk of rows at a time, forward and backward.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use dpo_kernels::{
     Activation, AttentionSpec, FeedForwardSpec, LogitSpec, LoraSpec, Precision, TreeLayout, TreeRange,
-    activate, completion_logps, gated, gated_feed_forward, layer_norm, linear, lora_linear, rms_norm, rotary,
-    tree_attention,
+    activate, attention_layer, completion_logps, gated, gated_feed_forward, layer_norm, linear, lora_linear,
+    rms_norm, rotary, select_rows, tree_attention,
 };
 
 type Op<'a> = &'a dyn Fn(&[Tensor<2>]) -> Tensor<2>;
@@ -153,6 +153,34 @@ fn check_attention(name: &str, spec: &AttentionSpec) {
 #[test]
 fn tree_attention_has_its_gradient() {
     check_attention("tree_attention", &attention_spec());
+}
+
+/// Of the input and of the four matrices; queries and keys are turned by three angles, half of a head of 6 each.
+#[test]
+fn attention_layer_has_its_gradient() {
+    let spec = AttentionSpec { head_dim: 6, ..attention_spec() };
+    check("attention_layer", &[[10, 5], [24, 5], [12, 5], [12, 5], [5, 24]], &|x| {
+        let table = |part: fn(f64) -> f64| {
+            let angles = (0..30).map(|place| part(0.3 * f64::from(place))).collect::<Vec<f64>>();
+            Tensor::<2>::from_data(TensorData::new(angles, [10, 3]), (&x[0].device().inner(), x[0].dtype()))
+        };
+        let weights = [1, 2, 3, 4].map(|input: usize| x[input].clone());
+        attention_layer(x[0].clone(), weights, [table(f64::cos), table(f64::sin)], spec.clone())
+    });
+}
+
+/// What a matrix that is embedding and head gets from both, whichever is first in the graph.
+#[test]
+fn a_matrix_whose_rows_are_taken_and_that_multiplies_has_its_gradient() {
+    let rows = || Tensor::<1, Int>::from_data(TensorData::new(vec![2_i32, 0, 2], [3]), &Device::flex());
+    check("rows and product", &[[4, 5]], &|x| {
+        let taken = select_rows(x[0].clone(), rows());
+        linear(taken, x[0].clone(), Precision::F32)
+    });
+    check("product and rows", &[[4, 4]], &|x| {
+        let product = linear(x[0].clone(), x[0].clone(), Precision::F32);
+        select_rows(x[0].clone(), rows()).matmul(product)
+    });
 }
 
 #[test]

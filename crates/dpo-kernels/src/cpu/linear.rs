@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use burn::backend::{TensorMetadata, flex::FlexTensor};
+use burn::backend::{Flex, TensorMetadata, flex::FlexTensor, ops::FloatTensorOps};
 
 use super::{
     bf16::{self, Packed, Side, Unit},
-    buffer::{contiguous, dims2, strided, tensor, values},
+    buffer::{all_f32, contiguous, dims2, strided, tensor, values},
     gemm::{self, Matrix},
     recent, round,
 };
-use crate::Precision;
+use crate::{FusedPrimitives, Precision};
 
 /// The operands of products in `precision`: rounded here, unless what multiplies them rounds them itself.
 pub(super) fn operands<const N: usize>(tensors: [FlexTensor; N], precision: Precision) -> [FlexTensor; N] {
@@ -65,6 +65,19 @@ pub(super) fn sum_of_products(factors: &[[Factor<'_>; 2]], precision: Precision)
         None => of_plain(factors),
     };
     tensor(sum, [lhs[0], rhs[1]])
+}
+
+/// `Σ grad · W` of weights and gradients, in one sum.
+pub(super) fn inputs_backward(products: Vec<(FlexTensor, FlexTensor)>, precision: Precision) -> FlexTensor {
+    if !products.iter().all(|(weight, grad)| all_f32([weight, grad])) {
+        let parts = products.into_iter();
+        let parts = parts.map(|(weight, grad)| Flex::linear_input_backward(weight, grad, precision));
+        return parts.reduce(Flex::float_add).expect("a product at least");
+    }
+    let products: Vec<[FlexTensor; 2]> =
+        products.into_iter().map(|(weight, grad)| operands([grad, weight], precision)).collect();
+    let factors = products.iter().map(|[grad, weight]| [Factor::activation(grad), Factor::weight(weight)]);
+    sum_of_products(&factors.collect::<Vec<_>>(), precision)
 }
 
 fn of_plain(factors: &[[Factor<'_>; 2]]) -> Vec<f32> {

@@ -104,6 +104,13 @@ impl FusedPrimitives for Flex {
         linear::product(Factor::activation(&grad), Factor::weight(&weight), precision)
     }
 
+    fn linear_inputs_backward(
+        products: Vec<(FloatTensor<Self>, FloatTensor<Self>)>,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        linear::inputs_backward(products, precision)
+    }
+
     fn lora_forward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -144,6 +151,22 @@ impl FusedPrimitives for Flex {
         let [_, width] = dims2(&grad);
         let grad = contiguous(grad);
         tensor(pick::backward(&picked, values(&grad), [n_rows, width]), [n_rows, width])
+    }
+
+    fn add_rows(
+        mut matrix: FloatTensor<Self>,
+        rows: IntTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let [n_rows, width] = dims2(&matrix);
+        let is_plain = all_f32([&matrix, &grad]) && matrix.is_contiguous() && width > 0;
+        let Some(picked) = row_numbers(&rows, n_rows).filter(|_| is_plain) else {
+            return portable::rows::add::<Self>(matrix, rows, grad);
+        };
+        let start = matrix.layout().start_offset();
+        let grad = contiguous(grad);
+        pick::add(&mut matrix.storage_mut::<f32>()[start..], &picked, values(&grad), width);
+        matrix
     }
 
     fn rms_norm_forward(

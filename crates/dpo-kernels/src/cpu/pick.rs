@@ -24,14 +24,30 @@ pub(super) fn forward(matrix: &[f32], picked: &[usize], width: usize) -> Vec<f32
     )
 }
 
+/// Adds the rows of the gradient to the rows `picked` of a matrix: to each the sum, in order, of those that are its.
+pub(super) fn add(matrix: &mut [f32], picked: &[usize], grad: &[f32], width: usize) {
+    for rows in by_number(picked, grad, width).chunk_by(|(a, _), (b, _)| a == b) {
+        let (number, mut sum) = (rows[0].0, rows[0].1.to_vec());
+        for (_, row) in &rows[1..] {
+            sum.iter_mut().zip(*row).for_each(|(sum, value)| *sum += value);
+        }
+        matrix[number * width..][..width].iter_mut().zip(&sum).for_each(|(value, sum)| *value += sum);
+    }
+}
+
+/// Rows of the gradient with the numbers of the rows they go to, ascending; those of one number in order.
+fn by_number<'a>(picked: &[usize], grad: &'a [f32], width: usize) -> Vec<(usize, &'a [f32])> {
+    let mut rows: Vec<(usize, &[f32])> = picked.iter().copied().zip(grad.chunks_exact(width)).collect();
+    rows.par_sort_by_key(|(number, _)| *number);
+    rows
+}
+
 /// A matrix of zeros to whose rows `picked` those of the gradient are added, in order.
 pub(super) fn backward(picked: &[usize], grad: &[f32], [n_rows, width]: [usize; 2]) -> Vec<f32> {
     if width == 0 {
         return Vec::new();
     }
-    let mut by_number: Vec<(usize, &[f32])> = picked.iter().copied().zip(grad.chunks_exact(width)).collect();
-    // Stable: rows of the same number stay in order.
-    by_number.par_sort_by_key(|(number, _)| *number);
+    let by_number = by_number(picked, grad, width);
     let (len, chunk) = (n_rows * width, ROWS * width);
     filled(len, chunk, no_sides(len, chunk), |idx, (), rows| {
         let start = by_number.partition_point(|(number, _)| *number < idx * ROWS);

@@ -32,13 +32,15 @@ pub(crate) fn backward<B: FusedPrimitives>(
     let [dinner, ddown] = B::linear_backward(inner, down, grad, precision, [is_through, down_wanted]);
     let Some(dinner) = dinner else { return [None, None, None, ddown] };
     let through = [x_wanted || gate_wanted, x_wanted || up_wanted];
-    let mut slopes = B::gated_backward(kept, dinner, activation, through).into_iter();
-    let mut of = |weight, weight_wanted| {
-        let slope = slopes.next().flatten();
-        let wanted = [x_wanted, weight_wanted];
-        slope.map_or([None, None], |slope| B::linear_backward(x.clone(), weight, slope, precision, wanted))
+    let slopes = B::gated_backward(kept, dinner, activation, through);
+    let of = |slope: &Option<FloatTensor<B>>, weight: &FloatTensor<B>, is_wanted: bool| {
+        let slope = slope.clone().filter(|_| is_wanted)?;
+        B::linear_backward(x.clone(), weight.clone(), slope, precision, [false, true])[1].clone()
     };
-    let ([dx_of_gate, dgate], [dx_of_up, dup]) = (of(gate, gate_wanted), of(up, up_wanted));
-    let dx = dx_of_gate.zip(dx_of_up).map(|(of_gate, of_up)| B::float_add(of_gate, of_up));
+    let (dgate, dup) = (of(&slopes[0], &gate, gate_wanted), of(&slopes[1], &up, up_wanted));
+    let dx = x_wanted.then(|| {
+        let products = [gate, up].into_iter().zip(slopes.into_iter().flatten()).collect();
+        B::linear_inputs_backward(products, precision)
+    });
     [dx, dgate, dup, ddown]
 }

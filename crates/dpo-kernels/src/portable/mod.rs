@@ -3,6 +3,7 @@
 pub(crate) mod activation;
 pub(crate) mod adamw;
 pub(crate) mod attention;
+pub(crate) mod attention_layer;
 pub(crate) mod feed_forward;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;

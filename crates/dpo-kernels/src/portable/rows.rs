@@ -20,5 +20,14 @@ pub(crate) fn backward<B: Backend>(
 ) -> FloatTensor<B> {
     let dims = Shape::new([n_rows, grad.shape()[1]]);
     let zeros = B::float_zeros(dims, &grad.device(), grad.dtype().into());
-    B::float_select_assign(zeros, 0, rows, grad, IndexingUpdateOp::Add)
+    add::<B>(zeros, rows, grad)
+}
+
+/// Each row of the gradient is added to the row of the matrix that it was taken from.
+pub(crate) fn add<B: Backend>(
+    matrix: FloatTensor<B>,
+    rows: IntTensor<B>,
+    grad: FloatTensor<B>,
+) -> FloatTensor<B> {
+    B::float_select_assign(matrix, 0, rows, grad, IndexingUpdateOp::Add)
 }

@@ -6,7 +6,7 @@ use burn::{
     module::Module,
     tensor::{Tensor, activation::softmax},
 };
-use dpo_kernels::{AttentionSpec, TreeLayout, tree_attention};
+use dpo_kernels::{AttentionSpec, TreeLayout, attention_layer, tree_attention};
 
 use super::{
     cache::LayerCache,
@@ -59,6 +59,25 @@ impl Attention {
             config: attention,
             layer,
         })
+    }
+
+    /// `[n, d_model]` to the same.
+    pub(super) fn forward(&self, x: Tensor<2>, layout: &Arc<TreeLayout>, pass: &Pass) -> Tensor<2> {
+        match self.plain() {
+            Some((weights, rope_idx)) => {
+                attention_layer(x, weights, pass.rotations[rope_idx].tables(), self.spec(layout, pass))
+            }
+            None => self.attend(self.project(x, pass), layout, pass),
+        }
+    }
+
+    /// The matrices for queries, keys, values and the output, and which rotation turns the first two, where these are all
+    /// there is.
+    fn plain(&self) -> Option<([Tensor<2>; 4], usize)> {
+        let has_norms = self.query_norm.is_some() || self.key_norm.is_some();
+        let rope_idx = self.layer.rope.filter(|_| !has_norms)?;
+        let [query, key, value] = self.inputs.plain()?;
+        Some(([query, key, value, self.output.plain()?], rope_idx))
     }
 
     /// Queries, keys and values, normed and turned.

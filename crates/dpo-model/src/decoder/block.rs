@@ -57,8 +57,7 @@ impl Block {
 
     /// `[n, d_model]` to the same.
     pub(super) fn forward(&self, x: Tensor<2>, pass: &Pass, layout: &Arc<TreeLayout>) -> Tensor<2> {
-        let projected = self.attention.project(self.attention_input(x.clone()), pass);
-        let attended = self.attention.attend(projected, layout, pass);
+        let attended = self.attention.forward(self.attention_input(x.clone()), layout, pass);
         self.join(x, attended, pass)
     }
 

@@ -83,6 +83,16 @@ impl Inputs {
 }
 
 impl Inputs {
+    /// The matrices for queries, keys and values, where these are all there is.
+    pub(super) fn plain(&self) -> Option<[Tensor<2>; 3]> {
+        match self {
+            Self::Separate(Separate { query, key, value }) => {
+                Some([query.plain()?, key.plain()?, value.plain()?])
+            }
+            Self::Single(_) => None,
+        }
+    }
+
     /// Its matrices with their paths below `path`.
     pub(super) fn projections(&mut self, path: &str) -> Vec<(String, &mut Projection)> {
         let all = match self {

@@ -38,6 +38,11 @@ impl RotaryAngles {
         Self { cos: table(f32::cos), sin: table(f32::sin) }
     }
 
+    /// Cosines and sines, `[n, rotated / 2]`.
+    pub(super) fn tables(&self) -> [Tensor<2>; 2] {
+        [self.cos.clone(), self.sin.clone()]
+    }
+
     /// `[n, heads · head_dim]` to the same.
     pub(super) fn rotate(&self, x: Tensor<2>, head_dim: usize) -> Tensor<2> {
         dpo_kernels::rotary(x, self.cos.clone(), self.sin.clone(), head_dim)

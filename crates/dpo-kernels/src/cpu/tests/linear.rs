@@ -38,3 +38,17 @@ fn operands_are_rounded_before_they_are_multiplied() {
         assert_ne!(bits(found), bits(exact));
     }
 }
+
+/// One sum over both products, in either precision, is that of two.
+#[test]
+fn the_gradient_of_an_input_is_the_sum_over_what_reads_it() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let products = [([40, 30], 1), ([25, 30], 2), ([1, 30], 3)]
+            .map(|([d_out, d_in], seed)| (random([d_out, d_in], seed), random([70, d_out], seed + 10)));
+        let parts =
+            products.clone().map(|(weight, grad)| Flex::linear_input_backward(weight, grad, precision));
+        let expected = parts.into_iter().reduce(Flex::float_add).unwrap();
+        let found = Flex::linear_inputs_backward(products.to_vec(), precision);
+        assert_close(&found, &expected, 1e-6, precision.name());
+    }
+}

@@ -16,7 +16,12 @@ fn rows_and_their_gradient_are_those_of_burn() {
             bits(&portable::rows::forward::<Flex>(matrix, picked.clone()))
         );
         let expected = portable::rows::backward::<Flex>(picked.clone(), wide(&grad), n_rows);
-        assert_close(&Flex::rows_backward(picked, grad, n_rows), &expected, 1e-6, "gradient");
+        assert_close(&Flex::rows_backward(picked.clone(), grad.clone(), n_rows), &expected, 1e-6, "gradient");
+        let (there, of_rows) = (random([n_rows, width], 3), wide(&expected));
+        let expected = Flex::float_add(wide(&there), of_rows);
+        let held = there.clone();
+        assert_close(&Flex::add_rows(there, picked, grad), &expected, 1e-6, "sum");
+        assert_eq!(bits(&held), bits(&random([n_rows, width], 3)), "what somebody else holds stays");
     }
 }
 
