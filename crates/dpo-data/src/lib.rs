@@ -33,7 +33,8 @@ pub use relation::{Judgement, Label, Ranking, Relation, Votes};
 pub use report::{Cause, DataReport, Effect, FileReport};
 pub use shape::{Found, Needed, Pairing, shaped};
 pub use source::{
-    ColumnNames, ExampleChunk, ExampleStream, Preset, Purpose, SourceConfig, Strings, read_examples,
+    Annotators, ColumnNames, ExampleChunk, ExampleStream, Preset, Purpose, SourceConfig, Strings,
+    read_examples,
 };
 pub use template::{ChatTemplate, Clock};
 pub use tokenizer::{

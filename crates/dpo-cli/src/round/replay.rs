@@ -17,7 +17,7 @@ use crate::{
     data::{DataReader, RowCache, Selection, source_config},
     hub::Hub,
     model_source::ModelSource,
-    run_file::{RunConfig, config::DataConfig},
+    run_file::{RunConfig, choices::Annotators, config::DataConfig},
 };
 
 /// Its name in a run directory.
@@ -100,13 +100,26 @@ fn row(pair: &PreferenceExample, data: &DataConfig) -> Value {
     if pair.weight != 1.0 {
         row.insert(column("weight"), json!(pair.weight));
     }
-    if data.columns.iter().any(|name| name.role == "group") {
-        row.insert(column("group"), json!(pair.group));
+    match data.annotators {
+        Annotators::Each => row.extend(vote(pair, data)),
+        Annotators::Together if data.columns.iter().any(|name| name.role == "group") => {
+            row.insert(column("group"), json!(pair.group));
+        }
+        Annotators::Together => {}
     }
     if !pair.template_kwargs.is_empty() {
         row.insert("chat_template_kwargs".to_owned(), Value::Object(pair.template_kwargs.clone()));
     }
     Value::Object(row)
+}
+
+/// Whose vote the pair is, for the first side; where the columns of annotators are named, the others have none.
+fn vote(pair: &PreferenceExample, data: &DataConfig) -> Vec<(String, Value)> {
+    let named = data.columns.iter().find(|name| name.role == "annotators");
+    let names = named.into_iter().flat_map(|name| name.column.split(',')).map(str::trim);
+    let others = names.map(|name| (name.to_owned(), Value::Null));
+    let own = pair.group.iter().map(|name| (name.clone(), json!(1)));
+    others.chain(own).collect()
 }
 
 fn text(text: &Text) -> Value {

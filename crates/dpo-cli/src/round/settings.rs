@@ -34,6 +34,11 @@ pub(super) fn config(from: &Path, lineage: &Lineage, flags: &RoundFlags) -> Resu
         );
         return Err(WrongUsage(problem).into());
     }
+    let annotators = old_config(from)?.data.annotators;
+    if config.data.annotators != annotators {
+        let problem = "`data.annotators` is another than in the last round, whose pairs are replayed as it read them; leave it out";
+        return Err(WrongUsage(problem.to_owned()).into());
+    }
     if config.data.stream.is_some() {
         let problem =
             "a round mixes old pairs among the new ones, which have to be there: leave `data.stream` out";

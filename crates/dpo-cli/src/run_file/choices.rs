@@ -62,6 +62,28 @@ impl Preset {
     }
 }
 
+/// `data.annotators`: what becomes of the votes of several people on the same two completions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub(crate) enum Annotators {
+    /// A row stays one row, with the shares of its votes
+    #[default]
+    Together,
+    /// A row for each vote, whose group is the annotator
+    Each,
+}
+
+impl Annotators {
+    /// As the library knows it.
+    pub(crate) fn of_data(self) -> dpo_data::Annotators {
+        match self {
+            Self::Together => dpo_data::Annotators::Together,
+            Self::Each => dpo_data::Annotators::Each,
+        }
+    }
+}
+
 /// `data.pairs`: which pairs are made of a ranked list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]

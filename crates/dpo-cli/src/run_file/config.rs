@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use super::{
     choices::{
-        Backend, BaseQuant, Dtype, Order, Overlong, PadGradient, Preset, Schedule, SpecialText, Strings,
+        Annotators, Backend, BaseQuant, Dtype, Order, Overlong, PadGradient, Preset, Schedule, SpecialText,
+        Strings,
     },
     values::{ColumnName, EvalSet, Resume},
 };
@@ -62,6 +63,8 @@ pub(crate) struct DataConfig {
     pub(crate) overlong: Overlong,
     /// Columns that are not called what they are; each role at most once.
     pub(crate) columns: Vec<ColumnName>,
+    /// Whether each annotator's vote is a row.
+    pub(crate) annotators: Annotators,
     /// The group whose rows are taken; `None` takes all rows.
     pub(crate) only_group: Option<String>,
     /// What of the training rows is held out, where no set is.

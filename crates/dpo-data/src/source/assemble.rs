@@ -87,7 +87,7 @@ fn single(plan: &Plan, mut row: Map<String, Value>, config: &SourceConfig) -> Re
         (sides, Relation::Ranking(ranking))
     } else {
         let mut sides = sides(&mut row, plan, config, &mut asked, &mut notes)?;
-        let relation = relation(&mut row, plan, &mut sides, &mut notes, &mut cast)?;
+        let relation = relation(&mut row, plan, &mut sides, &mut notes, &mut cast, config.annotators)?;
         (sides, relation)
     };
     // One of a list whose others are other rows says nothing yet.

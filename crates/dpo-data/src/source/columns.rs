@@ -4,7 +4,7 @@ use super::grades::GradeColumns;
 use super::preset::Preset;
 use super::role::{Role, is_annotator};
 use super::split::Rows;
-use super::{Purpose, SourceConfig};
+use super::{Annotators, Purpose, SourceConfig, ballots};
 use crate::DataError;
 use crate::report::ColumnUse;
 
@@ -15,6 +15,7 @@ pub(super) struct Columns {
     annotators: Vec<String>,
     preset: Option<Preset>,
     purpose: Purpose,
+    voters: Annotators,
 }
 
 /// The columns of one row, by what they are.
@@ -108,7 +109,20 @@ impl Columns {
             let problem = "`columns.annotators` has an empty name; write names between commas".to_owned();
             return Err(DataError::Config { problem });
         }
-        Ok(Self { named, annotators, preset: config.preset, purpose: config.purpose })
+        let columns = Self {
+            named,
+            annotators,
+            preset: config.preset,
+            purpose: config.purpose,
+            voters: config.annotators,
+        };
+        ballots::check(config, &columns)?;
+        Ok(columns)
+    }
+
+    /// Whether a column was named for this role.
+    pub(super) fn names(&self, role: Role) -> bool {
+        self.named.iter().any(|(named, _)| *named == role)
     }
 
     /// The column that says whose a row is, if one was named.
@@ -144,7 +158,14 @@ impl Columns {
             let need = format!("no column `{name}`, which `columns.annotators` names");
             return Err(Mismatch { need, hint: String::new() });
         }
+        if self.voters == Annotators::Each && self.find_annotators(&keys).is_empty() {
+            return Err(ballots::no_annotators());
+        }
         let answer = self.answer(&keys, left_out)?;
+        let is_voted_on = matches!(answer, Answer::Pair { .. } | Answer::Two { .. });
+        if self.voters == Annotators::Each && !is_voted_on {
+            return Err(ballots::not_two());
+        }
         let reads_prompt = match answer {
             Answer::Pair { .. } | Answer::Two { .. } | Answer::List(_) | Answer::Completion(_) => true,
             Answer::Conversation(_) | Answer::Text(_) | Answer::Tree(_) => false,
@@ -217,15 +238,17 @@ impl Columns {
         self.demonstration(keys, left_out).ok()
     }
 
-    /// The columns that say more of the completions of `answer`.
+    /// The columns that say more of the completions of `answer`; where each annotator's vote is a row, what was said of all votes
+    /// is not read.
     fn grades(&self, answer: &Answer, keys: &[String]) -> GradeColumns {
         let find = |role| self.find(role, keys);
+        let of_all = |role| find(role).filter(|_| self.voters == Annotators::Together);
         match answer {
             Answer::Pair { .. } | Answer::Two { .. } if self.purpose == Purpose::Pairs => GradeColumns {
-                votes: find(Role::Votes),
+                votes: of_all(Role::Votes),
                 annotators: self.find_annotators(keys),
-                verdict: if matches!(answer, Answer::Two { .. }) { find(Role::Verdict) } else { None },
-                tie: find(Role::Tie),
+                verdict: if matches!(answer, Answer::Two { .. }) { of_all(Role::Verdict) } else { None },
+                tie: of_all(Role::Tie),
                 score_first: find(Role::ScoreChosen),
                 score_second: find(Role::ScoreRejected),
                 margin: find(Role::Margin),

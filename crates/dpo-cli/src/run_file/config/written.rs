@@ -28,6 +28,7 @@ impl RunConfig {
                 max_length: Some(self.data.max_length as u32),
                 overlong: Some(self.data.overlong),
                 columns: Some(self.data.columns.clone()),
+                annotators: Some(self.data.annotators),
                 only_group: self.data.only_group.clone(),
                 heldout: self.data.held_out.map(|held_out| held_out.share()),
                 heldout_seed: self.data.held_out.map(|held_out| held_out.seed() as u32),
