@@ -3,7 +3,9 @@
 mod folder;
 mod gguf;
 mod literal;
+mod seams;
 mod view;
+mod words;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -21,6 +23,8 @@ pub use view::Piece;
 
 use folder::{AddBosEos, TokenizerFolder};
 use literal::LiteralTokenizer;
+use seams::Seams;
+use words::Words;
 
 /// A file that belongs to a tokenizer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +44,10 @@ pub struct TextEncoder {
     path: PathBuf,
     tokenizer: Tokenizer,
     special: SpecialTokens,
+    /// Where texts can be cut, if anywhere.
+    seams: Option<Seams>,
+    /// Words that were met, where they become tokens by themselves.
+    words: Option<Words>,
     /// Made when the first row needs it.
     literal: OnceLock<Result<LiteralTokenizer, String>>,
     template: Option<ChatTemplate>,
@@ -48,6 +56,8 @@ pub struct TextEncoder {
     eos_ids: Vec<u32>,
     adds_bos: bool,
     adds_eos: bool,
+    /// Whether no text gets tokens around it.
+    adds_nothing: bool,
     files: Vec<TokenizerFile>,
 }
 
@@ -125,6 +135,9 @@ impl TextEncoder {
         Ok(Self {
             path: path.to_path_buf(),
             special: SpecialTokens::of(&tokenizer),
+            seams: Seams::of(&tokenizer),
+            words: Words::of(&tokenizer),
+            adds_nothing: ids.is_empty(),
             literal: OnceLock::new(),
             template: None,
             eos_ids: eos.into_iter().collect(),
@@ -236,8 +249,14 @@ impl TextEncoder {
 
     /// Ids of a text, special tokens in it parsed.
     pub(crate) fn encode_parsed(&self, text: &str, surroundings: Surroundings) -> Result<Vec<u32>, String> {
-        let encoding = self.tokenizer.encode_fast(text, surroundings == Surroundings::Added);
-        Ok(encoding.map_err(|error| error.to_string())?.get_ids().to_vec())
+        let whole = |text: &str| {
+            let encoding = self.tokenizer.encode_fast(text, surroundings == Surroundings::Added);
+            Ok(encoding.map_err(|error| error.to_string())?.get_ids().to_vec())
+        };
+        let stands_alone = surroundings == Surroundings::Rendered || self.adds_nothing;
+        let by_words =
+            self.words.as_ref().filter(|_| stands_alone).and_then(|words| words.encode(text, whole));
+        by_words.unwrap_or_else(|| whole(text))
     }
 
     /// Ids of a text whose literal special tokens are marked.
