@@ -1,11 +1,11 @@
 //! Rows as a user names them: files or hub data sets, read and tokenised, with an account of every row.
 
+mod cache;
 mod settings;
 
 use std::{
-    cell::RefCell,
-    collections::{BTreeSet, HashMap, HashSet},
-    path::{Path, PathBuf},
+    collections::{BTreeSet, HashSet},
+    path::Path,
     rc::Rc,
 };
 
@@ -13,12 +13,12 @@ use anyhow::{Context, Result, anyhow};
 use dpo_core::{Objective, PartLoss};
 use dpo_data::{
     Cause, DataError, DataReport, EncodeConfig, FileReport, Found, HeldOut, Needed, Pairing,
-    PreferenceExample, Purpose, RowId, SourceConfig, TextEncoder, TokenTree, encode_all, read_examples,
-    shaped,
+    PreferenceExample, Purpose, RowId, SourceConfig, TextEncoder, TokenTree, encode_all, shaped,
 };
 
 use crate::{hub::Hub, model_source::ModelSource, run_file::config::DataConfig};
 
+pub(crate) use cache::RowCache;
 pub(crate) use settings::{columns, note_max_length, source_config, special_text, strings};
 use settings::{max_length, overlong};
 
@@ -51,9 +51,6 @@ enum Part {
     /// Those that are held out.
     HeldOut,
 }
-
-/// Files that were read and tokenised, for whoever asks for them again in the same way.
-pub(crate) type RowCache = Rc<RefCell<HashMap<(PathBuf, String), Rc<FileRows>>>>;
 
 /// All rows of a file.
 #[derive(Debug)]
@@ -141,11 +138,11 @@ impl<'a> DataReader<'a> {
 
     fn file(&self, path: &Path) -> Result<Rc<FileRows>> {
         let key = (path.to_owned(), self.settings());
-        if let Some(rows) = self.cache.borrow().get(&key) {
-            return Ok(Rc::clone(rows));
+        if let Some(rows) = self.cache.get(&key) {
+            return Ok(rows);
         }
         let rows = Rc::new(self.read(path)?);
-        self.cache.borrow_mut().insert(key, Rc::clone(&rows));
+        self.cache.insert(key, &rows);
         Ok(rows)
     }
 
@@ -186,8 +183,7 @@ impl<'a> DataReader<'a> {
     }
 
     fn read(&self, path: &Path) -> Result<FileRows> {
-        let mut report = DataReport::default();
-        let examples = read_examples(&[path.to_owned()], &self.source, &mut report)?;
+        let cache::ReadFile { examples, mut report, .. } = self.cache.read(path, &self.source)?;
         let found = Found::of(&examples);
         let mut examples = self
             .shaped(examples, &mut report)

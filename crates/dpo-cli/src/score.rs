@@ -23,7 +23,7 @@ use crate::{
     hub::Hub,
     model_source::ModelSource,
     run_file::{
-        choices::{Annotators, Backend, Dtype, Overlong, SpecialText, Strings},
+        choices::{Annotators, Backend, Dtype, Overlong, SpecialText, StreamCheck, Strings},
         config::DataConfig,
     },
     terminal::written,
@@ -107,6 +107,7 @@ impl InputArgs {
             preset: None,
             pairing: None,
             stream: None,
+            stream_check: StreamCheck::default(),
             strings: self.strings,
             special_text: self.special_text,
         };

@@ -21,7 +21,9 @@ pub mod tokenizer;
 pub mod tree;
 
 pub use agreement::{Agreement, Choice, VoterAgreement};
-pub use check::{Fault, Findings, FoundRow, FoundRows, LengthBias, Severity, check_examples, check_trees};
+pub use check::{
+    Fault, Findings, FoundRow, FoundRows, LengthBias, Scan, Scanned, Severity, check_examples, check_trees,
+};
 pub use encode::{EncodeConfig, EncodeOptions, EncodedRow, Overlong, SpecialText, encode_all};
 pub use error::{DataError, Place, Spot};
 pub use example::{Message, PreferenceExample, RowId, Text};

@@ -40,7 +40,7 @@ impl DataSection {
     fn apply(&self, over: &Self) -> Self {
         lay!(DataSection, over, self;
             train, eval, max_length, overlong, columns, annotators, only_group, heldout, heldout_seed, preset, pairs, stream,
-            stream_buffer, strings,
+            stream_buffer, stream_check, strings,
             special_text)
     }
 

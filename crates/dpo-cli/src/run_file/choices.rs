@@ -84,6 +84,18 @@ impl Annotators {
     }
 }
 
+/// `data.stream_check`: which rows are looked at before the first step of a streamed run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub(crate) enum StreamCheck {
+    /// Those of the first window
+    #[default]
+    Window,
+    /// All rows, in one more pass over the files that takes no more memory than it was given
+    All,
+}
+
 /// `data.pairs`: which pairs are made of a ranked list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]

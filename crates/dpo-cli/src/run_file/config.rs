@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::{
     choices::{
         Annotators, Backend, BaseQuant, Dtype, Order, Overlong, PadGradient, Preset, Schedule, SpecialText,
-        Strings,
+        StreamCheck, Strings,
     },
     values::{ColumnName, EvalSet, Resume},
 };
@@ -75,6 +75,8 @@ pub(crate) struct DataConfig {
     pub(crate) pairing: Option<Pairing>,
     /// Rows of a window, where rows are read while they are trained on, at least 1; `None` reads all of them first.
     pub(crate) stream: Option<usize>,
+    /// Which of them are looked at beforehand.
+    pub(crate) stream_check: StreamCheck,
     /// What strings are read as.
     pub(crate) strings: Strings,
     /// What special tokens in the text mean.

@@ -67,6 +67,7 @@ pub(super) fn data(section: &DataSection, check: &mut Check) -> DataConfig {
         preset: section.preset,
         pairing: section.pairs.map(Pairs::pairing),
         stream: stream(section, check),
+        stream_check: section.stream_check.unwrap_or_default(),
         strings: section.strings.unwrap_or(Strings::Auto),
         special_text: section.special_text.unwrap_or(SpecialText::Literal),
     }
@@ -114,9 +115,13 @@ fn held_out(section: &DataSection, check: &mut Check) -> Option<HeldOut> {
 /// Rows of a window. A share of the prompts is drawn, and a list made of neighbours, when all rows are there.
 fn stream(section: &DataSection, check: &mut Check) -> Option<usize> {
     if section.stream != Some(true) {
-        if section.stream_buffer.is_some() {
+        let of_streams = [
+            ("data.stream_buffer", section.stream_buffer.is_some()),
+            ("data.stream_check", section.stream_check.is_some()),
+        ];
+        for (key, _) in of_streams.iter().filter(|(_, is_set)| *is_set) {
             let text = "is set, but all rows are read first; set `data.stream` or remove it";
-            check.problem("data.stream_buffer", text.to_owned());
+            check.problem(key, text.to_owned());
         }
         return None;
     }

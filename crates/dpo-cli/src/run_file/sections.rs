@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     choices::{
         Annotators, Backend, BaseQuant, Dtype, Order, Overlong, PadGradient, Pairs, Preset, Schedule,
-        SpecialText, Strings,
+        SpecialText, StreamCheck, Strings,
     },
     values::{self, ColumnName, EvalSet, Resume, Targets},
 };
@@ -101,6 +101,9 @@ pub(crate) struct DataSection {
     /// Rows in memory at a time, which are shuffled with each other; without it, 8192
     #[arg(long, value_name = "ROWS")]
     pub(crate) stream_buffer: Option<u32>,
+    /// Rows that are looked at before the first step; without it, those of the first window
+    #[arg(long)]
+    pub(crate) stream_check: Option<StreamCheck>,
     /// What prompts and completions that are strings are read as; lists of messages are always messages
     #[arg(long)]
     pub(crate) strings: Option<Strings>,

@@ -27,14 +27,16 @@ use super::{
     resume, rows,
     rows::HeldOutRows,
     running::{Finished, Running, recorded},
-    samples, tuning,
+    samples,
+    scan::WholeSet,
+    tuning,
     workshop::Workshop,
 };
 use crate::{
     adapters::AdapterArgs,
-    data::LoadedData,
+    data::{LoadedData, RowCache},
     model_source::ModelSource,
-    run_file::{RunConfig, config::Tuning, values::Resume},
+    run_file::{RunConfig, choices::StreamCheck, config::Tuning, values::Resume},
     terminal::print,
 };
 
@@ -67,12 +69,17 @@ struct Prepared {
 
 impl Session {
     /// Opens the model and reads the rows of a single run.
-    pub(crate) fn open(mut config: RunConfig) -> Result<Self> {
+    pub(crate) fn open(config: RunConfig) -> Result<Self> {
+        Self::of_rows(config, RowCache::default())
+    }
+
+    /// The same, where some of the rows were read already.
+    pub(crate) fn of_rows(mut config: RunConfig, rows: RowCache) -> Result<Self> {
         let (mode, clock) = resume::settle(&mut config)?;
-        let workshop = Rc::new(Workshop::open(&config, clock)?);
+        let workshop = Rc::new(Workshop::open(&config, clock)?.with_rows(rows));
         let session = Self::in_mode(config, mode, "", Rc::clone(&workshop))?;
         // Nobody asks for them again.
-        workshop.rows.borrow_mut().clear();
+        workshop.rows.clear();
         Ok(session)
     }
 
@@ -104,7 +111,10 @@ impl Session {
             );
         }
         let reference = opened_reference(&config, &workshop, &source, (&train, &held_out))?;
-        let check = DataCheck::new(&train, &held_out);
+        let check = match (config.data.stream, config.data.stream_check) {
+            (Some(_), StreamCheck::All) => DataCheck::of_stream(WholeSet::scan(&config, &workshop)?),
+            (stream, _) => DataCheck::new(&train, &held_out, stream),
+        };
         let loss = plan::loss_spec(&config, source.config().pad_token_id);
         let mut trainer = plan::trainer_config(&config, loss, train.trees.len())?;
         if source.adapter()?.is_some_and(|adapter| adapter.config.dropout > 0.0) {
@@ -132,9 +142,8 @@ impl Session {
                 "           this is the first of the windows of {rows} rows that are read while training"
             ));
         }
-        if let Some(line) = self.check.line() {
-            let of = if stream.is_some() { "of the first window: " } else { "" };
-            note(&format!("check      {of}{line}"));
+        for (idx, line) in self.check.lines().iter().enumerate() {
+            note(&format!("{:11}{line}", if idx == 0 { "check" } else { "" }));
         }
         let n_trained = tuning::n_trained(&self.config.tuning, &self.source);
         let mut estimate = Estimate::new(self.source.config(), &self.train.trees, &self.trainer, n_trained);
@@ -206,7 +215,7 @@ impl Session {
         let stop = self.workshop.stop()?;
         let dir = self.open_dir()?;
         let mut record = RunRecord::new(&self.config, &self.source, self.workshop.clock);
-        record.data.clone_from(&self.train.report.files);
+        record.data = self.check.files_of_stream().unwrap_or(&self.train.report.files).to_vec();
         self.write_data_report(&dir)?;
         record.write(&dir.run_json())?;
         let prepared = self.prepare(&dir, stop, &mut record);

@@ -199,7 +199,7 @@ fn sizes(trees: &[TokenTree]) -> Sizes {
 }
 
 fn reader<'a>(config: &RunConfig, workshop: &'a Workshop) -> DataReader<'a> {
-    let rows = Rc::clone(&workshop.rows);
+    let rows = workshop.rows.clone();
     DataReader::new(&workshop.hub, &workshop.base, &config.data, &config.loss, rows)
 }
 

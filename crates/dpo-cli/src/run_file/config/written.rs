@@ -36,6 +36,7 @@ impl RunConfig {
                 pairs: self.data.pairing.map(Into::into),
                 stream: self.data.stream.map(|_| true),
                 stream_buffer: self.data.stream.map(|rows| rows as u32),
+                stream_check: self.data.stream.map(|_| self.data.stream_check),
                 strings: Some(self.data.strings),
                 special_text: Some(self.data.special_text),
             },
