@@ -15,6 +15,7 @@ mod list;
 mod nesting;
 mod open;
 mod parquet;
+mod plan;
 mod prefix;
 mod preset;
 mod role;

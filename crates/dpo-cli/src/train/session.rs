@@ -1,5 +1,6 @@
 //! One run: what it needs is opened and checked before anything is computed.
 
+mod introduction;
 mod reference_pass;
 
 use std::{
@@ -7,7 +8,7 @@ use std::{
     rc::Rc,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use burn::module::Module;
 use dpo_core::Objective;
 use dpo_model::Decoder;
@@ -19,10 +20,8 @@ use reference_pass::opened_reference;
 
 use super::{
     checking::DataCheck,
-    estimate::Estimate,
     outputs::RunRecord,
     plan,
-    preview::rendered,
     progress::{StopFlag, TerminalObserver, note},
     resume, rows,
     rows::HeldOutRows,
@@ -37,7 +36,6 @@ use crate::{
     data::{LoadedData, RowCache},
     model_source::ModelSource,
     run_file::{RunConfig, choices::StreamCheck, config::Tuning, values::Resume},
-    terminal::print,
 };
 
 /// A run whose files are open and whose rows are tokenised.
@@ -125,68 +123,6 @@ impl Session {
         held_out.iter().try_for_each(|set| trainer.loss.check_weights(&set.data.trees))?;
         let label = if label.is_empty() { String::new() } else { format!("{label}: ") };
         Ok(Self { config, mode, label, workshop, source, reference, train, held_out, check, trainer })
-    }
-
-    /// What is about to happen, in a few lines.
-    pub(crate) fn introduce(&self) {
-        note(&format!("model      {}", self.source.name));
-        note(&format!("data       {}", self.config.data.train.join(", ")));
-        self.train.report.lines().iter().for_each(|line| note(&format!("           {line}")));
-        for set in &self.held_out {
-            note(&format!("held out   {}", set.origin));
-            set.data.report.lines().iter().for_each(|line| note(&format!("           {line}")));
-        }
-        let stream = self.config.data.stream;
-        if let Some(rows) = stream {
-            note(&format!(
-                "           this is the first of the windows of {rows} rows that are read while training"
-            ));
-        }
-        for (idx, line) in self.check.lines().iter().enumerate() {
-            note(&format!("{:11}{line}", if idx == 0 { "check" } else { "" }));
-        }
-        let n_trained = tuning::n_trained(&self.config.tuning, &self.source);
-        let mut estimate = Estimate::new(self.source.config(), &self.train.trees, &self.trainer, n_trained);
-        if stream.is_some() && self.config.loss.needs_reference() {
-            estimate.keep_reference();
-        }
-        let unit = if stream.is_some() { "a window" } else { "an epoch" };
-        note(&format!("cost       {}", estimate.line(unit)));
-        let steps = self.trainer.schedule.total_steps();
-        note(&format!("steps      {steps} of {} rows", self.config.train.batch_size));
-        if let Some(updates) = self.config.reference_updates {
-            let share = updates.mix;
-            note(&format!(
-                "reference  follows the policy: after every {} steps {share} of it is mixed in (TR-DPO)",
-                updates.every
-            ));
-        }
-        let loss = &self.config.loss;
-        if loss.couples_batch() {
-            let name = loss.name();
-            note(&format!(
-                "loss       {name} couples the rows of a step; a held-out set is measured as one batch"
-            ));
-        }
-    }
-
-    /// The size of it, in a line.
-    pub(crate) fn summary(&self) -> String {
-        let n_held_out: usize = self.held_out.iter().map(|set| set.data.trees.len()).sum();
-        format!(
-            "{} rows to train on, {n_held_out} held out, {} steps of {} rows",
-            self.train.trees.len(),
-            self.trainer.schedule.total_steps(),
-            self.config.train.batch_size
-        )
-    }
-
-    /// `--dry-run`.
-    pub(crate) fn preview(&self) -> Result<()> {
-        let tree = self.train.trees.first().context("no row to show")?;
-        print(&rendered(&self.source.encoder, tree)?)?;
-        note("dry run: nothing was computed and nothing written");
-        Ok(())
     }
 
     /// The directory of the run where `--resume auto` finds nothing left to do.

@@ -38,8 +38,8 @@ pub struct Scanned {
 }
 
 impl Scan {
-    /// Rows that are compared where nobody says how many: about 60 MB.
-    pub const MOST: usize = 1 << 18;
+    /// Rows that are compared where nobody says how many: about 70 MB.
+    pub const MOST: usize = 1 << 17;
 
     /// Compares at most `most` rows with each other, and all of them with `eval`, the rows that are measured on.
     pub fn new(most: usize, eval: Option<&[PreferenceExample]>) -> Self {

@@ -1,7 +1,8 @@
 //! A row for each annotator's vote on two completions.
 
-use super::columns::{Answer, Columns, Mismatch, Plan};
+use super::columns::{Columns, Mismatch};
 use super::grades::Cast;
+use super::plan::{Answer, Plan};
 use super::role::Role;
 use super::{Annotators, Purpose, SourceConfig};
 use crate::agreement::Choice;

@@ -4,9 +4,9 @@ use serde_json::{Map, Value};
 
 use super::Annotators;
 use super::assemble::{take, take_optional};
-use super::columns::{Answer, Plan};
 use super::conversation::{Said, WrongType};
 use super::grades::{Cast, judgement, label, number};
+use super::plan::{Answer, Plan};
 use crate::relation::{Judgement, Ranking, Votes};
 use crate::{Cause, Relation};
 
