@@ -34,3 +34,4 @@ mod scoring;
 mod streaming;
 mod training_golden;
 mod variants;
+mod votes;

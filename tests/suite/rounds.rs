@@ -57,6 +57,50 @@ fn round(sandbox: &Sandbox, number: usize, from: &str, more: &str) -> Ended {
     sandbox.run("round", &args)
 }
 
+/// A round on a run whose rows were read while it was trained on them replays all of them that it came to, as a run does that read
+/// them first; a file that was changed is named.
+#[test]
+fn a_streamed_run_is_gone_on_from() {
+    let plain = Sandbox::new();
+    let record = read_json(first(&plain, "").join("run.json"));
+    for more in ["", "--stream-check all"] {
+        let sandbox = Sandbox::new();
+        let from = first(&sandbox, &format!("--stream --stream-buffer 8 --loss sigmoid {more}"));
+        let said = round(&sandbox, 2, "r1", "--replay 1").success().messages;
+        assert!(said.contains("replayed   24 of 24 pairs of round 1"), "{said}");
+        assert!(!said.contains("nobody knows what its files were"), "{said}");
+        let lineage = read_json(sandbox.path("r2/lineage.json"));
+        assert_eq!(lineage["rounds"][0]["data"][0]["blake3"], record["data"][0]["blake3"]);
+        assert!(!std::fs::read_to_string(sandbox.path("r2/config.toml")).unwrap().contains("stream"));
+        let drift = read_json(sandbox.path("r2/drift.json"));
+        assert_eq!(drift["held_out"].as_array().unwrap().len(), 2, "{drift}");
+
+        std::fs::write(sandbox.path("train-1.json"), "[]").unwrap();
+        let args = round_args(&sandbox, 3, &from, "again", "--replay 1");
+        let changed = sandbox.run("round", &args).messages;
+        assert!(changed.contains("its training pairs, has changed since"), "{changed}");
+    }
+}
+
+/// Of 600 rows a run of two steps has read the first 256: those are drawn from, and the file is taken as it is today, which is said.
+#[test]
+fn a_stream_that_was_not_read_to_its_end_is_replayed_as_far_as_it_was() {
+    let sandbox = Sandbox::new();
+    let rows: Vec<Value> = (0..25).flat_map(|_| month(1).0).collect();
+    let data = sandbox.file("long.json", &Value::Array(rows).to_string());
+    let eval = files(&sandbox, 1)[1].clone();
+    let (model, out) = (golden("runs/model"), sandbox.path("r1"));
+    let mut args = paths([("--model", &model), ("--data", &data), ("--eval-data", &eval), ("--out", &out)]);
+    let text = TRAIN.replace("--max-steps 6", "--max-steps 2");
+    args.extend(flags(&format!("{text} --stream --stream-buffer 8 --loss sigmoid")));
+    sandbox.run("train", &args).success();
+    let said = round(&sandbox, 2, "r1", "--replay 0.25 --max-steps 1").success().messages;
+    assert!(said.contains("nobody knows what its files were"), "{said}");
+    assert!(said.contains(" of 256 pairs of round 1"), "{said}");
+    let replayed = Run::at(sandbox.path("r2")).read("replay.jsonl").lines().count();
+    assert!((40..90).contains(&replayed), "about a quarter of 256: {replayed}");
+}
+
 /// What `dpo eval` says of a model on some pairs.
 fn eval(sandbox: &Sandbox, model: &Path, pairs: &Path) -> Value {
     let base = golden("runs/model");

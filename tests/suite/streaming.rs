@@ -140,3 +140,50 @@ fn memory_does_not_grow_with_the_rows() {
     assert!(b - a < 8.0, "streamed: {a:.0} MiB, then {b:.0}");
     assert!(d - c > 20.0, "whole: {c:.0} MiB, then {d:.0}");
 }
+
+/// All rows are looked at before the first step: copies, contradictions and prompts that are measured on lie beyond the first window
+/// of twelve, and what is wrong with the last line is said before anything is computed. The run is that without the look.
+#[test]
+fn all_rows_can_be_looked_at_first() {
+    let sandbox = Sandbox::new();
+    let mut rows = json(data()).as_array().unwrap().clone();
+    let eval = json(golden("runs/eval_conv.json")).as_array().unwrap().clone();
+    let turned =
+        value!({ "prompt": rows[1]["prompt"], "chosen": rows[1]["rejected"], "rejected": rows[1]["chosen"] });
+    let measured =
+        value!({ "prompt": eval[0]["prompt"], "chosen": rows[3]["chosen"], "rejected": rows[3]["rejected"] });
+    rows.extend([rows[0].clone(), turned, measured]);
+    let lines = rows.iter().fold(String::new(), |lines, row| lines + &row.to_string() + "\n");
+    let file = sandbox.file("rows.jsonl", &lines);
+    let flags = |more: &str| {
+        let eval = golden("runs/eval_conv.json").display().to_string();
+        tiny(&format!("--stream --stream-buffer 12 --max-steps 4 --loss sigmoid --eval-data {eval} {more}"))
+    };
+    let run = |out: &str, more: &str| sandbox.train_on(&golden("runs/model"), &file, out, &flags(more));
+    let (window, all) = (run("window", ""), run("all", "--stream-check all"));
+    assert_same(&all, &window, "a look changes nothing");
+    let report = |run: &Run| json(run.dir.join("data_report.json"))["check"].clone();
+    let (of_window, of_all) = (report(&window), report(&all));
+    assert_eq!((&of_window["of"], &of_all["of"]), (&value!("the first window"), &value!("all rows")));
+    assert_eq!(of_all["compared_prompts"]["one_in"], 1, "{of_all}");
+    for (fault, row) in [("exact_duplicates", 65), ("contradictions", 66), ("prompt_leakage", 67)] {
+        assert_eq!(of_window["found"][fault]["count"], 0, "{fault}: {of_window}");
+        assert_eq!(of_all["found"][fault]["count"], 1, "{fault}: {of_all}");
+        assert_eq!(of_all["found"][fault]["rows"][0]["row"], row, "{fault}: {of_all}");
+    }
+    assert_eq!(of_all["rows"]["rows_read"], 67, "{of_all}");
+    let files = |file: &str| json(all.dir.join(file));
+    assert_eq!(
+        files("run.json")["data"][0]["rows"],
+        67,
+        "run.json has the digest of a file that was not read to its end"
+    );
+    assert!(all.messages.contains("of all rows, as they are read:"), "{}", all.messages);
+
+    let broken = sandbox.file("broken.jsonl", &(lines + "{\"prompt\": 3}\n"));
+    let args =
+        train_args(&golden("runs/model"), &broken, &sandbox.path("broken"), &flags("--stream-check all"));
+    let said = sandbox.run("train", &args);
+    assert!(said.code == Some(1) && said.messages.contains("broken.jsonl:68"), "{}", said.messages);
+    assert!(!sandbox.path("broken").exists(), "nothing was written");
+}

@@ -362,7 +362,7 @@ fn mistakes_are_said_before_anything_is_trained() {
     assert!(text.contains("`lora.rank` is missing; variants are adapters"), "{text}");
     let (code, text) = said(groups, ["[data]\n", "[data]\nonly_group = \"ann\"\n"]);
     assert_eq!(code, Some(2));
-    assert!(text.contains("`data.only_group` is set, but `variants.group` trains one variant"), "{text}");
+    assert!(text.contains("`data.only_group` is set, but one variant is trained for each group"), "{text}");
     assert!(text.contains("v.toml:"), "{text}");
     let (_, text) = said(&format!("{groups}min_rows = 40\n"), none);
     assert!(

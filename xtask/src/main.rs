@@ -27,7 +27,8 @@ Commands:
   train   Build `dpo` and train; without a model and data, the built-in experiment
   bench   Build `dpo` and measure its speed and memory: of steps, of each kernel, as they grow, or against
           the Python trainer
-  experiment  Compare ways to use the same judgments, against a reward that is known exactly
+  experiment  Compare ways to use the same judgments, against a reward that is known exactly or on real
+          votes
   test    Check format and lints, build the program, run all tests and the examples of the
           documentation; what follows goes to `cargo test`
   assets  Make what the built-in experiment starts from again: corpus, tokenizer, model and pairs

@@ -1,24 +1,29 @@
 //! Rows as a user names them: files or hub data sets, read and tokenised, with an account of every row.
 
+mod cache;
+mod needs;
+mod selection;
 mod settings;
 
 use std::{
-    cell::RefCell,
-    collections::{BTreeSet, HashMap, HashSet},
-    path::{Path, PathBuf},
+    collections::{BTreeSet, HashSet},
+    path::Path,
     rc::Rc,
 };
 
 use anyhow::{Context, Result, anyhow};
-use dpo_core::{Objective, PartLoss};
+use dpo_core::Objective;
 use dpo_data::{
     Cause, DataError, DataReport, EncodeConfig, FileReport, Found, HeldOut, Needed, Pairing,
-    PreferenceExample, Purpose, RowId, SourceConfig, TextEncoder, TokenTree, encode_all, read_examples,
-    shaped,
+    PreferenceExample, Purpose, RowId, SourceConfig, TextEncoder, TokenTree, encode_all, shaped,
 };
 
 use crate::{hub::Hub, model_source::ModelSource, run_file::config::DataConfig};
 
+pub(crate) use cache::RowCache;
+use needs::{needs, unread};
+use selection::Part;
+pub(crate) use selection::Selection;
 pub(crate) use settings::{columns, note_max_length, source_config, special_text, strings};
 use settings::{max_length, overlong};
 
@@ -31,29 +36,6 @@ pub(crate) struct LoadedData {
     /// The groups that rows are of, also where none of theirs is left.
     pub(crate) groups: BTreeSet<String>,
 }
-
-/// Which rows of its files a set takes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Selection {
-    /// Those of this group alone.
-    pub(crate) group: Option<String>,
-    part: Part,
-}
-
-/// The side of a [`HeldOut`] share.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Part {
-    /// All rows: no share is held out of these files.
-    #[default]
-    Whole,
-    /// Those that are left to train on.
-    Training,
-    /// Those that are held out.
-    HeldOut,
-}
-
-/// Files that were read and tokenised, for whoever asks for them again in the same way.
-pub(crate) type RowCache = Rc<RefCell<HashMap<(PathBuf, String), Rc<FileRows>>>>;
 
 /// All rows of a file.
 #[derive(Debug)]
@@ -141,11 +123,11 @@ impl<'a> DataReader<'a> {
 
     fn file(&self, path: &Path) -> Result<Rc<FileRows>> {
         let key = (path.to_owned(), self.settings());
-        if let Some(rows) = self.cache.borrow().get(&key) {
-            return Ok(Rc::clone(rows));
+        if let Some(rows) = self.cache.get(&key) {
+            return Ok(rows);
         }
         let rows = Rc::new(self.read(path)?);
-        self.cache.borrow_mut().insert(key, Rc::clone(&rows));
+        self.cache.insert(key, &rows);
         Ok(rows)
     }
 
@@ -186,8 +168,7 @@ impl<'a> DataReader<'a> {
     }
 
     fn read(&self, path: &Path) -> Result<FileRows> {
-        let mut report = DataReport::default();
-        let examples = read_examples(&[path.to_owned()], &self.source, &mut report)?;
+        let cache::ReadFile { examples, mut report, .. } = self.cache.read(path, &self.source)?;
         let found = Found::of(&examples);
         let mut examples = self
             .shaped(examples, &mut report)
@@ -226,90 +207,4 @@ impl LoadedData {
         }
         self.report.merge(report);
     }
-}
-
-impl Selection {
-    /// The rows to train on.
-    pub(crate) fn training(config: &DataConfig) -> Self {
-        Self::of(config, Part::Training)
-    }
-
-    /// The rows to measure on: of sets of their own, or of the training rows' files.
-    pub(crate) fn held_out(config: &DataConfig) -> Self {
-        Self::of(config, Part::HeldOut)
-    }
-
-    /// The same of all groups.
-    #[must_use]
-    pub(crate) fn of_all_groups(self) -> Self {
-        Self { group: None, ..self }
-    }
-
-    /// `part` of a share, if there is one.
-    fn of(config: &DataConfig, part: Part) -> Self {
-        let part = if config.held_out.is_some() { part } else { Part::Whole };
-        Self { group: config.only_group.clone(), part }
-    }
-
-    /// Why a row of this group is not taken.
-    pub(crate) fn refusal(&self, group: Option<&str>, is_held_out: bool) -> Option<Cause> {
-        match (self.group.as_deref(), group) {
-            (Some(_), None) => return Some(Cause::NoGroup),
-            (Some(wanted), Some(found)) if wanted != found => return Some(Cause::OtherGroup),
-            _ => {}
-        }
-        match self.part {
-            Part::Training if is_held_out => Some(Cause::HeldOut),
-            Part::HeldOut if !is_held_out => Some(Cause::NotHeldOut),
-            _ => None,
-        }
-    }
-}
-
-/// What an objective reads of a row: what each of its losses does. Likelihood alone takes every row, and beside a loss of pairs
-/// it is that of the chosen completion.
-fn needs(objective: &Objective) -> Vec<Needed> {
-    if *objective == Objective::Sft {
-        return vec![Needed::Anything];
-    }
-    let of_sft_weight = objective.modifiers().sft_weight.map(|_| Needed::Pairs);
-    let mut needs = Vec::new();
-    for needed in objective.parts().iter().map(|part| needed(&part.loss)).chain(of_sft_weight) {
-        if !needs.contains(&needed) {
-            needs.push(needed);
-        }
-    }
-    needs
-}
-
-fn needed(loss: &PartLoss) -> Needed {
-    match loss {
-        PartLoss::Pairwise { .. }
-        | PartLoss::Coupled(_)
-        | PartLoss::ReferenceFree(_)
-        | PartLoss::GroupRobust(_)
-        | PartLoss::Sft => Needed::Pairs,
-        PartLoss::Voted { .. } => Needed::Votes,
-        PartLoss::Scored { loss, .. } if loss.needs_a_winner() => Needed::Winners,
-        PartLoss::Scored { .. } => Needed::Gaps,
-        PartLoss::Ranked(loss) if loss.reads_scores() => Needed::ScoredLists,
-        PartLoss::Ranked(_) => Needed::Lists,
-        PartLoss::Unpaired(_) => Needed::Labels,
-    }
-}
-
-/// What the rows have and nobody reads.
-fn unread(found: &Found, needs: &[Needed]) -> Option<String> {
-    let reads_votes = needs.iter().any(|needed| matches!(needed, Needed::Votes | Needed::Anything));
-    let reads_scores = needs.iter().any(|needed| {
-        matches!(needed, Needed::Gaps | Needed::Winners | Needed::ScoredLists | Needed::Anything)
-    });
-    let mut parts = Vec::new();
-    if found.divided > 0 && !reads_votes {
-        parts.push(format!("divided votes of {} rows, of which the majority is taken", found.divided));
-    }
-    if found.gaps > 0 && !reads_scores {
-        parts.push(format!("scores of {} rows", found.gaps));
-    }
-    (!parts.is_empty()).then(|| format!("this loss does not read the {}", parts.join(", nor the ")))
 }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use dpo_data::{DataReport, Found, read_examples, shaped};
+use dpo_data::{DataReport, Found, Needed, shaped};
 
 use crate::{
-    data::source_config,
+    data::{RowCache, source_config},
     hub::Hub,
     run_file::{RunFile, choices::LossKind, sections::LossSection},
     train::note,
@@ -24,8 +24,8 @@ const CANDIDATES: [LossKind; 6] = [
 
 /// What a run file says beneath all others: the loss that its training rows ask for, if it names none itself.
 ///
-/// A file that would be wrong with any loss gives nothing here; whoever checks it says what is wrong.
-pub(crate) fn beneath(file: &RunFile) -> Result<RunFile> {
+/// The rows that are read for it stay in `rows`. A file that would be wrong with any loss gives nothing here; whoever checks it says what is wrong.
+pub(crate) fn beneath(file: &RunFile, rows: &RowCache) -> Result<RunFile> {
     let mut beneath = RunFile::default();
     // Rows that are trained on as they are read cannot be asked beforehand.
     let is_named = file.loss.kind.is_some() || file.loss.ties.is_some() || file.loss.mix.is_some();
@@ -42,10 +42,14 @@ pub(crate) fn beneath(file: &RunFile) -> Result<RunFile> {
     for name in &config.data.train {
         paths.extend(hub.dataset(name, "train")?);
     }
-    let mut report = DataReport::default();
-    let examples = read_examples(&paths, &source_config(&config.data), &mut report)?;
-    let examples = shaped(examples, dpo_data::Needed::Anything, config.data.pairing, &mut report)?;
-    if let Some((kind, why)) = of(&Found::of(&examples)) {
+    let pairing = config.data.pairing;
+    let found = rows.read_ahead(&paths, &source_config(&config.data), |examples| {
+        let Some(pairing) = pairing else { return Ok(Found::of(examples)) };
+        let report = &mut DataReport::default();
+        let pairs = shaped(examples.cloned().collect(), Needed::Anything, Some(pairing), report)?;
+        Ok(Found::of(&pairs))
+    })?;
+    if let Some((kind, why)) = of(&found) {
         note(&format!("loss       {}, because {why}; --loss takes another", kind.name()));
         beneath.loss.kind = Some(kind);
     }

@@ -8,6 +8,7 @@ use dpo_core::LossKind;
 use dpo_train::ReferenceUpdates;
 
 use crate::{
+    data::RowCache,
     default_loss,
     run_file::{
         RunConfig, RunFile, TrainArgs,
@@ -30,7 +31,7 @@ pub(crate) struct ConfigArgs {
 pub(crate) fn run(args: &ConfigArgs) -> Result<()> {
     let Some(path) = &args.explain else { return print(&template()) };
     let file = TrainArgs { config: Some(path.clone()), ..TrainArgs::default() };
-    let (beneath, unread) = match default_loss::beneath(&file.run_file()?) {
+    let (beneath, unread) = match default_loss::beneath(&file.run_file()?, &RowCache::default()) {
         Ok(beneath) => (beneath, None),
         Err(error) => (RunFile::default(), Some(error)),
     };

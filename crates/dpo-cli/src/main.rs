@@ -68,8 +68,8 @@ enum Command {
     Devices(device::DevicesArgs),
     /// Time training steps
     Bench(bench::BenchArgs),
-    /// Compare ways to use the same judgments, against a reward that is known exactly
-    Experiment(experiment::StudyArgs),
+    /// Compare ways to use the same judgments, against a reward that is known exactly or on real votes
+    Experiment(experiment::ExperimentArgs),
     /// Make what the built-in experiment starts from: corpus, tokenizer, model and pairs
     #[command(hide = true)]
     Assets(experiment::AssetsArgs),

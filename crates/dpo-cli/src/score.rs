@@ -23,7 +23,7 @@ use crate::{
     hub::Hub,
     model_source::ModelSource,
     run_file::{
-        choices::{Backend, Dtype, Overlong, SpecialText, Strings},
+        choices::{Annotators, Backend, Dtype, Overlong, SpecialText, StreamCheck, Strings},
         config::DataConfig,
     },
     terminal::written,
@@ -101,11 +101,13 @@ impl InputArgs {
             max_length: self.max_length,
             overlong: self.overlong,
             columns: Vec::new(),
+            annotators: Annotators::Together,
             only_group: None,
             held_out: None,
             preset: None,
             pairing: None,
             stream: None,
+            stream_check: StreamCheck::default(),
             strings: self.strings,
             special_text: self.special_text,
         };

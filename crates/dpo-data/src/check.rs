@@ -13,6 +13,7 @@ mod length;
 mod near;
 mod near_leakage;
 mod opinions;
+mod scan;
 mod secrets;
 mod shingles;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use rayon::prelude::*;
 
 pub use fault::{Fault, FoundRow, FoundRows, Severity};
 pub use length::{LengthBias, Unit};
+pub use scan::{Scan, Scanned};
 pub use tokens::{Truncation, token_faults, token_length_bias, truncation};
 
 use crate::{Agreement, PreferenceExample, Relation, RowId, TokenTree};
@@ -54,9 +56,8 @@ impl Findings {
 ///
 /// The rows of `eval` are told from the others by the numbers of their files.
 pub fn check_examples(examples: &[PreferenceExample], eval: Option<&[PreferenceExample]>) -> Findings {
-    let rows: Vec<Compared<'_>> = examples.par_iter().map(Compared::of_example).collect();
-    let keys: Option<Vec<Compared<'_>>> =
-        eval.map(|eval| eval.par_iter().map(Compared::of_example).collect());
+    let rows: Vec<Compared> = examples.par_iter().map(Compared::of_example).collect();
+    let keys: Option<Vec<Compared>> = eval.map(|eval| eval.par_iter().map(Compared::of_example).collect());
     let (mut findings, first) = compare(&rows, keys.as_deref());
     if let Some(eval) = eval {
         let shared: HashSet<RowId> =
@@ -81,22 +82,22 @@ pub fn check_examples(examples: &[PreferenceExample], eval: Option<&[PreferenceE
 /// The cheap part of it, of rows that are tokens already: copies, contradictions, prompts shared with the sets `eval`, and
 /// the length bias. Each set comes with the number that its first file goes by.
 pub fn check_trees(trees: &[TokenTree], eval: &[(u32, &[TokenTree])]) -> Findings {
-    let rows: Vec<Compared<'_>> = trees.par_iter().map(Compared::of_tree).collect();
-    let eval: Vec<Compared<'_>> =
+    let rows: Vec<Compared> = trees.par_iter().map(Compared::of_tree).collect();
+    let eval: Vec<Compared> =
         eval.iter().flat_map(|(first_file, trees)| of_set(*first_file, trees)).collect();
     let (mut findings, _) = compare(&rows, Some(&eval).filter(|eval| !eval.is_empty()).map(Vec::as_slice));
     findings.length = token_length_bias(trees);
     findings
 }
 
-fn of_set(first_file: u32, trees: &[TokenTree]) -> Vec<Compared<'_>> {
-    let mut rows: Vec<Compared<'_>> = trees.par_iter().map(Compared::of_tree).collect();
+fn of_set(first_file: u32, trees: &[TokenTree]) -> Vec<Compared> {
+    let mut rows: Vec<Compared> = trees.par_iter().map(Compared::of_tree).collect();
     rows.iter_mut().for_each(|row| row.row.file += first_file);
     rows
 }
 
 /// What shows in the keys alone, and the indices of rows that are no copies.
-fn compare(rows: &[Compared<'_>], eval: Option<&[Compared<'_>]>) -> (Findings, Vec<usize>) {
+fn compare(rows: &[Compared], eval: Option<&[Compared]>) -> (Findings, Vec<usize>) {
     let mut findings = Findings::default();
     let (first, copies) = duplicates::exact(rows);
     findings.add(Fault::ExactDuplicates, copies);

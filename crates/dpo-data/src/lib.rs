@@ -21,7 +21,9 @@ pub mod tokenizer;
 pub mod tree;
 
 pub use agreement::{Agreement, Choice, VoterAgreement};
-pub use check::{Fault, Findings, FoundRow, FoundRows, LengthBias, Severity, check_examples, check_trees};
+pub use check::{
+    Fault, Findings, FoundRow, FoundRows, LengthBias, Scan, Scanned, Severity, check_examples, check_trees,
+};
 pub use encode::{EncodeConfig, EncodeOptions, EncodedRow, Overlong, SpecialText, encode_all};
 pub use error::{DataError, Place, Spot};
 pub use example::{Message, PreferenceExample, RowId, Text};
@@ -33,7 +35,8 @@ pub use relation::{Judgement, Label, Ranking, Relation, Votes};
 pub use report::{Cause, DataReport, Effect, FileReport};
 pub use shape::{Found, Needed, Pairing, shaped};
 pub use source::{
-    ColumnNames, ExampleChunk, ExampleStream, Preset, Purpose, SourceConfig, Strings, read_examples,
+    Annotators, ColumnNames, ExampleChunk, ExampleStream, Preset, Purpose, SourceConfig, Strings,
+    read_examples,
 };
 pub use template::{ChatTemplate, Clock};
 pub use tokenizer::{

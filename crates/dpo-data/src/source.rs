@@ -1,6 +1,7 @@
 //! From files to examples: JSON Lines, JSON and Parquet, in the column layouts that people use.
 
 mod assemble;
+mod ballots;
 mod candidates;
 mod columns;
 mod conversation;
@@ -14,6 +15,7 @@ mod list;
 mod nesting;
 mod open;
 mod parquet;
+mod plan;
 mod prefix;
 mod preset;
 mod role;
@@ -45,6 +47,8 @@ pub struct SourceConfig {
     pub columns: ColumnNames,
     /// The well-known set that the rows are of, where their columns do not say how they are meant.
     pub preset: Option<Preset>,
+    /// What becomes of the votes of several annotators on the same two completions.
+    pub annotators: Annotators,
     /// What prompts and completions that are strings are read as.
     pub strings: Strings,
     /// Most bytes that a row may have in JSON; a longer one is an error before it fills the memory.
@@ -59,6 +63,7 @@ impl Default for SourceConfig {
         Self {
             columns: ColumnNames::default(),
             preset: None,
+            annotators: Annotators::default(),
             strings: Strings::default(),
             max_row_bytes: 64 << 20,
             purpose: Purpose::default(),
@@ -110,6 +115,17 @@ pub struct ColumnNames {
     pub ranks: Option<String>,
     /// The score of each of the list, the highest for the best.
     pub scores: Option<String>,
+}
+
+/// What becomes of the votes of several annotators, who have a column each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Annotators {
+    /// They are counted: a row stays one row, with the shares of its votes.
+    #[default]
+    Together,
+    /// Each vote becomes a row, whose group is the annotator's column.
+    Each,
 }
 
 /// What prompts and completions that are strings are read as. Lists of messages are always messages.

@@ -3,14 +3,16 @@
 mod folder;
 mod gguf;
 mod literal;
+mod load;
+mod seams;
 mod view;
+mod words;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use serde_json::{Value, json};
-use tokenizers::{AddedToken, PostProcessorWrapper, Tokenizer};
+use tokenizers::Tokenizer;
 
 use crate::DataError;
 use crate::template::{ChatTemplate, Clock};
@@ -19,8 +21,11 @@ pub use gguf::{GgufExport, GgufProblem, GgufVocabulary, GgufWarning};
 pub(crate) use literal::SpecialTokens;
 pub use view::Piece;
 
-use folder::{AddBosEos, TokenizerFolder};
+use folder::TokenizerFolder;
 use literal::LiteralTokenizer;
+use load::{add_missing, load, set_post_processor};
+use seams::Seams;
+use words::Words;
 
 /// A file that belongs to a tokenizer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +45,10 @@ pub struct TextEncoder {
     path: PathBuf,
     tokenizer: Tokenizer,
     special: SpecialTokens,
+    /// Where texts can be cut, if anywhere.
+    seams: Option<Seams>,
+    /// Words that were met, where they become tokens by themselves.
+    words: Option<Words>,
     /// Made when the first row needs it.
     literal: OnceLock<Result<LiteralTokenizer, String>>,
     template: Option<ChatTemplate>,
@@ -48,6 +57,8 @@ pub struct TextEncoder {
     eos_ids: Vec<u32>,
     adds_bos: bool,
     adds_eos: bool,
+    /// Whether no text gets tokens around it.
+    adds_nothing: bool,
     files: Vec<TokenizerFile>,
 }
 
@@ -125,6 +136,9 @@ impl TextEncoder {
         Ok(Self {
             path: path.to_path_buf(),
             special: SpecialTokens::of(&tokenizer),
+            seams: Seams::of(&tokenizer),
+            words: Words::of(&tokenizer),
+            adds_nothing: ids.is_empty(),
             literal: OnceLock::new(),
             template: None,
             eos_ids: eos.into_iter().collect(),
@@ -236,8 +250,14 @@ impl TextEncoder {
 
     /// Ids of a text, special tokens in it parsed.
     pub(crate) fn encode_parsed(&self, text: &str, surroundings: Surroundings) -> Result<Vec<u32>, String> {
-        let encoding = self.tokenizer.encode_fast(text, surroundings == Surroundings::Added);
-        Ok(encoding.map_err(|error| error.to_string())?.get_ids().to_vec())
+        let whole = |text: &str| {
+            let encoding = self.tokenizer.encode_fast(text, surroundings == Surroundings::Added);
+            Ok(encoding.map_err(|error| error.to_string())?.get_ids().to_vec())
+        };
+        let stands_alone = surroundings == Surroundings::Rendered || self.adds_nothing;
+        let by_words =
+            self.words.as_ref().filter(|_| stands_alone).and_then(|words| words.encode(text, whole));
+        by_words.unwrap_or_else(|| whole(text))
     }
 
     /// Ids of a text whose literal special tokens are marked.
@@ -263,63 +283,4 @@ pub(crate) enum Surroundings {
     Added,
     /// No: the chat template has written them.
     Rendered,
-}
-
-/// `tokenizer.json` without what has no place in training: truncation, padding, random merges.
-fn load(bytes: &[u8]) -> Result<Tokenizer, String> {
-    let mut json: Value = serde_json::from_slice(bytes).map_err(|error| format!("is no JSON: {error}"))?;
-    if !json["model"].is_object() {
-        return Err("has no `model`; is this a tokenizer.json of the tokenizers library?".to_owned());
-    }
-    let random = json["model"]["dropout"].take();
-    let bytes = if random.is_null() { bytes } else { &serde_json::to_vec(&json).unwrap_or_default() };
-    let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| error.to_string())?;
-    tokenizer.with_truncation(None).map_err(|error| error.to_string())?;
-    tokenizer.with_padding(None);
-    Ok(tokenizer)
-}
-
-/// Adds the tokens of the configuration that `tokenizer.json` lacks.
-fn add_missing(tokenizer: &mut Tokenizer, tokens: Vec<AddedToken>) -> Result<(), String> {
-    let known = tokenizer.get_added_tokens_decoder();
-    let mut known: HashSet<String> = known.into_values().map(|token| token.content).collect();
-    let missing: Vec<AddedToken> =
-        tokens.into_iter().filter(|token| known.insert(token.content.clone())).collect();
-    tokenizer.add_tokens(missing).map(drop).map_err(|error| error.to_string())
-}
-
-/// Puts BOS and EOS around texts as `tokenizer_config.json` wants it, which goes before `tokenizer.json`.
-fn set_post_processor(
-    tokenizer: &mut Tokenizer,
-    add: AddBosEos,
-    named: &BTreeMap<String, String>,
-) -> Result<(), String> {
-    let token = |wanted: bool, name: &str| {
-        let token = named.get(name).filter(|_| wanted)?;
-        Some((token.clone(), tokenizer.token_to_id(token)?))
-    };
-    let (bos, eos) = (token(add.bos, "bos_token"), token(add.eos, "eos_token"));
-    let json = template_processing(bos.as_ref(), eos.as_ref());
-    let processor: PostProcessorWrapper = serde_json::from_value(json).map_err(|error| error.to_string())?;
-    tokenizer.with_post_processor(Some(processor));
-    Ok(())
-}
-
-/// `TemplateProcessing` of `tokenizer.json` with these tokens before and after every text.
-fn template_processing(bos: Option<&(String, u32)>, eos: Option<&(String, u32)>) -> Value {
-    let side = |sequence: &str, type_id: u32| {
-        let special = |(token, _): &(String, u32)| json!({"SpecialToken": {"id": token, "type_id": type_id}});
-        let text = json!({"Sequence": {"id": sequence, "type_id": type_id}});
-        bos.map(special).into_iter().chain([text]).chain(eos.map(special)).collect::<Vec<_>>()
-    };
-    let pair = [side("A", 0), side("B", 1)].concat();
-    let special = bos.into_iter().chain(eos);
-    let special =
-        special.map(|(token, id)| (token.clone(), json!({"id": token, "ids": [id], "tokens": [token]})));
-    json!({
-        "type": "TemplateProcessing",
-        "single": side("A", 0),
-        "pair": pair,
-        "special_tokens": Value::Object(special.collect()),
-    })
 }

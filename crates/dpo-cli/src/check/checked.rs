@@ -15,7 +15,7 @@ use crate::{
     device,
     hub::Hub,
     model_source::ModelSource,
-    run_file::values::COLUMN_ROLES,
+    run_file::{choices::Annotators, values::COLUMN_ROLES},
     terminal::WrongUsage,
 };
 
@@ -65,6 +65,7 @@ impl Checked {
         let hub = Hub::from_env(true)?;
         let source = SourceConfig {
             columns: columns(&args.columns),
+            annotators: args.annotators.of_data(),
             strings: strings(args.strings),
             ..SourceConfig::default()
         };
@@ -73,6 +74,10 @@ impl Checked {
         let first_file = report.files.len() as u32;
         eval.iter_mut().for_each(|example| example.row.file += first_file);
         let mut findings = check_examples(&examples, (!args.eval_data.is_empty()).then_some(&eval));
+        if args.annotators == Annotators::Each {
+            // The groups are the annotators, whose agreement the reader counted row by row.
+            findings.agreement = None;
+        }
         let (mut tokens, mut model, mut own) = (None, None, None);
         if let Some(name) = &args.model {
             let device = device::open(args.backend)?;

@@ -19,7 +19,7 @@ use clap::Args;
 use crate::{
     device,
     run_file::{
-        choices::{Backend, SpecialText, Strings},
+        choices::{Annotators, Backend, SpecialText, Strings},
         values::ColumnName,
     },
     terminal::print,
@@ -52,6 +52,9 @@ pub(crate) struct CheckArgs {
     /// The column of a role that has another name than usual: `chosen=winner`, `group=annotator`
     #[arg(long, value_name = "ROLE=NAME", num_args = 1..)]
     columns: Vec<ColumnName>,
+    /// What becomes of the votes of several annotators, who have a column each
+    #[arg(long, value_enum, default_value_t = Annotators::Together)]
+    annotators: Annotators,
     /// What strings are read as
     #[arg(long, value_enum, default_value_t = Strings::Auto)]
     strings: Strings,

@@ -29,6 +29,7 @@ pub(crate) fn source_config(config: &DataConfig) -> SourceConfig {
     SourceConfig {
         columns: columns(&config.columns),
         preset: config.preset.map(choices::Preset::of_data),
+        annotators: config.annotators.of_data(),
         strings: strings(config.strings),
         ..SourceConfig::default()
     }

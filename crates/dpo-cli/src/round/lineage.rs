@@ -11,6 +11,7 @@ use super::{
     digest,
     flags::ReferenceChoice,
     replay::{self, Replay},
+    streamed,
 };
 use crate::{
     hub::Hub,
@@ -156,7 +157,11 @@ impl Lineage {
 /// A finished run as the first round.
 fn first(run: &Path, hub: &Hub) -> Result<Round> {
     let record = finished(run)?;
-    Round::of(run, &record, started_from(run, hub)?)
+    let mut round = Round::of(run, &record, started_from(run, hub)?)?;
+    if round.settings()?.data.stream.is_some() {
+        round.data = streamed::files(run, &record, hub)?;
+    }
+    Ok(round)
 }
 
 /// `run.json` of a run that is finished.
@@ -198,7 +203,7 @@ fn held_out(run: &Path, config: &RunConfig) -> Result<Vec<DataFile>> {
 }
 
 /// The files that a report lists, at places that do not depend on where one stands.
-fn files(list: &Value) -> Result<Vec<DataFile>> {
+pub(super) fn files(list: &Value) -> Result<Vec<DataFile>> {
     let file = |value: &Value| {
         let file: DataFile = serde_json::from_value(value.clone())?;
         Ok(DataFile { path: std::path::absolute(&file.path)?, ..file })
@@ -206,7 +211,7 @@ fn files(list: &Value) -> Result<Vec<DataFile>> {
     list.as_array().into_iter().flatten().map(file).collect()
 }
 
-fn json(path: &Path) -> Result<Value> {
+pub(super) fn json(path: &Path) -> Result<Value> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_slice(&bytes).with_context(|| format!("{} is not JSON", path.display()))
 }

@@ -7,6 +7,7 @@ mod flags;
 mod lineage;
 mod replay;
 mod settings;
+mod streamed;
 mod table;
 
 use std::{path::PathBuf, process::ExitCode};

@@ -12,12 +12,15 @@ use dpo_data::{
 use dpo_train::write_atomically;
 use serde_json::{Map, Value, json};
 
-use super::lineage::{Lineage, Round};
+use super::{
+    lineage::{Lineage, Round},
+    streamed,
+};
 use crate::{
     data::{DataReader, RowCache, Selection, source_config},
     hub::Hub,
     model_source::ModelSource,
-    run_file::{RunConfig, config::DataConfig},
+    run_file::{RunConfig, choices::Annotators, config::DataConfig},
 };
 
 /// Its name in a run directory.
@@ -45,7 +48,14 @@ pub(super) fn draw(lineage: &Lineage, config: &RunConfig, share: f64, hub: &Hub)
             replay.drawn.push(Drawn { rows: 0, of: 0 });
             continue;
         }
-        let pairs = usable(training_pairs(round, &config.data)?, config, hub)?;
+        if round.settings()?.data.stream.is_some() {
+            let drawn = streamed::draw(round, idx as u64, share, config, hub)?;
+            drawn.pairs.iter().for_each(|pair| replay.text += &format!("{}\n", row(pair, &config.data)));
+            replay.drawn.push(Drawn { rows: drawn.pairs.len(), of: drawn.of });
+            continue;
+        }
+        let pairs = training_pairs(round, &config.data)?;
+        let pairs = usable(pairs, &open(config, hub)?, config, hub)?;
         let (of, rows) = (pairs.len(), (share * pairs.len() as f64).round() as usize);
         let order =
             BatchOrder::new(of, std::num::NonZeroUsize::MIN, Sampling::Shuffled { seed: config.train.seed });
@@ -67,20 +77,32 @@ fn training_pairs(round: &Round, new: &DataConfig) -> Result<Vec<PreferenceExamp
     let mut report = DataReport::default();
     let pairs = read_examples(&paths, &source_config(&data), &mut report)?;
     let mut pairs = shaped(pairs, Needed::Pairs, data.pairing, &mut report)?;
-    for data in [&data, new] {
-        let selection = Selection::training(data);
-        pairs.retain(|pair| {
-            let is_held_out = data.held_out.is_some_and(|held_out| held_out.takes(pair));
-            selection.refusal(pair.group.as_deref(), is_held_out).is_none()
-        });
-    }
+    [&data, new].iter().for_each(|data| keep_selected(&mut pairs, data));
     Ok(pairs)
 }
 
+/// Keeps those that a run with these settings would train on.
+pub(super) fn keep_selected(pairs: &mut Vec<PreferenceExample>, data: &DataConfig) {
+    let selection = Selection::training(data);
+    pairs.retain(|pair| {
+        let is_held_out = data.held_out.is_some_and(|held_out| held_out.takes(pair));
+        selection.refusal(pair.group.as_deref(), is_held_out).is_none()
+    });
+}
+
+/// The model whose tokens limits on length are counted in.
+pub(super) fn open(config: &RunConfig, hub: &Hub) -> Result<ModelSource> {
+    ModelSource::open(&config.model.base, hub, Clock::now())
+}
+
 /// Those that the new round can train on: a pair that its limit on length would drop is not drawn in the place of another.
-fn usable(pairs: Vec<PreferenceExample>, config: &RunConfig, hub: &Hub) -> Result<Vec<PreferenceExample>> {
-    let model = ModelSource::open(&config.model.base, hub, Clock::now())?;
-    let reader = DataReader::new(hub, &model, &config.data, &config.loss, RowCache::default());
+pub(super) fn usable(
+    pairs: Vec<PreferenceExample>,
+    model: &ModelSource,
+    config: &RunConfig,
+    hub: &Hub,
+) -> Result<Vec<PreferenceExample>> {
+    let reader = DataReader::new(hub, model, &config.data, &config.loss, RowCache::default());
     let trees = reader.prepare(pairs.clone(), &[], &mut DataReport::default())?;
     let kept: HashSet<RowId> = trees.iter().map(|tree| tree.row).collect();
     Ok(pairs.into_iter().filter(|pair| kept.contains(&pair.row)).collect())
@@ -100,13 +122,26 @@ fn row(pair: &PreferenceExample, data: &DataConfig) -> Value {
     if pair.weight != 1.0 {
         row.insert(column("weight"), json!(pair.weight));
     }
-    if data.columns.iter().any(|name| name.role == "group") {
-        row.insert(column("group"), json!(pair.group));
+    match data.annotators {
+        Annotators::Each => row.extend(vote(pair, data)),
+        Annotators::Together if data.columns.iter().any(|name| name.role == "group") => {
+            row.insert(column("group"), json!(pair.group));
+        }
+        Annotators::Together => {}
     }
     if !pair.template_kwargs.is_empty() {
         row.insert("chat_template_kwargs".to_owned(), Value::Object(pair.template_kwargs.clone()));
     }
     Value::Object(row)
+}
+
+/// Whose vote the pair is, for the first side; where the columns of annotators are named, the others have none.
+fn vote(pair: &PreferenceExample, data: &DataConfig) -> Vec<(String, Value)> {
+    let named = data.columns.iter().find(|name| name.role == "annotators");
+    let names = named.into_iter().flat_map(|name| name.column.split(',')).map(str::trim);
+    let others = names.map(|name| (name.to_owned(), Value::Null));
+    let own = pair.group.iter().map(|name| (name.clone(), json!(1)));
+    others.chain(own).collect()
 }
 
 fn text(text: &Text) -> Value {

@@ -34,6 +34,11 @@ pub(super) fn config(from: &Path, lineage: &Lineage, flags: &RoundFlags) -> Resu
         );
         return Err(WrongUsage(problem).into());
     }
+    let annotators = old_config(from)?.data.annotators;
+    if config.data.annotators != annotators {
+        let problem = "`data.annotators` is another than in the last round, whose pairs are replayed as it read them; leave it out";
+        return Err(WrongUsage(problem.to_owned()).into());
+    }
     if config.data.stream.is_some() {
         let problem =
             "a round mixes old pairs among the new ones, which have to be there: leave `data.stream` out";
@@ -50,13 +55,6 @@ pub(super) fn config(from: &Path, lineage: &Lineage, flags: &RoundFlags) -> Resu
 /// The settings of the last round, with its model in the place of the one that it started from.
 fn beneath(from: &Path, lineage: &Lineage, reference: ReferenceChoice) -> Result<RunFile> {
     let last = old_config(from).with_context(|| format!("{} is no run to go on from", from.display()))?;
-    if last.data.stream.is_some() {
-        let problem = format!(
-            "{} read its rows while it was trained on them: there are none that could be replayed, and no digests of its files",
-            from.display()
-        );
-        return Err(WrongUsage(problem).into());
-    }
     let mut file = last.to_run_file();
     let model = from.join("model").to_string_lossy().into_owned();
     if is_adapter(Path::new(&model)) {
@@ -72,6 +70,7 @@ fn beneath(from: &Path, lineage: &Lineage, reference: ReferenceChoice) -> Result
     };
     // The files of a round are its own; what share of them is held out is not.
     (file.data.train, file.data.eval) = (None, None);
+    (file.data.stream, file.data.stream_buffer, file.data.stream_check) = (None, None, None);
     file.run.out = Some(default_out(lineage).to_string_lossy().into_owned());
     file.run.resume = None;
     Ok(file)

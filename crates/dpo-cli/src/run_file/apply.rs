@@ -39,8 +39,8 @@ impl RunFile {
 impl DataSection {
     fn apply(&self, over: &Self) -> Self {
         lay!(DataSection, over, self;
-            train, eval, max_length, overlong, columns, only_group, heldout, heldout_seed, preset, pairs, stream,
-            stream_buffer, strings,
+            train, eval, max_length, overlong, columns, annotators, only_group, heldout, heldout_seed, preset, pairs, stream,
+            stream_buffer, stream_check, strings,
             special_text)
     }
 

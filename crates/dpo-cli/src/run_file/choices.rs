@@ -1,12 +1,13 @@
 //! The words a run file may use where it offers a choice.
 
+mod data;
 pub(crate) mod loss_kind;
 
 use clap::ValueEnum;
-use dpo_data::Pairing;
 use dpo_model::{Precision, gguf::GgmlType};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use data::{Annotators, Pairs, Preset, StreamCheck};
 pub(crate) use loss_kind::LossKind;
 
 /// `model.dtype`: the operands of matrix products.
@@ -31,67 +32,6 @@ impl Dtype {
         match self {
             Self::F32 => Precision::F32,
             Self::Bf16 => Precision::Bf16,
-        }
-    }
-}
-
-/// `data.preset`: a well-known set whose columns alone do not say how they are meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-#[value(rename_all = "kebab-case")]
-pub(crate) enum Preset {
-    /// HelpSteer and HelpSteer2: rated responses, which are lists where rows with the same prompt follow each other
-    Helpsteer,
-    /// HelpSteer2-Preference: two responses and a preference from -3 for the first to 3 for the second
-    Helpsteer2Preference,
-    /// HelpSteer3: the same behind a conversation
-    Helpsteer3,
-    /// Stanford Human Preferences: two answers and their votes on Reddit
-    Shp,
-}
-
-impl Preset {
-    /// As the library knows it.
-    pub(crate) fn of_data(self) -> dpo_data::Preset {
-        match self {
-            Self::Helpsteer => dpo_data::Preset::Helpsteer,
-            Self::Helpsteer2Preference => dpo_data::Preset::Helpsteer2Preference,
-            Self::Helpsteer3 => dpo_data::Preset::Helpsteer3,
-            Self::Shp => dpo_data::Preset::Shp,
-        }
-    }
-}
-
-/// `data.pairs`: which pairs are made of a ranked list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-#[value(rename_all = "kebab-case")]
-pub(crate) enum Pairs {
-    /// The best and the worst
-    BestWorst,
-    /// Every two of different rank
-    All,
-    /// Each and the next worse
-    Adjacent,
-}
-
-impl Pairs {
-    /// As the library knows it.
-    pub(crate) fn pairing(self) -> Pairing {
-        match self {
-            Self::BestWorst => Pairing::BestWorst,
-            Self::All => Pairing::All,
-            Self::Adjacent => Pairing::Adjacent,
-        }
-    }
-}
-
-impl From<Pairing> for Pairs {
-    fn from(pairing: Pairing) -> Self {
-        match pairing {
-            Pairing::BestWorst => Self::BestWorst,
-            Pairing::All => Self::All,
-            Pairing::Adjacent => Self::Adjacent,
         }
     }
 }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use super::{
     choices::{
-        Backend, BaseQuant, Dtype, Order, Overlong, PadGradient, Preset, Schedule, SpecialText, Strings,
+        Annotators, Backend, BaseQuant, Dtype, Order, Overlong, PadGradient, Preset, Schedule, SpecialText,
+        StreamCheck, Strings,
     },
     values::{ColumnName, EvalSet, Resume},
 };
@@ -62,6 +63,8 @@ pub(crate) struct DataConfig {
     pub(crate) overlong: Overlong,
     /// Columns that are not called what they are; each role at most once.
     pub(crate) columns: Vec<ColumnName>,
+    /// Whether each annotator's vote is a row.
+    pub(crate) annotators: Annotators,
     /// The group whose rows are taken; `None` takes all rows.
     pub(crate) only_group: Option<String>,
     /// What of the training rows is held out, where no set is.
@@ -72,6 +75,8 @@ pub(crate) struct DataConfig {
     pub(crate) pairing: Option<Pairing>,
     /// Rows of a window, where rows are read while they are trained on, at least 1; `None` reads all of them first.
     pub(crate) stream: Option<usize>,
+    /// Which of them are looked at beforehand.
+    pub(crate) stream_check: StreamCheck,
     /// What strings are read as.
     pub(crate) strings: Strings,
     /// What special tokens in the text mean.

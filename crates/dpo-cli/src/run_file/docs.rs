@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::keys::{Key, defaults, in_toml, keys, sections};
 
 /// What to show for a key that has no default.
-const EXAMPLES: [(&str, &str); 29] = [
+const EXAMPLES: [(&str, &str); 30] = [
     ("model.base", r#""HuggingFaceTB/SmolLM2-135M-Instruct""#),
     ("model.reference", r#""path/to/model""#),
     ("data.train", r#"["pairs.jsonl"]"#),
@@ -27,6 +27,7 @@ const EXAMPLES: [(&str, &str); 29] = [
     ("reference.mix", "0.6"),
     ("data.stream", "true"),
     ("data.stream_buffer", "8192"),
+    ("data.stream_check", r#""all""#),
     ("lora.rank", "16"),
     ("lora.alpha", "32.0"),
     ("lora.base_quant", r#""q8_0""#),

@@ -6,7 +6,7 @@ use dpo_data::HeldOut;
 
 use super::{
     check::Check,
-    choices::{Overlong, Pairs, Preset, SpecialText, Strings},
+    choices::{Annotators, Overlong, Pairs, Preset, SpecialText, Strings},
     config::DataConfig,
     keys::nearest,
     sections::DataSection,
@@ -54,26 +54,46 @@ pub(super) fn data(section: &DataSection, check: &mut Check) -> DataConfig {
         check.problem("data.train", "has an empty path; remove it".to_owned());
     }
     let columns = columns(section.columns.as_deref().unwrap_or_default(), check);
+    let annotators = annotators(section, &columns, check);
     DataConfig {
         train,
         eval: eval_sets(section.eval.as_deref().unwrap_or_default(), check),
         max_length: max_length(section, check),
         overlong: section.overlong.unwrap_or(Overlong::Drop),
         only_group: only_group(section, &columns, check),
+        annotators,
         held_out: held_out(section, check),
         columns,
         preset: section.preset,
         pairing: section.pairs.map(Pairs::pairing),
         stream: stream(section, check),
+        stream_check: section.stream_check.unwrap_or_default(),
         strings: section.strings.unwrap_or(Strings::Auto),
         special_text: section.special_text.unwrap_or(SpecialText::Literal),
     }
 }
 
+/// A vote has one annotator, and nothing is said of all votes beside it.
+fn annotators(section: &DataSection, columns: &[ColumnName], check: &mut Check) -> Annotators {
+    let annotators = section.annotators.unwrap_or_default();
+    let is_of_all = |name: &&ColumnName| ["group", "votes", "verdict", "tie"].contains(&name.role.as_str());
+    if let (Annotators::Each, Some(name)) = (annotators, columns.iter().find(is_of_all)) {
+        let text = format!(
+            "is `each`, which makes every row one annotator's vote, and `data.columns` names a column for {:?} beside it; \
+             remove one of them",
+            name.role
+        );
+        check.problem("data.annotators", text);
+    }
+    annotators
+}
+
 fn only_group(section: &DataSection, columns: &[ColumnName], check: &mut Check) -> Option<String> {
     let group = check.text("data.only_group", section.only_group.as_ref());
-    if group.is_some() && !columns.iter().any(|name| name.role == "group") {
-        let text = "is set, but no column of groups is named; add `group` to `data.columns`";
+    let has_groups =
+        section.annotators == Some(Annotators::Each) || columns.iter().any(|name| name.role == "group");
+    if group.is_some() && !has_groups {
+        let text = "is set, but no column of groups is named; add `group` to `data.columns`, or set `data.annotators` to `each`";
         check.problem("data.only_group", text.to_owned());
     }
     group
@@ -95,9 +115,13 @@ fn held_out(section: &DataSection, check: &mut Check) -> Option<HeldOut> {
 /// Rows of a window. A share of the prompts is drawn, and a list made of neighbours, when all rows are there.
 fn stream(section: &DataSection, check: &mut Check) -> Option<usize> {
     if section.stream != Some(true) {
-        if section.stream_buffer.is_some() {
+        let of_streams = [
+            ("data.stream_buffer", section.stream_buffer.is_some()),
+            ("data.stream_check", section.stream_check.is_some()),
+        ];
+        for (key, _) in of_streams.iter().filter(|(_, is_set)| *is_set) {
             let text = "is set, but all rows are read first; set `data.stream` or remove it";
-            check.problem("data.stream_buffer", text.to_owned());
+            check.problem(key, text.to_owned());
         }
         return None;
     }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     choices::{
-        Backend, BaseQuant, Dtype, Order, Overlong, PadGradient, Pairs, Preset, Schedule, SpecialText,
-        Strings,
+        Annotators, Backend, BaseQuant, Dtype, Order, Overlong, PadGradient, Pairs, Preset, Schedule,
+        SpecialText, StreamCheck, Strings,
     },
     values::{self, ColumnName, EvalSet, Resume, Targets},
 };
@@ -71,7 +71,12 @@ pub(crate) struct DataSection {
     #[arg(long = "column", value_name = "ROLE=NAME")]
     #[serde(with = "values::columns", skip_serializing_if = "Option::is_none")]
     pub(crate) columns: Option<Vec<ColumnName>>,
-    /// Take the rows of this group alone, to train on and held out; the column `group` has to be named
+    /// What becomes of the votes of several annotators, who have a column each: annotator1, annotator2 and so on, or the names that
+    /// the role annotators has in `columns`
+    #[arg(long)]
+    pub(crate) annotators: Option<Annotators>,
+    /// Take the rows of this group alone, to train on and held out; the column `group` has to be named, or `annotators` be
+    /// each
     #[arg(long, value_name = "GROUP")]
     pub(crate) only_group: Option<String>,
     /// Share of the prompts to hold out of the training rows and measure on, instead of `eval`; all rows
@@ -96,6 +101,9 @@ pub(crate) struct DataSection {
     /// Rows in memory at a time, which are shuffled with each other; without it, 8192
     #[arg(long, value_name = "ROWS")]
     pub(crate) stream_buffer: Option<u32>,
+    /// Rows that are looked at before the first step; without it, those of the first window
+    #[arg(long)]
+    pub(crate) stream_check: Option<StreamCheck>,
     /// What prompts and completions that are strings are read as; lists of messages are always messages
     #[arg(long)]
     pub(crate) strings: Option<Strings>,

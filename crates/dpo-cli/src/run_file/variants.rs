@@ -50,10 +50,10 @@ pub(crate) struct VariantsFile {
 /// Where variants come from.
 #[derive(Debug)]
 pub(crate) enum Origin {
-    /// One for each value of a column.
+    /// One for each value of a column, or for each annotator.
     Groups {
-        /// The column.
-        column: String,
+        /// What a row's group is.
+        by: GroupBy,
         /// Whether there is one more, on all rows.
         pooled: Pooled,
         /// Training rows that a group needs to be a variant.
@@ -61,6 +61,24 @@ pub(crate) enum Origin {
     },
     /// Each was written down; at least one.
     Named(Vec<(String, Layer)>),
+}
+
+/// What tells the groups apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum GroupBy {
+    /// A column.
+    Column(String),
+    /// Whose vote a row is: `data.annotators = "each"`.
+    Annotator,
+}
+
+impl std::fmt::Display for GroupBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Column(column) => write!(f, "the column `{column}`"),
+            Self::Annotator => f.write_str("the annotators"),
+        }
+    }
 }
 
 /// Whether a variant is trained on the rows of all groups.
@@ -93,7 +111,8 @@ impl VariantsFile {
             _ => Vec::new(),
         };
         let mut check = Check::default();
-        let origin = origin(&section, named, &mut check);
+        let annotators = values.get("data").and_then(|data| data.get("annotators")).and_then(|v| v.as_str());
+        let origin = origin(&section, annotators == Some("each"), named, &mut check);
         let kl_samples = check.count("variants.kl_samples", section.kl_samples, 16, 1);
         locate(&mut check.problems, &reader.places);
         reader.problems.append(&mut check.problems);
@@ -102,8 +121,19 @@ impl VariantsFile {
     }
 }
 
-fn origin(section: &VariantsSection, named: Vec<(String, Layer)>, check: &mut Check) -> Origin {
-    let group = check.text("variants.group", section.group.as_ref());
+fn origin(
+    section: &VariantsSection,
+    is_each_annotator: bool,
+    named: Vec<(String, Layer)>,
+    check: &mut Check,
+) -> Origin {
+    let column = check.text("variants.group", section.group.as_ref());
+    if column.is_some() && is_each_annotator {
+        let text = "is set, but each annotator is a group (`data.annotators`); remove one of them";
+        check.problem("variants.group", text.to_owned());
+    }
+    let of_annotators = (is_each_annotator && named.is_empty()).then_some(GroupBy::Annotator);
+    let group = column.map(GroupBy::Column).or(of_annotators);
     if group.is_none() {
         for (key, is_set) in
             [("variants.pooled", section.pooled.is_some()), ("variants.min_rows", section.min_rows.is_some())]
@@ -114,8 +144,8 @@ fn origin(section: &VariantsSection, named: Vec<(String, Layer)>, check: &mut Ch
         }
     }
     match group {
-        Some(column) if named.is_empty() => Origin::Groups {
-            column,
+        Some(by) if named.is_empty() => Origin::Groups {
+            by,
             pooled: if section.pooled == Some(true) { Pooled::Beside } else { Pooled::Absent },
             min_rows: check.count("variants.min_rows", section.min_rows, 10, 1),
         },

@@ -11,6 +11,7 @@ mod resume;
 mod rows;
 mod running;
 mod samples;
+mod scan;
 mod session;
 mod stream;
 pub(crate) mod tuning;
@@ -29,7 +30,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::{default_loss, run_file::TrainArgs};
+use crate::{data::RowCache, default_loss, run_file::TrainArgs};
 
 /// Runs the command.
 pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
@@ -37,8 +38,9 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
         return crate::experiment::run(args);
     }
     resume::refuse_two_places(&args.settings.0.run)?;
-    let beneath = default_loss::beneath(&args.run_file()?)?;
-    let session = Session::open(args.run_config(&beneath)?)?;
+    let rows = RowCache::default();
+    let beneath = default_loss::beneath(&args.run_file()?, &rows)?;
+    let session = Session::of_rows(args.run_config(&beneath)?, rows)?;
     session.introduce();
     if args.dry_run {
         session.preview()?;

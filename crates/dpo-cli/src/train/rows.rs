@@ -25,7 +25,7 @@ pub(super) struct HeldOutRows {
 pub(super) fn load(config: &RunConfig, workshop: &Rc<Workshop>) -> Result<(LoadedData, Vec<HeldOutRows>)> {
     let Workshop { hub, base, rows, .. } = &**workshop;
     let data = &config.data;
-    let reader = DataReader::new(hub, base, data, &config.loss, Rc::clone(rows));
+    let reader = DataReader::new(hub, base, data, &config.loss, rows.clone());
     let train = match data.stream {
         None => reader.load(&data.train, "train", &Selection::training(data))?,
         Some(window) => {

@@ -1,5 +1,6 @@
 //! One run: what it needs is opened and checked before anything is computed.
 
+mod introduction;
 mod reference_pass;
 
 use std::{
@@ -7,7 +8,7 @@ use std::{
     rc::Rc,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use burn::module::Module;
 use dpo_core::Objective;
 use dpo_model::Decoder;
@@ -19,23 +20,22 @@ use reference_pass::opened_reference;
 
 use super::{
     checking::DataCheck,
-    estimate::Estimate,
     outputs::RunRecord,
     plan,
-    preview::rendered,
     progress::{StopFlag, TerminalObserver, note},
     resume, rows,
     rows::HeldOutRows,
     running::{Finished, Running, recorded},
-    samples, tuning,
+    samples,
+    scan::WholeSet,
+    tuning,
     workshop::Workshop,
 };
 use crate::{
     adapters::AdapterArgs,
-    data::LoadedData,
+    data::{LoadedData, RowCache},
     model_source::ModelSource,
-    run_file::{RunConfig, config::Tuning, values::Resume},
-    terminal::print,
+    run_file::{RunConfig, choices::StreamCheck, config::Tuning, values::Resume},
 };
 
 /// A run whose files are open and whose rows are tokenised.
@@ -67,12 +67,17 @@ struct Prepared {
 
 impl Session {
     /// Opens the model and reads the rows of a single run.
-    pub(crate) fn open(mut config: RunConfig) -> Result<Self> {
+    pub(crate) fn open(config: RunConfig) -> Result<Self> {
+        Self::of_rows(config, RowCache::default())
+    }
+
+    /// The same, where some of the rows were read already.
+    pub(crate) fn of_rows(mut config: RunConfig, rows: RowCache) -> Result<Self> {
         let (mode, clock) = resume::settle(&mut config)?;
-        let workshop = Rc::new(Workshop::open(&config, clock)?);
+        let workshop = Rc::new(Workshop::open(&config, clock)?.with_rows(rows));
         let session = Self::in_mode(config, mode, "", Rc::clone(&workshop))?;
         // Nobody asks for them again.
-        workshop.rows.borrow_mut().clear();
+        workshop.rows.clear();
         Ok(session)
     }
 
@@ -104,7 +109,10 @@ impl Session {
             );
         }
         let reference = opened_reference(&config, &workshop, &source, (&train, &held_out))?;
-        let check = DataCheck::new(&train, &held_out);
+        let check = match (config.data.stream, config.data.stream_check) {
+            (Some(_), StreamCheck::All) => DataCheck::of_stream(WholeSet::scan(&config, &workshop)?),
+            (stream, _) => DataCheck::new(&train, &held_out, stream),
+        };
         let loss = plan::loss_spec(&config, source.config().pad_token_id);
         let mut trainer = plan::trainer_config(&config, loss, train.trees.len())?;
         if source.adapter()?.is_some_and(|adapter| adapter.config.dropout > 0.0) {
@@ -115,69 +123,6 @@ impl Session {
         held_out.iter().try_for_each(|set| trainer.loss.check_weights(&set.data.trees))?;
         let label = if label.is_empty() { String::new() } else { format!("{label}: ") };
         Ok(Self { config, mode, label, workshop, source, reference, train, held_out, check, trainer })
-    }
-
-    /// What is about to happen, in a few lines.
-    pub(crate) fn introduce(&self) {
-        note(&format!("model      {}", self.source.name));
-        note(&format!("data       {}", self.config.data.train.join(", ")));
-        self.train.report.lines().iter().for_each(|line| note(&format!("           {line}")));
-        for set in &self.held_out {
-            note(&format!("held out   {}", set.origin));
-            set.data.report.lines().iter().for_each(|line| note(&format!("           {line}")));
-        }
-        let stream = self.config.data.stream;
-        if let Some(rows) = stream {
-            note(&format!(
-                "           this is the first of the windows of {rows} rows that are read while training"
-            ));
-        }
-        if let Some(line) = self.check.line() {
-            let of = if stream.is_some() { "of the first window: " } else { "" };
-            note(&format!("check      {of}{line}"));
-        }
-        let n_trained = tuning::n_trained(&self.config.tuning, &self.source);
-        let mut estimate = Estimate::new(self.source.config(), &self.train.trees, &self.trainer, n_trained);
-        if stream.is_some() && self.config.loss.needs_reference() {
-            estimate.keep_reference();
-        }
-        let unit = if stream.is_some() { "a window" } else { "an epoch" };
-        note(&format!("cost       {}", estimate.line(unit)));
-        let steps = self.trainer.schedule.total_steps();
-        note(&format!("steps      {steps} of {} rows", self.config.train.batch_size));
-        if let Some(updates) = self.config.reference_updates {
-            let share = updates.mix;
-            note(&format!(
-                "reference  follows the policy: after every {} steps {share} of it is mixed in (TR-DPO)",
-                updates.every
-            ));
-        }
-        let loss = &self.config.loss;
-        if loss.couples_batch() {
-            let name = loss.name();
-            note(&format!(
-                "loss       {name} couples the rows of a step; a held-out set is measured as one batch"
-            ));
-        }
-    }
-
-    /// The size of it, in a line.
-    pub(crate) fn summary(&self) -> String {
-        let n_held_out: usize = self.held_out.iter().map(|set| set.data.trees.len()).sum();
-        format!(
-            "{} rows to train on, {n_held_out} held out, {} steps of {} rows",
-            self.train.trees.len(),
-            self.trainer.schedule.total_steps(),
-            self.config.train.batch_size
-        )
-    }
-
-    /// `--dry-run`.
-    pub(crate) fn preview(&self) -> Result<()> {
-        let tree = self.train.trees.first().context("no row to show")?;
-        print(&rendered(&self.source.encoder, tree)?)?;
-        note("dry run: nothing was computed and nothing written");
-        Ok(())
     }
 
     /// The directory of the run where `--resume auto` finds nothing left to do.
@@ -206,7 +151,7 @@ impl Session {
         let stop = self.workshop.stop()?;
         let dir = self.open_dir()?;
         let mut record = RunRecord::new(&self.config, &self.source, self.workshop.clock);
-        record.data.clone_from(&self.train.report.files);
+        record.data = self.check.files_of_stream().unwrap_or(&self.train.report.files).to_vec();
         self.write_data_report(&dir)?;
         record.write(&dir.run_json())?;
         let prepared = self.prepare(&dir, stop, &mut record);

@@ -63,6 +63,11 @@ impl Workshop {
         })
     }
 
+    /// With rows that were read already.
+    pub(super) fn with_rows(self, rows: RowCache) -> Self {
+        Self { rows, ..self }
+    }
+
     /// Reads the weights of the base and keeps them for all runs: adapters leave them as they are.
     pub(crate) fn keep_weights(&self) -> Result<()> {
         if self.kept.get().is_none() {

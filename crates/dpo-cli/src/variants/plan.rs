@@ -10,7 +10,11 @@ use serde::Serialize;
 use super::settings::{Kind, Settings};
 use crate::{
     data::{DataReader, LoadedData, Selection},
-    run_file::{HeldOutBy, RunConfig, values::stem, variants::Pooled},
+    run_file::{
+        HeldOutBy, RunConfig,
+        values::stem,
+        variants::{GroupBy, Pooled},
+    },
     train::{Session, Workshop, note, printable},
 };
 
@@ -71,8 +75,8 @@ impl Plan {
         };
         match kind {
             Kind::Named(named) => named.into_iter().for_each(|(name, config)| plan.push(name, None, config)),
-            Kind::Groups { column, template, pooled, min_rows } => {
-                plan.of_groups(&column, &template, min_rows, workshop)?;
+            Kind::Groups { by, template, pooled, min_rows } => {
+                plan.of_groups(&by, &template, min_rows, workshop)?;
                 if pooled == Pooled::Beside {
                     let name = free_name("pooled", &plan.variants);
                     plan.push(name, None, *template);
@@ -99,7 +103,7 @@ impl Plan {
 
     fn of_groups(
         &mut self,
-        column: &str,
+        by: &GroupBy,
         template: &RunConfig,
         min_rows: usize,
         workshop: &Workshop,
@@ -120,7 +124,7 @@ impl Plan {
                     None => "add some to the files of `data.eval`",
                 };
                 bail!(
-                    "group `{}` of the column `{column}` has {rows} rows to train on and no held-out pair; {remedy}, or \
+                    "group `{}` of {by} has {rows} rows to train on and no held-out pair; {remedy}, or \
                      leave it out by raising `variants.min_rows`",
                     printable(group)
                 );
@@ -131,7 +135,7 @@ impl Plan {
         if self.variants.is_empty() {
             let sizes = self.left_out.iter().map(|left| format!("{}: {}", printable(&left.group), left.rows));
             bail!(
-                "no group of the column `{column}` has {min_rows} rows to train on ({}); lower `variants.min_rows`",
+                "no group of {by} has {min_rows} rows to train on ({}); lower `variants.min_rows`",
                 sizes.collect::<Vec<_>>().join(", ")
             );
         }
@@ -195,7 +199,7 @@ fn sizes(trees: &[TokenTree]) -> Sizes {
 }
 
 fn reader<'a>(config: &RunConfig, workshop: &'a Workshop) -> DataReader<'a> {
-    let rows = Rc::clone(&workshop.rows);
+    let rows = workshop.rows.clone();
     DataReader::new(&workshop.hub, &workshop.base, &config.data, &config.loss, rows)
 }
 

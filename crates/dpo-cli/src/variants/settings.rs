@@ -8,7 +8,7 @@ use crate::run_file::{
     HeldOutBy, InvalidRunFile, RunConfig, RunFile,
     problem::Problem,
     values::ColumnName,
-    variants::{Layer, Origin, Pooled, VariantsFile},
+    variants::{GroupBy, Layer, Origin, Pooled, VariantsFile},
 };
 
 /// Checked settings.
@@ -26,8 +26,8 @@ pub(super) struct Settings {
 pub(super) enum Kind {
     Named(Vec<(String, RunConfig)>),
     Groups {
-        /// The column.
-        column: String,
+        /// What tells them apart.
+        by: GroupBy,
         /// Settings of all groups, without the group.
         template: Box<RunConfig>,
         pooled: Pooled,
@@ -50,9 +50,9 @@ impl Settings {
                 let configs = named_configs(shared, named)?.into_iter();
                 Kind::Named(configs.map(|(name, config)| (name, with_held_out(config))).collect())
             }
-            Origin::Groups { column, pooled, min_rows } => Kind::Groups {
-                column: column.clone(),
-                template: Box::new(with_held_out(of_groups(shared, column)?)),
+            Origin::Groups { by, pooled, min_rows } => Kind::Groups {
+                by: by.clone(),
+                template: Box::new(with_held_out(of_groups(shared, by)?)),
                 pooled: *pooled,
                 min_rows: *min_rows,
             },
@@ -106,15 +106,16 @@ fn named_configs(
     Err(InvalidRunFile { problems: said })
 }
 
-/// The shared settings with the column of groups.
-fn of_groups(shared: &Layer, column: &str) -> Result<RunConfig, InvalidRunFile> {
+/// The shared settings with the column of groups, if there is one.
+fn of_groups(shared: &Layer, by: &GroupBy) -> Result<RunConfig, InvalidRunFile> {
     if shared.file().data.only_group.is_some() {
-        let text = "is set, but `variants.group` trains one variant for each group; remove one of them";
+        let text = "is set, but one variant is trained for each group; remove it";
         return Err(shared.problem("data.only_group", text));
     }
+    let GroupBy::Column(column) = by else { return shared.init() };
     let mut columns = shared.file().data.columns.clone().unwrap_or_default();
     columns.retain(|name| name.role != "group");
-    columns.push(ColumnName { role: "group".to_owned(), column: column.to_owned() });
+    columns.push(ColumnName { role: "group".to_owned(), column: column.clone() });
     let mut own = RunFile::default();
     own.data.columns = Some(columns);
     shared.apply(&Layer::of(own)).init()

@@ -13,8 +13,8 @@ use super::keys::{Compared, Key, Verdict};
 /// The rows whose verdict falls, each with one that stands against it.
 ///
 /// Verdicts of different groups (people, regions) are opinions, not contradictions.
-pub(super) fn contradictions(rows: &[Compared<'_>]) -> Vec<FoundRow> {
-    let mut by_prompt: HashMap<(Option<Key>, Option<&str>), Vec<usize>> = HashMap::new();
+pub(super) fn contradictions(rows: &[Compared]) -> Vec<FoundRow> {
+    let mut by_prompt: HashMap<(Option<Key>, Option<Key>), Vec<usize>> = HashMap::new();
     for (row_idx, row) in rows.iter().enumerate() {
         if !row.verdicts.is_empty() {
             by_prompt.entry((row.prompt, row.group)).or_default().push(row_idx);
@@ -27,7 +27,7 @@ pub(super) fn contradictions(rows: &[Compared<'_>]) -> Vec<FoundRow> {
 }
 
 /// Of these rows of one prompt those that fall, and one of those that they fall by.
-fn fallen(rows: &[Compared<'_>], indices: &[usize]) -> Vec<(usize, usize)> {
+fn fallen(rows: &[Compared], indices: &[usize]) -> Vec<(usize, usize)> {
     let mut said: HashMap<Verdict, usize> = HashMap::new();
     for &row_idx in indices {
         let own: HashSet<Verdict> = rows[row_idx].verdicts.iter().copied().collect();

@@ -6,7 +6,7 @@ use super::FoundRow;
 use super::keys::{Compared, Key};
 
 /// Indices of the first of each kind, and the copies that follow.
-pub(super) fn exact(rows: &[Compared<'_>]) -> (Vec<usize>, Vec<FoundRow>) {
+pub(super) fn exact(rows: &[Compared]) -> (Vec<usize>, Vec<FoundRow>) {
     let mut seen: HashMap<Key, usize> = HashMap::with_capacity(rows.len());
     let (mut first, mut copies) = (Vec::new(), Vec::new());
     for (idx, row) in rows.iter().enumerate() {

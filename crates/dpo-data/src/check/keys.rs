@@ -11,11 +11,11 @@ pub(super) type Key = u128;
 
 /// What of a row is compared with other rows.
 #[derive(Debug, Clone)]
-pub(super) struct Compared<'a> {
+pub(super) struct Compared {
     /// Where it was read.
     pub(super) row: RowId,
     /// Whose it is.
-    pub(super) group: Option<&'a str>,
+    pub(super) group: Option<Key>,
     /// What it says is better than what.
     pub(super) verdicts: Vec<Verdict>,
     /// All that it says, to the letter: prompt, completions, verdict, whose it is.
@@ -26,13 +26,13 @@ pub(super) struct Compared<'a> {
     pub(super) completions: Vec<Key>,
 }
 
-impl<'a> Compared<'a> {
-    pub(super) fn of_example(example: &'a PreferenceExample) -> Self {
+impl Compared {
+    pub(super) fn of_example(example: &PreferenceExample) -> Self {
         let completions: Vec<Key> = example.completions.iter().map(text_key).collect();
         let is_blank = pieces(&example.prompt).iter().all(|piece| piece.trim().is_empty());
         Self {
             row: example.row,
-            group: example.group.as_deref(),
+            group: example.group.as_deref().map(name_key),
             verdicts: verdicts(&example.relation, &completions),
             whole: whole_key(example),
             prompt: (!is_blank).then(|| prompt_key(example)),
@@ -41,7 +41,7 @@ impl<'a> Compared<'a> {
     }
 
     /// A row of tokens: what they spell is the same where they are.
-    pub(super) fn of_tree(tree: &'a TokenTree) -> Self {
+    pub(super) fn of_tree(tree: &TokenTree) -> Self {
         let completions: Vec<Key> = tree.completions.iter().map(|completion| ids_key(completion)).collect();
         let mut whole = Hasher::new();
         add_ids(&mut whole, &tree.prompt);
@@ -50,7 +50,7 @@ impl<'a> Compared<'a> {
         part(&mut whole, &serde_json::to_string(&tree.relation).unwrap_or_default());
         Self {
             row: tree.row,
-            group: tree.group.as_deref(),
+            group: tree.group.as_deref().map(name_key),
             verdicts: verdicts(&tree.relation, &completions),
             whole: finish(&whole),
             prompt: (!tree.prompt.is_empty()).then(|| ids_key(&tree.prompt)),
@@ -105,6 +105,12 @@ fn whole_key(example: &PreferenceExample) -> Key {
     add_kwargs(&mut hasher, example);
     part(&mut hasher, example.group.as_deref().unwrap_or_default());
     part(&mut hasher, &serde_json::to_string(&example.relation).unwrap_or_default());
+    finish(&hasher)
+}
+
+fn name_key(name: &str) -> Key {
+    let mut hasher = Hasher::new();
+    part(&mut hasher, name);
     finish(&hasher)
 }
 

@@ -85,7 +85,7 @@ impl LengthBias {
 
 /// The bias of all pairs among `examples`, in characters: of a list its best and its worst completion, of labels the good and
 /// the bad completions of the same prompt in the order of the rows.
-pub(super) fn bias_of_examples(examples: &[PreferenceExample], rows: &[Compared<'_>]) -> Option<LengthBias> {
+pub(super) fn bias_of_examples(examples: &[PreferenceExample], rows: &[Compared]) -> Option<LengthBias> {
     let length = |text: &Text| pieces(text).iter().map(|piece| piece.chars().count()).sum::<usize>();
     let lengths = examples.iter().filter_map(|example| {
         let (chosen, rejected) = verdict(&example.relation, example.completions.len())?;

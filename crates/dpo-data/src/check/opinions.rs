@@ -9,10 +9,12 @@ use crate::{Agreement, Choice, PreferenceExample, Votes};
 type Judged = (Option<Key>, Key, Key);
 
 /// The first thing that each group says of each two completions of a prompt, lists left out.
-pub(super) fn agreement(examples: &[PreferenceExample], rows: &[Compared<'_>]) -> Option<Agreement> {
+pub(super) fn agreement(examples: &[PreferenceExample], rows: &[Compared]) -> Option<Agreement> {
     let mut said: BTreeMap<Judged, Vec<(&str, Choice)>> = BTreeMap::new();
     for (example, row) in examples.iter().zip(rows) {
-        let (Some(group), [first, second]) = (row.group, &row.completions[..]) else { continue };
+        let (Some(group), [first, second]) = (example.group.as_deref(), &row.completions[..]) else {
+            continue;
+        };
         let Some(choice) = example.relation.votes().as_ref().and_then(choice) else { continue };
         // The same two completions, whichever stands first.
         let (low, high, choice) =

@@ -166,20 +166,18 @@ impl<'a> Conversation<'a> {
         if literal {
             self.mark(special, &mut completions);
         }
-        let encode = |completion: &[Value], turn: Turn| {
-            let text = self.render(completion, turn)?;
-            let ids = if literal {
-                self.encoder.encode_marked(&text, Surroundings::Rendered)
-            } else {
-                self.encoder.encode_parsed(&text, Surroundings::Rendered)
-            };
-            ids.map_err(RowProblem::Text)
+        let mut texts = vec![self.render(&[], Turn::Open)?];
+        for turns in &completions {
+            texts.push(self.render(turns, Turn::Closed)?);
+        }
+        let ids = if literal {
+            let encode = |text: &String| self.encoder.encode_marked(text, Surroundings::Rendered);
+            texts.iter().map(encode).collect()
+        } else {
+            self.encoder.encode_together(&texts)
         };
-        Ok(RowTokens {
-            prompt: encode(&[], Turn::Open)?,
-            texts: completions.iter().map(|turns| encode(turns, Turn::Closed)).collect::<Result<_, _>>()?,
-            special_in_text,
-        })
+        let mut ids = ids.map_err(RowProblem::Text)?.into_iter();
+        Ok(RowTokens { prompt: ids.next().unwrap_or_default(), texts: ids.collect(), special_in_text })
     }
 
     fn mark(&mut self, special: &SpecialTokens, completions: &mut [Vec<Value>]) {

@@ -79,6 +79,12 @@ pub enum Cause {
     MadeIntoPairs,
     /// A pair was made into a desirable and an undesirable completion.
     Unpaired,
+    /// A row was made for each annotator's vote.
+    MadeIntoVotes,
+    /// An annotator prefers neither completion.
+    TieVote,
+    /// A row for each annotator's vote was asked for, and nobody voted.
+    NoVote,
     /// There are no two completions of different rank.
     NothingRanked,
     /// A list has the same completion twice.
@@ -107,7 +113,8 @@ impl Cause {
             | Self::RepeatedCompletion
             | Self::Tied
             | Self::NoGap
-            | Self::NoWinner => Effect::Dropped,
+            | Self::NoWinner
+            | Self::NoVote => Effect::Dropped,
             Self::PromptCut
             | Self::CompletionCut
             | Self::TurnsJoined
@@ -116,6 +123,7 @@ impl Cause {
             | Self::TiesLeftOut
             | Self::UnrankedLeftOut
             | Self::MadeIntoPairs
+            | Self::MadeIntoVotes
             | Self::Unpaired => Effect::Changed,
             Self::BoundaryStraddle
             | Self::DifferInSpaceOnly
@@ -127,7 +135,8 @@ impl Cause {
             | Self::SpecialTokenInText
             | Self::UnscoredFirstToken
             | Self::SameTokens
-            | Self::ScoresDisagree => Effect::Noted,
+            | Self::ScoresDisagree
+            | Self::TieVote => Effect::Noted,
             Self::OtherGroup | Self::NoGroup | Self::HeldOut | Self::NotHeldOut => Effect::SetAside,
         }
     }
@@ -172,6 +181,9 @@ impl Cause {
             Self::UnrankedLeftOut => "replies without a rank were left out of the list",
             Self::MadeIntoPairs => "a list was made into pairs",
             Self::Unpaired => "a pair was made into a desirable and an undesirable completion",
+            Self::MadeIntoVotes => "a row was made for each annotator's vote",
+            Self::TieVote => "an annotator prefers neither completion",
+            Self::NoVote => "no annotator voted",
             Self::NothingRanked => "no two completions of different rank",
             Self::RepeatedCompletion => "a list has the same completion twice",
             Self::Tied => "neither completion is preferred",

@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 use asked::{history, prompt, system, template_kwargs};
 
 use super::candidates::candidates;
-use super::columns::{Answer, Plan};
 use super::conversation::{Said, WrongType, is_silent, message, said, turns};
 use super::forest::{RankedReplies, ranked_replies};
 use super::grades::Cast;
 use super::known::{nothing_said, relation, scores_disagree};
+use super::plan::{Answer, Plan};
 use super::split::{Asked, Format, Split, split};
 use super::{Purpose, SourceConfig, Strings, prefix, transcript};
 use crate::relation::Ranking;
@@ -87,7 +87,7 @@ fn single(plan: &Plan, mut row: Map<String, Value>, config: &SourceConfig) -> Re
         (sides, Relation::Ranking(ranking))
     } else {
         let mut sides = sides(&mut row, plan, config, &mut asked, &mut notes)?;
-        let relation = relation(&mut row, plan, &mut sides, &mut notes, &mut cast)?;
+        let relation = relation(&mut row, plan, &mut sides, &mut notes, &mut cast, config.annotators)?;
         (sides, relation)
     };
     // One of a list whose others are other rows says nothing yet.

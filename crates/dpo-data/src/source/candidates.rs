@@ -3,9 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::assemble::{take, take_optional};
-use super::columns::Plan;
 use super::conversation::{Said, WrongType, said};
 use super::grades::number;
+use super::plan::Plan;
 use crate::relation::Ranking;
 
 /// Keys of a completion's text where it is an object with more about it.

@@ -1,12 +1,11 @@
 //! Which column is what, by the names that published datasets use.
 
 use super::grades::GradeColumns;
+use super::plan::{Answer, Plan};
 use super::preset::Preset;
 use super::role::{Role, is_annotator};
-use super::split::Rows;
-use super::{Purpose, SourceConfig};
+use super::{Annotators, Purpose, SourceConfig, ballots};
 use crate::DataError;
-use crate::report::ColumnUse;
 
 /// The column names to look for.
 pub(super) struct Columns {
@@ -15,49 +14,7 @@ pub(super) struct Columns {
     annotators: Vec<String>,
     preset: Option<Preset>,
     purpose: Purpose,
-}
-
-/// The columns of one row, by what they are.
-#[derive(Debug, Clone)]
-pub(super) struct Plan {
-    /// Every column of the row, in order.
-    pub(super) keys: Vec<String>,
-    pub(super) answer: Answer,
-    /// What the completions answer; without it the completions have it in them.
-    pub(super) prompt: Option<String>,
-    /// Whether the prompt's name says that a user asks it.
-    pub(super) prompt_is_asked: bool,
-    pub(super) system: Option<String>,
-    pub(super) input: Option<String>,
-    pub(super) history: Option<String>,
-    pub(super) weight: Option<String>,
-    /// The named column of groups, where the row has it.
-    pub(super) group: Option<String>,
-    pub(super) tools: Option<String>,
-    pub(super) template_kwargs: Option<String>,
-    /// What is said of the completions beyond their order.
-    pub(super) grades: GradeColumns,
-}
-
-/// The columns that are trained on.
-#[derive(Debug, Clone)]
-pub(super) enum Answer {
-    Pair {
-        chosen: String,
-        rejected: String,
-    },
-    /// Two completions, and elsewhere which one is better.
-    Two {
-        first: String,
-        second: String,
-    },
-    /// A list of completions.
-    List(String),
-    /// A conversation tree with ranked replies.
-    Tree(String),
-    Completion(String),
-    Conversation(String),
-    Text(String),
+    voters: Annotators,
 }
 
 /// Why a row's columns make no example.
@@ -108,7 +65,20 @@ impl Columns {
             let problem = "`columns.annotators` has an empty name; write names between commas".to_owned();
             return Err(DataError::Config { problem });
         }
-        Ok(Self { named, annotators, preset: config.preset, purpose: config.purpose })
+        let columns = Self {
+            named,
+            annotators,
+            preset: config.preset,
+            purpose: config.purpose,
+            voters: config.annotators,
+        };
+        ballots::check(config, &columns)?;
+        Ok(columns)
+    }
+
+    /// Whether a column was named for this role.
+    pub(super) fn names(&self, role: Role) -> bool {
+        self.named.iter().any(|(named, _)| *named == role)
     }
 
     /// The column that says whose a row is, if one was named.
@@ -144,7 +114,14 @@ impl Columns {
             let need = format!("no column `{name}`, which `columns.annotators` names");
             return Err(Mismatch { need, hint: String::new() });
         }
+        if self.voters == Annotators::Each && self.find_annotators(&keys).is_empty() {
+            return Err(ballots::no_annotators());
+        }
         let answer = self.answer(&keys, left_out)?;
+        let is_voted_on = matches!(answer, Answer::Pair { .. } | Answer::Two { .. });
+        if self.voters == Annotators::Each && !is_voted_on {
+            return Err(ballots::not_two());
+        }
         let reads_prompt = match answer {
             Answer::Pair { .. } | Answer::Two { .. } | Answer::List(_) | Answer::Completion(_) => true,
             Answer::Conversation(_) | Answer::Text(_) | Answer::Tree(_) => false,
@@ -217,15 +194,17 @@ impl Columns {
         self.demonstration(keys, left_out).ok()
     }
 
-    /// The columns that say more of the completions of `answer`.
+    /// The columns that say more of the completions of `answer`; where each annotator's vote is a row, what was said of all votes
+    /// is not read.
     fn grades(&self, answer: &Answer, keys: &[String]) -> GradeColumns {
         let find = |role| self.find(role, keys);
+        let of_all = |role| find(role).filter(|_| self.voters == Annotators::Together);
         match answer {
             Answer::Pair { .. } | Answer::Two { .. } if self.purpose == Purpose::Pairs => GradeColumns {
-                votes: find(Role::Votes),
+                votes: of_all(Role::Votes),
                 annotators: self.find_annotators(keys),
-                verdict: if matches!(answer, Answer::Two { .. }) { find(Role::Verdict) } else { None },
-                tie: find(Role::Tie),
+                verdict: if matches!(answer, Answer::Two { .. }) { of_all(Role::Verdict) } else { None },
+                tie: of_all(Role::Tie),
                 score_first: find(Role::ScoreChosen),
                 score_second: find(Role::ScoreRejected),
                 margin: find(Role::Margin),
@@ -305,67 +284,4 @@ impl Columns {
 fn hint(role: Role, near: &str) -> String {
     let role = role.name();
     format!("; if `{near}` is the {role}, rename it or set `columns.{role} = \"{near}\"`")
-}
-
-impl Plan {
-    /// What its rows are, read for `purpose`.
-    pub(super) fn rows(&self, purpose: Purpose) -> Rows {
-        match (purpose, &self.answer) {
-            (Purpose::Demonstrations, _) => Rows::Demonstrations,
-            (_, Answer::List(_) | Answer::Tree(_)) => Rows::Lists,
-            _ if self.grades.rating.is_some() => Rows::Lists,
-            (_, Answer::Completion(_) | Answer::Conversation(_) | Answer::Text(_)) => Rows::Labelled,
-            (_, Answer::Two { .. }) => Rows::JudgedPairs,
-            (_, Answer::Pair { .. }) if self.grades.decide() || self.grades.tie.is_some() => {
-                Rows::JudgedPairs
-            }
-            (_, Answer::Pair { .. }) => Rows::Pairs,
-        }
-    }
-
-    /// The columns that are read, for the report.
-    pub(super) fn uses(&self) -> Vec<ColumnUse> {
-        let mut uses = Vec::new();
-        let mut add = |role: Role, column: &Option<String>| {
-            if let Some(column) = column.clone() {
-                uses.push(ColumnUse { column, role: role.name().to_owned() });
-            }
-        };
-        add(Role::System, &self.system);
-        add(Role::History, &self.history);
-        add(Role::Prompt, &self.prompt);
-        add(Role::Input, &self.input);
-        match &self.answer {
-            Answer::Pair { chosen, rejected } => {
-                add(Role::Chosen, &Some(chosen.clone()));
-                add(Role::Rejected, &Some(rejected.clone()));
-            }
-            Answer::Two { first, second } => {
-                add(Role::First, &Some(first.clone()));
-                add(Role::Second, &Some(second.clone()));
-            }
-            Answer::List(column) => add(Role::Completions, &Some(column.clone())),
-            Answer::Tree(column) => add(Role::Tree, &Some(column.clone())),
-            Answer::Completion(column) => add(Role::Completion, &Some(column.clone())),
-            Answer::Conversation(column) => add(Role::Messages, &Some(column.clone())),
-            Answer::Text(column) => add(Role::Text, &Some(column.clone())),
-        }
-        let grades = &self.grades;
-        add(Role::Votes, &grades.votes);
-        grades.annotators.iter().for_each(|column| add(Role::Annotators, &Some(column.clone())));
-        add(Role::Verdict, &grades.verdict);
-        add(Role::Tie, &grades.tie);
-        add(Role::ScoreChosen, &grades.score_first);
-        add(Role::ScoreRejected, &grades.score_second);
-        add(Role::Margin, &grades.margin);
-        add(Role::Label, &grades.label);
-        add(Role::Scores, &grades.rating);
-        add(Role::Ranks, &grades.ranks);
-        add(Role::Scores, &grades.scores);
-        add(Role::Weight, &self.weight);
-        add(Role::Group, &self.group);
-        add(Role::Tools, &self.tools);
-        add(Role::TemplateKwargs, &self.template_kwargs);
-        uses
-    }
 }

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::assemble::take_optional;
-use super::columns::Plan;
 use super::conversation::WrongType;
+use super::plan::Plan;
 use super::preset::MarginSign;
 use crate::agreement::Choice;
 use crate::relation::{Judgement, Label, Votes};

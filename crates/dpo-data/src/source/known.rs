@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value};
 
+use super::Annotators;
 use super::assemble::{take, take_optional};
-use super::columns::{Answer, Plan};
 use super::conversation::{Said, WrongType};
 use super::grades::{Cast, judgement, label, number};
+use super::plan::{Answer, Plan};
 use crate::relation::{Judgement, Ranking, Votes};
 use crate::{Cause, Relation};
 
@@ -16,6 +17,7 @@ pub(super) fn relation(
     sides: &mut [Said],
     notes: &mut Vec<Cause>,
     cast: &mut Vec<Cast>,
+    annotators: Annotators,
 ) -> Result<Relation, WrongType> {
     if let Some(column) = plan.grades.rating.as_deref() {
         let score = number(&take(row, column), column)?;
@@ -29,6 +31,10 @@ pub(super) fn relation(
     }
     let is_ordered = matches!(plan.answer, Answer::Pair { .. });
     let Some(mut judgement) = judgement(row, plan, cast)? else { return Ok(Relation::Pair) };
+    // Each vote decides for itself which side is the preferred one.
+    if annotators == Annotators::Each {
+        return Ok(Relation::Judged(judgement));
+    }
     if !is_ordered && judgement == (Judgement { votes: None, gap: Some(0.0) }) {
         judgement.votes = Some(Votes::TIE);
     }

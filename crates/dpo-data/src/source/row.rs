@@ -6,14 +6,16 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 use super::assemble::Assembled;
+use super::ballots;
 use super::candidates::in_order;
-use super::columns::{Columns, Plan};
+use super::columns::Columns;
 use super::conversation::WrongType;
 use super::grades::Cast;
+use super::plan::Plan;
 use super::preset::Preset;
 use super::split::Format;
 use super::stream::{CHUNK, ExampleChunk};
-use super::{Purpose, RowAt, SourceConfig, assemble};
+use super::{Annotators, Purpose, RowAt, SourceConfig, assemble};
 use crate::report::Recognised;
 use crate::{Cause, DataError, DataReport, Place, PreferenceExample, Ranking, Relation, RowId};
 
@@ -127,7 +129,7 @@ impl<'a> RowReader<'a> {
             let named = |&(annotator, choice): &Cast| (plan.grades.annotators[annotator].as_str(), choice);
             self.report.agreement.add(&read.cast.iter().map(named).collect::<Vec<_>>());
         }
-        self.examples.push(PreferenceExample {
+        let example = PreferenceExample {
             row: id,
             prompt: content.prompt,
             completions: content.completions,
@@ -135,7 +137,11 @@ impl<'a> RowReader<'a> {
             weight: read.weight,
             group: read.group,
             template_kwargs: read.template_kwargs,
-        });
+        };
+        match self.config.annotators {
+            Annotators::Together => self.examples.push(example),
+            Annotators::Each => self.examples.extend(ballots::votes(&example, &read.cast, plan, self.report)),
+        }
     }
 
     /// Makes one list of the single rated completions that follow each other and answer the same prompt.

@@ -36,7 +36,12 @@ impl SpecialTokens {
     pub(crate) fn of(tokenizer: &Tokenizer) -> Self {
         let added = tokenizer.get_added_tokens_decoder();
         let special = added.into_iter().filter(|(_, token)| token.special && !token.content.is_empty());
-        let ids: HashMap<String, u32> = special.map(|(id, token)| (token.content, id)).collect();
+        Self::of_ids(special.map(|(id, token)| (token.content, id)))
+    }
+
+    /// These texts, of which none is empty.
+    pub(super) fn of_ids(ids: impl Iterator<Item = (String, u32)>) -> Self {
+        let ids: HashMap<String, u32> = ids.filter(|(text, _)| !text.is_empty()).collect();
         let mut lengths: Vec<usize> = ids.keys().map(String::len).collect();
         lengths.sort_unstable_by(|a, b| b.cmp(a));
         lengths.dedup();
@@ -44,6 +49,11 @@ impl SpecialTokens {
         first_bytes.sort_unstable();
         first_bytes.dedup();
         Self { ids, lengths, first_bytes }
+    }
+
+    /// Bytes of the longest one; `None` without any.
+    pub(super) fn longest(&self) -> Option<usize> {
+        self.lengths.first().copied()
     }
 
     /// Whether a special token is written out in `text`.
@@ -58,7 +68,7 @@ impl SpecialTokens {
     }
 
     /// The leftmost special token, the longest there: where it starts, it and its id.
-    fn find<'t>(&self, text: &'t str) -> Option<(usize, &'t str, u32)> {
+    pub(super) fn find<'t>(&self, text: &'t str) -> Option<(usize, &'t str, u32)> {
         let starts =
             text.bytes().enumerate().filter(|(_, byte)| self.first_bytes.binary_search(byte).is_ok());
         starts.into_iter().find_map(|(start, _)| {

@@ -1,6 +1,7 @@
 //! From files to examples: every form of row, every mistake, and real data sets.
 #![allow(clippy::unwrap_used)]
 
+mod ballots;
 mod formats;
 mod mistakes;
 mod preferences;

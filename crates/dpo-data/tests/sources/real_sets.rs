@@ -3,10 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use dpo_data::{
-    Cause, DataReport, Found, PreferenceExample, Relation, SourceConfig, Text, Votes, read_examples,
+    Annotators, Cause, DataReport, Found, PreferenceExample, Relation, SourceConfig, Text, Votes,
+    read_examples,
 };
 
 fn read(name: &str) -> Option<(Vec<PreferenceExample>, DataReport)> {
+    read_as(name, &SourceConfig::default())
+}
+
+fn read_as(name: &str, config: &SourceConfig) -> Option<(Vec<PreferenceExample>, DataReport)> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let shared = std::env::var_os("DPO_SHARED").map_or_else(beside, PathBuf::from);
     let path = shared.join("data").join(name);
@@ -15,7 +20,7 @@ fn read(name: &str) -> Option<(Vec<PreferenceExample>, DataReport)> {
         return None;
     }
     let mut report = DataReport::default();
-    let examples = read_examples(&[path], &SourceConfig::default(), &mut report).unwrap();
+    let examples = read_examples(&[path], config, &mut report).unwrap();
     Some((examples, report))
 }
 
@@ -101,6 +106,23 @@ fn three_annotators_are_read() {
     let Text::Messages(best) = &examples[0].completions[0] else { panic!("plain text") };
     assert_eq!(best[0].content, "If you have any questions, please let me know.");
     assert!(examples.iter().all(|example| example.relation.votes().is_some_and(|v| v.first >= v.second)));
+}
+
+/// 945 rows with three votes each: 2,835 rows, as many of each annotator; 95, 114 and 111 of the votes are ties.
+#[test]
+fn each_vote_is_a_row_of_its_annotator() {
+    let config = SourceConfig { annotators: Annotators::Each, ..SourceConfig::default() };
+    let Some((examples, report)) = read_as("pandalm/testset-v1.json", &config) else { return };
+    assert_eq!((report.rows_read, report.rows_added), (999, 2 * 945));
+    assert_eq!((report.rows_kept(), examples.len()), (2835, 2835));
+    assert_eq!(report.rows_of(Cause::MadeIntoVotes), 945);
+    let of = |group: &str| examples.iter().filter(|e| e.group.as_deref() == Some(group)).count();
+    assert_eq!(["annotator1", "annotator2", "annotator3"].map(of), [945; 3]);
+    let found = Found::of(&examples);
+    assert_eq!((found.pairs, found.divided, found.ties), (2835, 0, 95 + 114 + 111));
+    assert_eq!(report.rows_of(Cause::TieVote), found.ties);
+    // The three votes of a row stay beside each other.
+    assert!(examples.chunks(3).all(|votes| votes.iter().all(|vote| vote.row == votes[0].row)));
 }
 
 #[test]

@@ -31,6 +31,16 @@ impl Arm {
 const DPO: &str = "kind = \"sigmoid\"";
 
 impl Study {
+    /// Of its files.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Graded => "graded",
+            Self::Votes => "votes",
+            Self::Flips => "flips",
+            Self::Contrast => "contrast",
+        }
+    }
+
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::Graded => "The same rankings, as lists and as pairs",

@@ -22,14 +22,15 @@ pub(super) struct Frontier {
 
 /// Mean and standard deviation over seeds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(super) struct Spread {
-    pub(super) mean: f64,
+pub(crate) struct Spread {
+    pub(crate) mean: f64,
     /// 0 for a single seed.
-    pub(super) deviation: f64,
+    pub(crate) deviation: f64,
 }
 
 impl Spread {
-    fn of(values: &[f64]) -> Self {
+    /// Of one value or more.
+    pub(crate) fn of(values: &[f64]) -> Self {
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();

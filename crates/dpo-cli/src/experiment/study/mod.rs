@@ -8,17 +8,15 @@ mod judgments;
 mod measure;
 mod plot;
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use dpo_data::Clock;
 use dpo_train::write_atomically;
 use serde::Serialize;
 
+pub(super) use self::frontier::Spread;
 use self::{
     arms::Arm,
     frontier::{Frontier, frontiers},
@@ -36,24 +34,22 @@ use crate::{
 };
 
 /// What is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Study {
-    /// Ranked and scored lists, as lists and as pairs
+    /// Ranked and scored lists, as lists and as pairs.
     Graded,
-    /// Five annotators who disagree: soft labels, and what most of them say
+    /// Five annotators who disagree: soft labels, and what most of them say.
     Votes,
-    /// A fifth of the labels flipped
+    /// A fifth of the labels flipped.
     Flips,
-    /// What an excellent answer is compared with: a poor one, or a mediocre one
+    /// What an excellent answer is compared with: a poor one, or a mediocre one.
     Contrast,
 }
 
-/// Flags of `dpo experiment`.
+/// Flags of `dpo experiment NAME` against the true reward.
 #[derive(Debug, Args)]
 pub(crate) struct StudyArgs {
-    /// Which one
-    study: Study,
     /// Runs of each way, with judgments, order and samples of their own
     #[arg(long, default_value_t = 3)]
     seeds: u64,
@@ -88,19 +84,19 @@ struct Report {
 }
 
 /// Runs the command.
-pub(crate) fn run(args: &StudyArgs) -> Result<ExitCode> {
+pub(crate) fn run(study: Study, args: &StudyArgs) -> Result<()> {
     check(args)?;
     let bundle = Bundle::unpack(&cache_root()?)?;
     let source =
         ModelSource::open(&bundle.model().display().to_string(), &Hub::from_env(false)?, Clock::now())?;
     let base = source.load(&device::open(Backend::Cpu)?)?;
-    let arms = args.study.arms();
+    let arms = study.arms();
     note(&format!("sampling {} completions for each of {} prompts", Pool::SAMPLES, args.prompts));
     let pool = Pool::sampled(&base, &source, args.prompts)?;
     let work = tempfile::tempdir().context("cannot make a temporary folder")?;
     let bench = Bench { bundle: &bundle, source: &source, base: &base, work: work.path(), args };
     let mut report = Report {
-        study: args.study,
+        study,
         seeds: args.seeds,
         prompts: args.prompts,
         measured: args.measured,
@@ -121,8 +117,7 @@ pub(crate) fn run(args: &StudyArgs) -> Result<ExitCode> {
         report.frontiers = frontiers(&arms, &report.points);
         write(&args.out, &report)?;
     }
-    print(&frontier::table(&report.frontiers))?;
-    Ok(ExitCode::SUCCESS)
+    print(&frontier::table(&report.frontiers))
 }
 
 fn check(args: &StudyArgs) -> Result<()> {
@@ -139,7 +134,7 @@ fn check(args: &StudyArgs) -> Result<()> {
 /// `NAME.json` and `NAME.svg`.
 fn write(folder: &Path, report: &Report) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let name = report.study.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+    let name = report.study.name();
     write_atomically(&folder.join(format!("{name}.json")), &serde_json::to_vec_pretty(report)?)?;
     let svg = plot::svg(report.study.title(), &report.frontiers);
     write_atomically(&folder.join(format!("{name}.svg")), svg.as_bytes())?;

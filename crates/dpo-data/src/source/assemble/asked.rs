@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::super::columns::Plan;
 use super::super::conversation::{Said, WrongType, message, said, turns};
+use super::super::plan::Plan;
 use super::{take, take_optional};
 use crate::Message;
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::split::{Split, WholePieces, byte_level};
 use super::{GgufVocabulary, kind};
-use crate::tokenizer::template_processing;
+use crate::tokenizer::load::template_processing;
 
 impl GgufVocabulary {
     /// `tokenizer.json`, as transformers would write it after its own conversion.
