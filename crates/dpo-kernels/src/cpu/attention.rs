@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::{
     attention_block::{Block, Inputs, LANES, ROWS, RUN, Seen},
-    bf16::{Operand, Part, Side, multiply},
+    bf16::{Operand, Side, multiply},
     buffer::with_scratch,
     exp::exp,
     gemm::{Matrix, Target, Write},
@@ -79,12 +79,11 @@ fn block_forward(
     let (lanes, n_visible, head_dim) = (block.lanes(), block.n_visible(), spec.head_dim);
     let width = inputs.query.stride();
     with_scratch((2 * head_dim + n_visible) * lanes, |scratch| {
-        let (queries, rest) = scratch.split_at_mut(head_dim * lanes);
+        let (columns, rest) = scratch.split_at_mut(head_dim * lanes);
         let (sums_of_values, tile) = rest.split_at_mut(head_dim * lanes);
         for head in 0..spec.n_heads {
             let [keys, values] = [&visible.keys, &visible.values].map(|seen| &seen[inputs.kv_head(head)]);
-            inputs.query.lanes_into(queries, block, head, spec.scale as f32);
-            scores(tile, inputs, block, keys, queries, spec.softcap);
+            scores(tile, inputs, (block, head), keys, spec, columns);
             block.mask(tile);
             let (mut max, mut sum) = ([f32::MIN; ROWS], [0.0; ROWS]);
             exponentials(tile, &mut max[..lanes], &mut sum[..lanes]);
@@ -98,31 +97,18 @@ fn block_forward(
     });
 }
 
-/// `rows · lanes` of what a block sees, `[visible, head_dim]`, and `[head_dim, lanes]`: `[visible, lanes]`.
-pub(super) fn products(
-    tile: &mut [f32],
-    inputs: &Inputs<'_>,
-    block: &Block,
-    seen: Part<'_>,
-    columns: &[f32],
-) {
-    let lanes = block.lanes();
-    let columns = Matrix::new(columns, [inputs.query.head_dim, lanes], lanes);
-    let columns = Operand::new(inputs.unit, columns, Side::Right);
-    multiply(inputs.unit, Target { data: tile, stride: lanes, write: Write::Replace }, seen, columns.whole());
-}
-
-/// What becomes of the products of keys and queries before the mask.
+/// What becomes of the products of keys and queries before the mask; `columns` is room for `[lanes, head_dim]`.
 pub(super) fn scores(
     tile: &mut [f32],
     inputs: &Inputs<'_>,
-    block: &Block,
+    (block, head): (&Block, usize),
     keys: &Seen,
-    queries: &[f32],
-    softcap: Option<f64>,
+    spec: &AttentionSpec,
+    columns: &mut [f32],
 ) {
-    products(tile, inputs, block, keys.at(&block.seen, Side::Left), queries);
-    if let Some(softcap) = softcap {
+    let queries = (inputs.query, spec.scale as f32);
+    inputs.products(tile, (block, head), keys.at(&block.seen, Side::Left), queries, columns);
+    if let Some(softcap) = spec.softcap {
         cap(tile, softcap as f32);
     }
 }

@@ -4,10 +4,12 @@
 //! Each segment and query head is a task with gradients of its own, block after block: of what the segment sees, side by
 //! side. These are then added in the order of the segments, and the query heads that share keys in theirs.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::{
-    attention::{products, scores, weighted},
+    attention::{scores, weighted},
     attention_block::{Block, Heads, Inputs, LANES, Seen, padded},
     bf16::{Operand, Side, multiply},
     buffer::{filled, no_sides, with_scratch},
@@ -84,26 +86,37 @@ fn total<'a>(
     let (head_dim, width) = (spec.head_dim, n_heads * spec.head_dim);
     let len = spec.layout.n_rows() * width;
     let chunk = ROWS_ADDED * width;
-    filled(len, chunk, no_sides(len, chunk), |chunk_idx, (), rows| {
+    filled(len, chunk, no_sides(len, chunk), |chunk_idx, (), sums| {
         let first = chunk_idx * ROWS_ADDED;
-        let end = first + rows.len() / width;
+        let rows = first..first + sums.len() / width;
         for (idx, segment) in segments.iter().enumerate() {
-            let runs = if is_of_own_rows { [0..0, 0..0, segment.own.clone()] } else { segment.runs() };
-            let mut start = 0;
-            for run in runs {
-                let here = run.start.max(first)..run.end.min(end);
-                for row in here {
-                    let place = start + row - run.start;
-                    for query_head in 0..spec.n_heads {
-                        let head = query_head / (spec.n_heads / n_heads);
-                        let target = &mut rows[(row - first) * width + head * head_dim..][..head_dim];
-                        let part = &part(idx, query_head)[place * head_dim..][..head_dim];
-                        target.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
-                    }
+            for (row, place) in rows_of(segment, is_of_own_rows, &rows) {
+                let sums = &mut sums[(row - first) * width..][..width];
+                for query_head in 0..spec.n_heads {
+                    let head = query_head / (spec.n_heads / n_heads);
+                    let sums = sums[head * head_dim..][..head_dim].iter_mut();
+                    let values = &part(idx, query_head)[place * head_dim..][..head_dim];
+                    sums.zip(values).for_each(|(sum, value)| *sum += value);
                 }
-                start += run.len();
             }
         }
+    })
+}
+
+/// Those of `rows` that a part of a segment has, each with its place in it.
+fn rows_of(
+    segment: &Segment,
+    is_of_own_rows: bool,
+    rows: &Range<usize>,
+) -> impl Iterator<Item = (usize, usize)> + use<> {
+    let runs = if is_of_own_rows { [0..0, 0..0, segment.own.clone()] } else { segment.runs() };
+    let rows = rows.clone();
+    let mut end = 0;
+    runs.into_iter().flat_map(move |run| {
+        let start = end;
+        end += run.len();
+        let here = run.start.max(rows.start)..run.end.min(rows.end);
+        here.map(move |row| (row, start + row - run.start))
     })
 }
 
@@ -114,11 +127,9 @@ fn head_backward(
     (visible, head): (&Visible, usize),
     wanted: [bool; 3],
 ) -> Grads {
-    let rows = {
-        let n_seen = padded(segment.n_seen());
-        [segment.own.len(), n_seen, n_seen]
-    };
-    let mut grads = [0, 1, 2].map(|input| wanted[input].then(|| vec![0.0; rows[input] * spec.head_dim]));
+    let n_seen = padded(segment.n_seen());
+    let n_rows = [segment.own.len(), n_seen, n_seen];
+    let mut grads = [0, 1, 2].map(|input| wanted[input].then(|| vec![0.0; n_rows[input] * spec.head_dim]));
     for block in Block::of(segment, spec.window) {
         let first = block.rows.start - segment.own.start;
         block_backward(saved, spec, &block, (visible, head), first, &mut grads);
@@ -156,7 +167,7 @@ fn block_backward(
 }
 
 /// Weights of a block and, where there is memory for them, the slopes of its scores: `[visible, lanes]` each. `columns`
-/// is for `[head_dim, lanes]`.
+/// is room for `[lanes, head_dim]`.
 fn weights_and_slopes(
     saved: &Saved<'_>,
     spec: &AttentionSpec,
@@ -166,15 +177,14 @@ fn weights_and_slopes(
     slopes: Option<&mut [f32]>,
 ) {
     let inputs = &saved.inputs;
-    inputs.query.lanes_into(columns, block, head, spec.scale as f32);
-    scores(weights, inputs, block, &visible.keys, columns, spec.softcap);
+    scores(weights, inputs, (block, head), &visible.keys, spec, columns);
     block.mask(weights);
     let (log_sum_exp, dots) = row_numbers(saved, block, head);
     let Some(slopes) = slopes else {
         return exponentials(weights, &log_sum_exp);
     };
-    saved.grad.lanes_into(columns, block, head, 1.0);
-    products(slopes, inputs, block, visible.values.at(&block.seen, Side::Left), columns);
+    let values = visible.values.at(&block.seen, Side::Left);
+    inputs.products(slopes, (block, head), values, (saved.grad, 1.0), columns);
     let factors = Factors { scale: spec.scale as f32, softcap: spec.softcap.map(|softcap| softcap as f32) };
     slopes_of_scores(weights, slopes, [&log_sum_exp, &dots], factors);
 }

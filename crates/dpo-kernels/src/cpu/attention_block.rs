@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::{
-    bf16::{Packed, Part, Side, Unit},
+    bf16::{Operand, Packed, Part, Side, Unit, multiply},
     buffer::{transpose_into, with_scratch},
-    gemm::Matrix,
+    gemm::{Matrix, Target, Write},
 };
 use crate::{AttentionSpec, Precision, Segment};
 
@@ -45,12 +45,6 @@ impl<'a> Heads<'a> {
         Matrix::new(self.from(rows.start, head), [rows.len(), self.head_dim], self.stride())
     }
 
-    /// The rows of a block and a head times a factor, as `[head_dim, lanes]`.
-    pub(super) fn lanes_into(self, target: &mut [f32], block: &Block, head: usize, factor: f32) {
-        let size = [block.rows.len(), self.head_dim];
-        transpose_into(target, self.from(block.rows.start, head), size, self.stride(), block.lanes(), factor);
-    }
-
     /// Whether a row of a head is free of infinities and numbers that are none.
     fn is_finite(self, row: usize, head: usize) -> bool {
         self.from(row, head)[..self.head_dim].iter().all(|value| value.is_finite())
@@ -82,6 +76,43 @@ impl<'a> Inputs<'a> {
     pub(super) fn kv_head(&self, head: usize) -> usize {
         head / (self.query.count / self.key.count)
     }
+
+    /// `seen · rowsᵀ` of what a block sees, `[visible, head_dim]`, and its own rows of a head times `factor`:
+    /// `[visible, lanes]`. `columns` is room for `[lanes, head_dim]`.
+    pub(super) fn products(
+        &self,
+        tile: &mut [f32],
+        (block, head): (&Block, usize),
+        seen: Part<'_>,
+        (rows, factor): (Heads<'_>, f32),
+        columns: &mut [f32],
+    ) {
+        let (lanes, width) = (block.lanes(), rows.head_dim);
+        let source = rows.from(block.rows.start, head);
+        let columns = if self.unit.is_some() {
+            scaled_into(columns, source, [block.rows.len(), width], rows.stride(), factor);
+            Matrix::new(columns, [lanes, width], width).transposed()
+        } else {
+            transpose_into(columns, source, [block.rows.len(), width], rows.stride(), lanes, factor);
+            Matrix::new(columns, [width, lanes], lanes)
+        };
+        let columns = Operand::new(self.unit, columns, Side::Right);
+        multiply(
+            self.unit,
+            Target { data: tile, stride: lanes, write: Write::Replace },
+            seen,
+            columns.whole(),
+        );
+    }
+}
+
+/// Columns `0..width` of `rows` rows that lie `stride` apart, times `factor`, side by side, then zeros.
+fn scaled_into(target: &mut [f32], source: &[f32], [rows, width]: [usize; 2], stride: usize, factor: f32) {
+    let (filled, rest) = target.split_at_mut(rows * width);
+    for (target, source) in filled.chunks_exact_mut(width).zip(source.chunks(stride)) {
+        target.iter_mut().zip(source).for_each(|(target, value)| *target = value * factor);
+    }
+    rest.fill(0.0);
 }
 
 /// The rows that a segment sees, in the order of their positions: those of the layout that `places` of them are.
