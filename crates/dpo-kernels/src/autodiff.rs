@@ -17,7 +17,7 @@ use crate::{
     backend::Rotation,
     saved::{
         AttentionLayerSaved, AttentionSaved, AttentionWeights, FeedForwardSaved, FeedForwardWeights,
-        LayerNormSaved, LogpsOutput, LogpsSaved, LoraSaved,
+        GatedLoraSaved, LayerNormSaved, LogpsOutput, LogpsSaved, LoraSaved,
     },
 };
 
@@ -68,6 +68,18 @@ backward!(LoraBackward, 3, (LoraSaved<B>, FloatTensor<B>), |saved, grad, wanted|
 backward!(LoraFrozenBackward, 3, (LoraSaved<B>, Frozen), |saved, grad, wanted| {
     let weight = saved.1.on_device_of::<B>(&grad);
     B::lora_backward(saved.0, weight, grad, wanted)
+});
+backward!(GatedLoraBackward, 4, GatedLoraSaved<B>, |saved, grad, wanted| {
+    let GatedLoraSaved { inputs, activation, weight, narrow, adapter: [down, up], spec } = saved;
+    let [gate_wanted, up_wanted, lora_down_wanted, lora_up_wanted] = wanted;
+    let x = B::gated_forward(inputs[0].clone(), inputs[1].clone(), activation);
+    let of_lora = [gate_wanted || up_wanted, lora_down_wanted, lora_up_wanted];
+    let saved = LoraSaved { x, narrow, down, up, spec };
+    let [dinner, ddown, dup] = B::lora_backward(saved, weight, grad, of_lora);
+    let of_inputs =
+        dinner.map(|dinner| B::gated_backward(inputs, dinner, activation, [gate_wanted, up_wanted]));
+    let [dgate, dup_input] = of_inputs.unwrap_or([None, None]);
+    [dgate, dup_input, ddown, dup]
 });
 backward!(RmsNormBackward, 2, [FloatTensor<B>; 3], |saved, grad, wanted| {
     B::rms_norm_backward(saved, grad, wanted)
@@ -175,6 +187,29 @@ impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         let (output, narrow) = B::lora_forward(x.clone(), dense, adapter, spec);
         match LoraFrozenBackward.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((LoraSaved { x, narrow, down, up, spec }, weight), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn gated_lora_linear(
+        gate: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        lora_down: FloatTensor<Self>,
+        lora_up: FloatTensor<Self>,
+        activation: Activation,
+        spec: LoraSpec,
+    ) -> FloatTensor<Self> {
+        let nodes = [gate.node(), up.node(), lora_down.node(), lora_up.node()];
+        let [gate, up, weight, lora_down, lora_up] =
+            [gate, up, weight, lora_down, lora_up].map(<FloatTensor<Self>>::into_primitive);
+        let (inputs, adapter) = ([gate, up], [lora_down, lora_up]);
+        let inner = B::gated_forward(inputs[0].clone(), inputs[1].clone(), activation);
+        let (output, narrow) = B::lora_forward(inner, weight.clone(), adapter.clone(), spec);
+        match GatedLoraBackward.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                prep.finish(GatedLoraSaved { inputs, activation, weight, narrow, adapter, spec }, output)
+            }
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }

@@ -373,6 +373,20 @@ pub trait FusedOps: FusedPrimitives {
         Self::lora_forward(x, weight, [down, up], spec).0
     }
 
+    /// See [`crate::gated_lora_linear`].
+    fn gated_lora_linear(
+        gate: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        lora_down: FloatTensor<Self>,
+        lora_up: FloatTensor<Self>,
+        activation: Activation,
+        spec: LoraSpec,
+    ) -> FloatTensor<Self> {
+        let inner = Self::gated_forward(gate, up, activation);
+        Self::lora_forward(inner, weight, [lora_down, lora_up], spec).0
+    }
+
     /// See [`crate::select_rows`].
     fn select_rows(matrix: FloatTensor<Self>, rows: IntTensor<Self>) -> FloatTensor<Self> {
         Self::rows_forward(matrix, rows)

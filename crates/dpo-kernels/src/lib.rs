@@ -17,6 +17,7 @@
 //! | [`rotary`] | the angles |
 //! | [`gated`] | both inputs |
 //! | [`activate`] | the input |
+//! | [`gated_lora_linear`] | gate, up, the adapter and what is between its matrices, the weight, shared |
 //! | [`gated_feed_forward`] | input, weights, products of the input with gate and up |
 //! | [`tree_attention`] | queries, keys, values, output, one number a row and head |
 //! | [`attention_layer`] | input, weights, angles, what [`tree_attention`] keeps |
@@ -57,8 +58,8 @@ pub use optimizer::{AdamWStep, AdamWUpdate, adamw, squared_norm};
 pub use precision::{FeedForwardSpec, LogitSpec, LoraSpec, Precision};
 pub use tensor::{
     LogpsAndSquares, activate, attention_layer, completion_logps, completion_logps_and_squares, gated,
-    gated_feed_forward, layer_norm, linear, linear_constant, linear_frozen, lora_linear, lora_linear_frozen,
-    rms_norm, rotary, select_rows, tree_attention,
+    gated_feed_forward, gated_lora_linear, layer_norm, linear, linear_constant, linear_frozen, lora_linear,
+    lora_linear_frozen, rms_norm, rotary, select_rows, tree_attention,
 };
 
 /// Batches of at least this many rows give each row the same bits, whatever the other rows are. Smaller ones are padded by

@@ -5,7 +5,7 @@ use burn::backend::{
     tensor::{FloatTensor, IntTensor},
 };
 
-use crate::{AttentionSpec, FeedForwardSpec, LogitSpec, LoraSpec};
+use crate::{Activation, AttentionSpec, FeedForwardSpec, LogitSpec, LoraSpec};
 
 /// What is known of the numbers of each row: `[n, 1]` each.
 #[derive(Debug, Clone)]
@@ -39,6 +39,19 @@ pub struct FeedForwardSaved<B: Backend> {
     /// Products of the input with gate and up, however the backend has them.
     pub(crate) kept: [FloatTensor<B>; 2],
     pub(crate) spec: FeedForwardSpec,
+}
+
+/// What `gated_lora_linear` keeps for its backward: what goes into the adapter is made again.
+#[derive(Debug, Clone)]
+pub(crate) struct GatedLoraSaved<B: Backend> {
+    /// Gate and up.
+    pub(crate) inputs: [FloatTensor<B>; 2],
+    pub(crate) activation: Activation,
+    pub(crate) weight: FloatTensor<B>,
+    pub(crate) narrow: FloatTensor<B>,
+    /// The adapter's matrices, down and up.
+    pub(crate) adapter: [FloatTensor<B>; 2],
+    pub(crate) spec: LoraSpec,
 }
 
 /// What `tree_attention` keeps for its backward.

@@ -66,6 +66,31 @@ pub fn lora_linear(
     ))
 }
 
+/// [`lora_linear`] of [`gated`]`(gate, up)`, which is not kept for the backward pass but made again.
+///
+/// # Shapes
+/// - `gate`, `up`: `[n, d_ff]`
+/// - `weight`: `[d_out, d_ff]`
+/// - `lora_down`, `lora_up`: `[rank, d_ff]` and `[d_out, rank]`
+/// - output: `[n, d_out]`
+pub fn gated_lora_linear(
+    [gate, up]: [Tensor<2>; 2],
+    weight: Tensor<2>,
+    [lora_down, lora_up]: [Tensor<2>; 2],
+    activation: Activation,
+    spec: LoraSpec,
+) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as FusedOps>::gated_lora_linear(
+        gate.into_dispatch(),
+        up.into_dispatch(),
+        weight.into_dispatch(),
+        lora_down.into_dispatch(),
+        lora_up.into_dispatch(),
+        activation,
+        spec,
+    ))
+}
+
 /// As [`lora_linear`] with a weight that is unpacked where it is used.
 ///
 /// # Shapes

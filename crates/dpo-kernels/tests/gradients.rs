@@ -6,8 +6,8 @@ use std::sync::Arc;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use dpo_kernels::{
     Activation, AttentionSpec, FeedForwardSpec, LogitSpec, LoraSpec, Precision, TreeLayout, TreeRange,
-    activate, attention_layer, completion_logps, gated, gated_feed_forward, layer_norm, linear, lora_linear,
-    rms_norm, rotary, select_rows, tree_attention,
+    activate, attention_layer, completion_logps, gated, gated_feed_forward, gated_lora_linear, layer_norm,
+    linear, lora_linear, rms_norm, rotary, select_rows, tree_attention,
 };
 
 type Op<'a> = &'a dyn Fn(&[Tensor<2>]) -> Tensor<2>;
@@ -76,6 +76,17 @@ fn lora_linear_has_its_gradient() {
         let weight = Tensor::from_data(weight, (&x[0].device(), x[0].dtype()));
         let spec = LoraSpec { scale: 1.7, precision: Precision::F32 };
         lora_linear(x[0].clone(), weight, x[1].clone(), x[2].clone(), spec)
+    });
+}
+
+#[test]
+fn gated_lora_linear_has_its_gradient() {
+    check("gated_lora_linear", &[[3, 5], [3, 5], [2, 5], [4, 2]], &|x| {
+        let weight = TensorData::new(numbers(20, 5), [4, 5]);
+        let weight = Tensor::from_data(weight, (&x[0].device(), x[0].dtype()));
+        let spec = LoraSpec { scale: 1.7, precision: Precision::F32 };
+        let (inputs, adapter) = ([x[0].clone(), x[1].clone()], [x[2].clone(), x[3].clone()]);
+        gated_lora_linear(inputs, weight, adapter, Activation::Silu, spec)
     });
 }
 

@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Instant};
 
 use burn::tensor::{Device, Int, Tensor};
 use dpo_kernels::{
-    Activation, AdamWStep, AttentionSpec, LogitSpec, Precision, TreeLayout, TreeRange, adamw,
-    completion_logps, gated, linear, rms_norm, rotary, squared_norm, tree_attention,
+    Activation, AdamWStep, AttentionSpec, FeedForwardSpec, LogitSpec, Precision, TreeLayout, TreeRange,
+    adamw, completion_logps, gated, gated_feed_forward, linear, rms_norm, rotary, squared_norm,
+    tree_attention,
 };
 
 use crate::timing::{Bench, Kernel, Run};
@@ -57,9 +58,10 @@ pub(crate) fn measure(bench: &mut Bench, sizes: &Sizes) {
             products(bench, [n, d_in, d_out], precision);
         }
         products(bench, [LARGE; 3], precision);
+        feed_forward(bench, n, precision);
+        attention(bench, sizes, precision);
         head(bench, sizes.scored, precision);
     }
-    attention(bench, sizes);
     elementwise(bench, n);
     optimizer(bench);
 }
@@ -110,7 +112,7 @@ fn head(bench: &mut Bench, scored: usize, precision: Precision) {
 }
 
 /// Two products forward; backward makes the scores again and has four gradients: five products.
-fn attention(bench: &mut Bench, sizes: &Sizes) {
+fn attention(bench: &mut Bench, sizes: &Sizes, precision: Precision) {
     let spec = AttentionSpec {
         n_heads: N_HEADS,
         n_kv_heads: N_KV_HEADS,
@@ -119,7 +121,7 @@ fn attention(bench: &mut Bench, sizes: &Sizes) {
         layout: Arc::clone(&sizes.layout),
         window: None,
         softcap: None,
-        precision: Precision::F32,
+        precision,
     };
     let (n, q, kv) = (sizes.tokens, N_HEADS * HEAD_DIM, N_KV_HEADS * HEAD_DIM);
     let inputs = [[n, q], [n, kv], [n, kv]];
@@ -127,10 +129,29 @@ fn attention(bench: &mut Bench, sizes: &Sizes) {
     let product = 2 * N_HEADS * HEAD_DIM * sizes.visible_pairs();
     let (numbers, statistics) = (n * (q + 2 * kv), n * N_HEADS);
     let op = |x: &[Tensor<2>]| tree_attention(x[0].clone(), x[1].clone(), x[2].clone(), spec.clone());
-    let forward = kernel("attention forward", &shape, 2 * product, numbers + n * q + statistics);
-    bench.forward(forward, &inputs, &op);
-    let backward = kernel("attention backward", &shape, 5 * product, 2 * numbers + n * q + statistics);
-    bench.backward(backward, &inputs, &[0, 1, 2], &op);
+    let of = |part: &str, flop, numbers| Kernel {
+        precision,
+        ..kernel(format!("attention {part} {}", precision.name()), &shape, flop, numbers)
+    };
+    bench.forward(of("forward", 2 * product, numbers + n * q + statistics), &inputs, &op);
+    bench.backward(of("backward", 5 * product, 2 * numbers + n * q + statistics), &inputs, &[0, 1, 2], &op);
+}
+
+/// Three products forward; backward has six, and reads what the forward pass kept of the middle.
+fn feed_forward(bench: &mut Bench, n: usize, precision: Precision) {
+    let spec = FeedForwardSpec { activation: Activation::Silu, precision };
+    let inputs = [[n, D_MODEL], [D_FF, D_MODEL], [D_FF, D_MODEL], [D_MODEL, D_FF]];
+    let op =
+        |x: &[Tensor<2>]| gated_feed_forward(x[0].clone(), x[1].clone(), x[2].clone(), x[3].clone(), spec);
+    let shape = format!("{n} × {D_MODEL} → {D_FF} → {D_MODEL}");
+    let (product, rows, weights) = (2 * n * D_MODEL * D_FF, n * D_MODEL, 3 * D_MODEL * D_FF);
+    let of = |part: &str, flop, numbers| Kernel {
+        precision,
+        ..kernel(format!("feed-forward {part} {}", precision.name()), &shape, flop, numbers)
+    };
+    bench.forward(of("forward", 3 * product, 2 * rows + weights), &inputs, &op);
+    let numbers = 2 * (rows + weights) + 2 * n * D_FF;
+    bench.backward(of("backward", 6 * product, numbers), &inputs, &[0, 1, 2, 3], &op);
 }
 
 /// What reads and writes rows and multiplies no matrices.

@@ -21,6 +21,9 @@ fn reached(limits: &Limits, measured: &Measured) -> Reached {
     Reached { bound, share: arithmetic.max(memory) / measured.median() }
 }
 
+/// Shorter than any run of a kernel: what is left of one that takes no longer than making the gradient that goes into it.
+const SHORTEST: f64 = 1e-6;
+
 pub(crate) fn text(limits: &Limits, measured: &[Measured]) -> String {
     let mut text = format!(
         "limits: {:.0} GFLOP/s f32, {:.0} GFLOP/s bf16{}, {:.1} GB/s\n\n{:<28}{:<24}{:>9}{:>11}{:>8}   {:<11}{:>6}\n",
@@ -38,6 +41,11 @@ pub(crate) fn text(limits: &Limits, measured: &[Measured]) -> String {
     );
     for measured in measured {
         let (kernel, seconds) = (&measured.kernel, measured.median());
+        if seconds < SHORTEST {
+            let _ =
+                writeln!(text, "{:<28}{:<24}   no longer than what is left out", kernel.name, kernel.shape);
+            continue;
+        }
         let Reached { bound, share } = reached(limits, measured);
         let flops =
             if kernel.flop == 0.0 { "—".to_owned() } else { format!("{:.0}", kernel.flop / seconds / 1e9) };
@@ -73,6 +81,9 @@ pub(crate) fn json(args: &Args, limits: &Limits, measured: &[Measured]) -> Value
 fn kernel(limits: &Limits, measured: &Measured) -> Value {
     let (kernel, seconds) = (&measured.kernel, measured.median());
     let Reached { bound, share } = reached(limits, measured);
+    if seconds < SHORTEST {
+        return json!({ "name": kernel.name, "shape": kernel.shape, "precision": kernel.precision.name(), "seconds": null });
+    }
     json!({
         "name": kernel.name,
         "shape": kernel.shape,

@@ -1,7 +1,7 @@
 //! The feed-forward part of a block.
 
 use burn::{module::Module, tensor::Tensor};
-use dpo_kernels::{FeedForwardSpec, activate, gated, gated_feed_forward};
+use dpo_kernels::{FeedForwardSpec, activate, gated, gated_feed_forward, gated_lora_linear};
 
 use super::{
     parts::{Init, Projection, Values},
@@ -85,7 +85,11 @@ impl FeedForward {
         }
         let inner = match &self.inner {
             Inner::Gated(Gated { gate, up }) => {
-                gated(gate.forward(x.clone(), pass), up.forward(x, pass), activation)
+                let (gate, up) = (gate.forward(x.clone(), pass), up.forward(x, pass));
+                if let Some((weight, adapter, spec)) = self.down.plain_adapted(pass) {
+                    return gated_lora_linear([gate, up], weight, adapter, activation, spec);
+                }
+                gated(gate, up, activation)
             }
             Inner::GatedStacked(GatedStacked { stacked }) => {
                 let both = stacked.forward(x, pass);

@@ -5,8 +5,8 @@ use burn::{
     tensor::{Device, Int, Tensor, TensorData},
 };
 use dpo_kernels::{
-    Frozen, Precision, layer_norm, linear, linear_constant, linear_frozen, lora_linear, lora_linear_frozen,
-    rms_norm, select_rows,
+    Frozen, LoraSpec, Precision, layer_norm, linear, linear_constant, linear_frozen, lora_linear,
+    lora_linear_frozen, rms_norm, select_rows,
 };
 
 use super::{lora::Lora, pass::Pass};
@@ -124,6 +124,13 @@ impl Projection {
     pub(super) fn plain(&self) -> Option<Tensor<2>> {
         let is_plain = !self.is_frozen && self.bias.is_none() && self.adapter.is_none();
         self.weight.as_ref().filter(|_| is_plain).map(Param::val)
+    }
+
+    /// The matrix and the adapter beside it, where the one is numbers that are not trained and the other is added as it is, and
+    /// there is no bias.
+    pub(super) fn plain_adapted(&self, pass: &Pass) -> Option<(Tensor<2>, [Tensor<2>; 2], LoraSpec)> {
+        let adapter = self.adapter.as_ref().filter(|_| self.is_frozen && self.bias.is_none())?;
+        Some((self.weight.as_ref()?.val(), adapter.matrices(), adapter.plain(pass)?))
     }
 
     /// The packed matrix, if it is.
