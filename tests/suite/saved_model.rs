@@ -53,6 +53,24 @@ fn shapes(folder: &Path) -> Vec<(String, Vec<usize>)> {
     stored.into_iter().map(|(name, tensor)| (name, tensor.shape)).collect()
 }
 
+/// Steps smaller than bfloat16 has digits for are rounded away, and the run says so; larger ones are kept, as all are in f32.
+#[test]
+fn a_run_says_when_rounding_takes_what_it_learnt() {
+    let sandbox = Sandbox::new();
+    let base = bf16_copy(&sandbox);
+    let data = golden("runs/train_conv.json");
+    for (name, base, rate, is_lost) in [
+        ("small", base.clone(), "1e-6", true),
+        ("large", base.clone(), "1e-2", false),
+        ("f32", golden("runs/model"), "1e-6", false),
+    ] {
+        let flags = tiny(&format!("--max-steps 3 --warmup-steps 0 --learning-rate {rate}"));
+        let said = sandbox.train_on(&base, &data, name, &flags).messages;
+        let warned = said.contains("the model is written in bfloat16") && said.contains("rounded away");
+        assert_eq!(warned, is_lost, "{name}: {said}");
+    }
+}
+
 #[test]
 fn a_model_comes_out_as_it_came_in() {
     let sandbox = Sandbox::new();

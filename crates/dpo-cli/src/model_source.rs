@@ -151,6 +151,11 @@ impl ModelSource {
         self.weights.tensors().iter().map(|info| (info.name.clone(), info.dtype)).collect()
     }
 
+    /// The values of a tensor, as they came.
+    pub(crate) fn values(&self, name: &str) -> Result<Vec<f32>> {
+        Ok(self.weights.read_f32(name)?)
+    }
+
     /// The folder whose companion files belong to the model; a GGUF has none.
     pub(crate) fn folder(&self) -> Option<&Path> {
         self.path.is_dir().then_some(self.path.as_path())

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use dpo_data::{Clock, FileReport};
-use dpo_model::{Adapter, Decoder, weights::WeightDtype};
+use dpo_model::{
+    Adapter, Decoder,
+    weights::{HfFolder, WeightDtype, WeightSource},
+};
 use dpo_train::{Ending, Progress, RunDir, StepTimes, Warning, save_decoder, write_atomically};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -104,11 +107,11 @@ pub(crate) fn save_model(
 ) -> Result<()> {
     let temporary = tempfile::Builder::new().prefix("model.tmp-").tempdir_in(dir.path())?;
     let folder = temporary.path();
-    match policy.adapter() {
-        Some(adapter) => {
-            Adapter { base: Some(source.name.clone()), ..adapter }.write(folder, policy.config())?;
-        }
-        None => write_weights(folder, policy, source)?,
+    if let Some(adapter) = policy.adapter() {
+        Adapter { base: Some(source.name.clone()), ..adapter }.write(folder, policy.config())?;
+    } else {
+        write_weights(folder, policy, source)?;
+        tell_what_rounding_lost(folder, policy, source)?;
     }
     source.write_companions(folder)?;
     write_atomically(&folder.join("README.md"), card(source, record, policy.adapter().is_some()).as_bytes())?;
@@ -122,6 +125,50 @@ pub(crate) fn write_weights(folder: &Path, model: &Decoder, source: &ModelSource
     let dtypes = source.dtypes();
     let dtype = |name: &str| dtypes.get(name).copied().unwrap_or(WeightDtype::F32);
     Ok(save_decoder(folder, model, source.raw_config(), dtype)?)
+}
+
+/// Share of what training changed that is to be in the written model, at least.
+const KEPT: f64 = 0.9;
+
+/// Says how much of the change is in the written weights, where these have fewer digits than those that were trained and much
+/// is not: the projection of the change as written on the change as trained, over all such weights.
+fn tell_what_rounding_lost(folder: &Path, policy: &Decoder, source: &ModelSource) -> Result<()> {
+    let mut halves = source.dtypes();
+    halves.retain(|_, dtype| matches!(dtype, WeightDtype::Bf16 | WeightDtype::F16));
+    let Some(format) = halves.values().next().map(|dtype| dtype.torch_name()) else { return Ok(()) };
+    let written = HfFolder::open(folder)?;
+    let (mut kept, mut all, mut failed) = (0.0, 0.0, None);
+    policy.for_each_weight(|info, tensor| {
+        if failed.is_some() || !halves.contains_key(&info.name) {
+            return;
+        }
+        let trained = info.to_stored(tensor.to_data().iter::<f32>().collect());
+        match written
+            .read_f32(&info.name)
+            .map_err(Into::into)
+            .and_then(|w| Ok((w, source.values(&info.name)?)))
+        {
+            Ok((written, base)) => {
+                for ((trained, written), base) in trained.into_iter().zip(written).zip(base) {
+                    let change = f64::from(trained) - f64::from(base);
+                    kept += change * (f64::from(written) - f64::from(base));
+                    all += change * change;
+                }
+            }
+            Err(error) => failed = Some(error),
+        }
+    });
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    if all > 0.0 && kept < KEPT * all {
+        eprintln!(
+            "warning: the model is written in {format}, as its base came, which has room for {:.0} % of what training changed: \
+             smaller steps are rounded away. An adapter (--lora-rank) keeps them, and so does a base in float32",
+            100.0 * kept / all
+        );
+    }
+    Ok(())
 }
 
 /// Gives the finished folder its name; one that is there already steps aside until that is done.
