@@ -257,7 +257,8 @@ fn split(example: &PreferenceExample, tokens: RowTokens) -> (TokenTree, Vec<Caus
     (tree, causes)
 }
 
-fn common_prefix(a: &[u32], b: &[u32]) -> usize {
+/// How many elements two slices have in common at their start.
+pub(crate) fn common_prefix<T: PartialEq>(a: &[T], b: &[T]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 

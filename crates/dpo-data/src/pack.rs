@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::encode::common_prefix;
 use crate::tree::{CompletionSpan, PackedBatch, ScoreRows, TokenTree, TreeSpan};
 
 /// Why ids and spans are no [`PackedBatch`].
@@ -106,8 +107,7 @@ impl PackedBatch {
     fn n_common(&self) -> usize {
         let mut prompts = self.trees.iter().map(|tree| &self.ids[tree.prompt.clone()]);
         let Some(first) = prompts.next() else { return 0 };
-        let common = |prompt: &[u32]| first.iter().zip(prompt).take_while(|(a, b)| a == b).count();
-        prompts.map(common).min().unwrap_or(first.len())
+        prompts.map(|prompt| common_prefix(first, prompt)).min().unwrap_or(first.len())
     }
 
     /// Tokens in the batch, prompts counted once.

@@ -62,9 +62,7 @@ pub trait FusedPrimitives: Backend {
         products: Vec<(FloatTensor<Self>, FloatTensor<Self>)>,
         precision: Precision,
     ) -> FloatTensor<Self> {
-        let parts = products.into_iter();
-        let parts = parts.map(|(weight, grad)| Self::linear_input_backward(weight, grad, precision));
-        parts.reduce(|sum, part| Self::float_add(sum, part)).expect("a product at least")
+        portable::linear::inputs_backward::<Self>(products, precision)
     }
 
     /// Output of `lora_linear`, and `s·x · Aᵀ`; the adapter is `[down, up]`.

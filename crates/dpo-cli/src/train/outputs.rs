@@ -136,30 +136,19 @@ fn tell_what_rounding_lost(folder: &Path, policy: &Decoder, source: &ModelSource
     let mut halves = source.dtypes();
     halves.retain(|_, dtype| matches!(dtype, WeightDtype::Bf16 | WeightDtype::F16));
     let Some(format) = halves.values().next().map(|dtype| dtype.torch_name()) else { return Ok(()) };
+    let mut weights = Vec::new();
+    policy.for_each_weight(|info, tensor| weights.push((info, tensor)));
+    weights.retain(|(info, _)| halves.contains_key(&info.name));
     let written = HfFolder::open(folder)?;
-    let (mut kept, mut all, mut failed) = (0.0, 0.0, None);
-    policy.for_each_weight(|info, tensor| {
-        if failed.is_some() || !halves.contains_key(&info.name) {
-            return;
-        }
+    let (mut kept, mut all) = (0.0, 0.0);
+    for (info, tensor) in weights {
         let trained = info.to_stored(tensor.to_data().iter::<f32>().collect());
-        match written
-            .read_f32(&info.name)
-            .map_err(Into::into)
-            .and_then(|w| Ok((w, source.values(&info.name)?)))
-        {
-            Ok((written, base)) => {
-                for ((trained, written), base) in trained.into_iter().zip(written).zip(base) {
-                    let change = f64::from(trained) - f64::from(base);
-                    kept += change * (f64::from(written) - f64::from(base));
-                    all += change * change;
-                }
-            }
-            Err(error) => failed = Some(error),
+        let (written, base) = (written.read_f32(&info.name)?, source.values(&info.name)?);
+        for ((trained, written), base) in trained.into_iter().zip(written).zip(base) {
+            let change = f64::from(trained) - f64::from(base);
+            kept += change * (f64::from(written) - f64::from(base));
+            all += change * change;
         }
-    });
-    if let Some(error) = failed {
-        return Err(error);
     }
     if all > 0.0 && kept < KEPT * all {
         eprintln!(

@@ -104,20 +104,7 @@ fn list(rows: &mut FoundRows, found: Vec<FoundRow>) {
 mod tests {
     use super::*;
     use crate::check::check_examples;
-    use crate::{Relation, Text};
-
-    fn pair(row: u64, prompt: &str, chosen: &str, rejected: &str) -> PreferenceExample {
-        let text = |text: &str| Text::Plain(text.to_owned());
-        PreferenceExample {
-            row: RowId { file: 0, row },
-            prompt: text(prompt),
-            completions: vec![text(chosen), text(rejected)],
-            relation: Relation::Pair,
-            weight: 1.0,
-            group: None,
-            template_kwargs: serde_json::Map::new(),
-        }
-    }
+    use crate::check::tests::pair;
 
     /// Of every prompt the first row, a copy, and its contradiction; each 50th prompt is measured on.
     fn rows(n_prompts: u64) -> (Vec<PreferenceExample>, Vec<PreferenceExample>) {

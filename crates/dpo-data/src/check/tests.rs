@@ -24,7 +24,7 @@ fn sentence(seed: u64, n: usize) -> String {
     (0..n).map(|_| word()).collect::<Vec<_>>().join(" ")
 }
 
-fn pair(row: u64, prompt: &str, chosen: &str, rejected: &str) -> PreferenceExample {
+pub(super) fn pair(row: u64, prompt: &str, chosen: &str, rejected: &str) -> PreferenceExample {
     PreferenceExample {
         row: RowId { file: 0, row },
         prompt: Text::Plain(prompt.to_owned()),

@@ -1,6 +1,7 @@
 //! What two completions have in common at their start.
 
 use crate::Message;
+use crate::encode::common_prefix;
 
 /// Splits two texts behind their longest common start of whole characters. A space at its end goes to the completions,
 /// and so does the last character if one text is the start of the other: TRL's rule, except that TRL then gives up
@@ -18,7 +19,7 @@ pub(super) fn common_text(chosen: &str, rejected: &str) -> usize {
 /// How many turns two conversations share at their start; each keeps one at least.
 pub(super) fn common_turns(chosen: &[Message], rejected: &[Message]) -> usize {
     let most = chosen.len().min(rejected.len()).saturating_sub(1);
-    chosen.iter().zip(rejected).take(most).take_while(|(a, b)| a == b).count()
+    common_prefix(chosen, rejected).min(most)
 }
 
 #[cfg(test)]

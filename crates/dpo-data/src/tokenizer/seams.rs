@@ -9,6 +9,7 @@ use tokenizers::Tokenizer;
 
 use super::literal::SpecialTokens;
 use super::{Surroundings, TextEncoder};
+use crate::encode::common_prefix;
 
 /// The tokens behind which texts can be cut.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ impl Seams {
     /// Bytes that all texts start with, up to the end of a token that no longer one could replace in any of them; 0 if there is none.
     fn shared(&self, texts: &[String]) -> usize {
         let Some((first, others)) = texts.split_first() else { return 0 };
-        let alike = |other: &String| first.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+        let alike = |other: &String| common_prefix(first.as_bytes(), other.as_bytes());
         let mut n_alike = others.iter().map(alike).min().unwrap_or(0);
         while !first.is_char_boundary(n_alike) {
             n_alike -= 1;

@@ -9,7 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{
-    attention_block::{Block, Inputs, LANES, ROWS, RUN, Seen},
+    attention_block::{Block, Inputs, LANES, ROWS, RUN, Seen, Visible},
     bf16::{Operand, Side, multiply},
     buffer::with_scratch,
     exp::exp,
@@ -19,21 +19,10 @@ use super::{
 };
 use crate::{AttentionSpec, Segment};
 
-/// Keys and values of each head of them that a segment sees.
-struct Visible {
-    keys: Vec<Seen>,
-    values: Vec<Seen>,
-}
-
-impl Visible {
-    fn new(inputs: &Inputs<'_>, segment: &Segment, places: &Range<usize>) -> Self {
-        let seen = |heads, side| {
-            (0..inputs.key.count)
-                .map(|head| Seen::new(inputs.unit, heads, head, (segment, places), &[side]))
-                .collect()
-        };
-        Self { keys: seen(inputs.key, Side::Left), values: seen(inputs.value, Side::Right) }
-    }
+/// What a segment sees, for each head of keys.
+fn visible(inputs: &Inputs<'_>, segment: &Segment, places: &Range<usize>) -> Vec<Visible> {
+    let sides: [&[Side]; 2] = [&[Side::Left], &[Side::Right]];
+    (0..inputs.key.count).map(|head| Visible::new(inputs, (segment, places), head, sides)).collect()
 }
 
 /// Output, and log-sum-exp of each row and head.
@@ -41,28 +30,27 @@ pub(super) fn forward(inputs: Inputs<'_>, spec: &AttentionSpec) -> (Vec<f32>, Ve
     let n = spec.layout.n_rows();
     let width = inputs.query.stride();
     let segments: Vec<Segment> = spec.layout.segments().collect();
-    let all = |segment: &Segment| Visible::new(&inputs, segment, &(0..segment.n_seen()));
-    let visible: Vec<Visible> = segments.par_iter().map(all).collect();
+    let all = |segment: &Segment| visible(&inputs, segment, &(0..segment.n_seen()));
+    let seen: Vec<Vec<Visible>> = segments.par_iter().map(all).collect();
     let (mut output, mut log_sum_exp) = (vec![0.0; n * width], vec![0.0; n * spec.n_heads]);
     let (mut output_left, mut sums_left) = (&mut output[..], &mut log_sum_exp[..]);
     let mut tasks = Vec::new();
-    for (segment, visible) in segments.iter().zip(&visible) {
+    for (segment, seen) in segments.iter().zip(&seen) {
         for block in Block::of(segment, spec.window) {
             let (output, sums);
             (output, output_left) = output_left.split_at_mut(block.rows.len() * width);
             (sums, sums_left) = sums_left.split_at_mut(block.rows.len() * spec.n_heads);
-            tasks.push((segment, visible, block, output, sums));
+            tasks.push((segment, seen, block, output, sums));
         }
     }
-    tasks.into_par_iter().for_each(|(segment, visible, block, output, sums)| {
+    tasks.into_par_iter().for_each(|(segment, seen, block, output, sums)| {
         let hides = |head| block.hides_what_is_not_finite(segment, inputs.value, head);
         if !(0..inputs.value.count).any(hides) {
-            return block_forward(&inputs, spec, visible, &block, output, sums);
+            return block_forward(&inputs, spec, seen, &block, output, sums);
         }
         let outputs = output.chunks_exact_mut(width).zip(sums.chunks_exact_mut(spec.n_heads));
         for ((row, places), (output, sums)) in block.single_rows().zip(outputs) {
-            let visible = Visible::new(&inputs, segment, &places);
-            block_forward(&inputs, spec, &visible, &row, output, sums);
+            block_forward(&inputs, spec, &visible(&inputs, segment, &places), &row, output, sums);
         }
     });
     (output, log_sum_exp)
@@ -71,7 +59,7 @@ pub(super) fn forward(inputs: Inputs<'_>, spec: &AttentionSpec) -> (Vec<f32>, Ve
 fn block_forward(
     inputs: &Inputs<'_>,
     spec: &AttentionSpec,
-    visible: &Visible,
+    seen: &[Visible],
     block: &Block,
     output: &mut [f32],
     log_sum_exp: &mut [f32],
@@ -82,7 +70,7 @@ fn block_forward(
         let (columns, rest) = scratch.split_at_mut(head_dim * lanes);
         let (sums_of_values, tile) = rest.split_at_mut(head_dim * lanes);
         for head in 0..spec.n_heads {
-            let [keys, values] = [&visible.keys, &visible.values].map(|seen| &seen[inputs.kv_head(head)]);
+            let Visible { keys, values } = &seen[inputs.kv_head(head)];
             scores(tile, inputs, (block, head), keys, spec, columns);
             block.mask(tile);
             let (mut max, mut sum) = ([f32::MIN; ROWS], [0.0; ROWS]);

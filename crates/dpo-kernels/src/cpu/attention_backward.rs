@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::{
     attention::{scores, weighted},
-    attention_block::{Block, Heads, Inputs, LANES, Seen, padded},
+    attention_block::{Block, Heads, Inputs, LANES, Visible, padded},
     bf16::{Operand, Side, multiply},
     buffer::{filled, no_sides, with_scratch},
     exp::exp,
@@ -34,27 +34,17 @@ pub(super) struct Saved<'a> {
 /// of all that it sees.
 type Grads = [Option<Vec<f32>>; 3];
 
-/// Keys and values of one head that a segment sees.
-struct Visible {
-    keys: Seen,
-    values: Seen,
-}
-
-impl Visible {
-    fn new(inputs: &Inputs<'_>, segment: &Segment, head: usize) -> Self {
-        let places = 0..segment.n_seen();
-        let seen = |heads, sides: &[Side]| Seen::new(inputs.unit, heads, head, (segment, &places), sides);
-        Self { keys: seen(inputs.key, &[Side::Left, Side::Right]), values: seen(inputs.value, &[Side::Left]) }
-    }
-}
-
 /// Gradients of query, key and value, where wanted.
 pub(super) fn backward(saved: Saved<'_>, spec: &AttentionSpec, wanted: [bool; 3]) -> Grads {
     let segments: Vec<Segment> = spec.layout.segments().collect();
     let each =
         |n_heads: usize| (0..segments.len()).flat_map(move |idx| (0..n_heads).map(move |head| (idx, head)));
     let kv_heads: Vec<(usize, usize)> = each(spec.n_kv_heads).collect();
-    let seen = |(idx, head): &(usize, usize)| Visible::new(&saved.inputs, &segments[*idx], *head);
+    let sides: [&[Side]; 2] = [&[Side::Left, Side::Right], &[Side::Left]];
+    let seen = |(idx, head): &(usize, usize)| {
+        let segment = &segments[*idx];
+        Visible::new(&saved.inputs, (segment, &(0..segment.n_seen())), *head, sides)
+    };
     let visible: Vec<Visible> = kv_heads.par_iter().map(seen).collect();
     let heads: Vec<(usize, usize)> = each(spec.n_heads).collect();
     let of_head = |(idx, head): &(usize, usize)| {

@@ -7,7 +7,7 @@ use super::{
     buffer::{transpose_into, with_scratch},
     gemm::{Matrix, Target, Write},
 };
-use crate::{AttentionSpec, Precision, Segment};
+use crate::{AttentionSpec, Segment};
 
 /// Query rows of a block, at most.
 pub(super) const ROWS: usize = 64;
@@ -68,7 +68,7 @@ impl<'a> Inputs<'a> {
             query: heads(query, spec.n_heads),
             key: heads(key, spec.n_kv_heads),
             value: heads(value, spec.n_kv_heads),
-            unit: Unit::here().filter(|_| spec.precision == Precision::Bf16),
+            unit: Unit::for_precision(spec.precision),
         }
     }
 
@@ -181,6 +181,25 @@ impl Seen {
                 })
             }
         }
+    }
+}
+
+/// Keys and values of one head that a segment sees.
+pub(super) struct Visible {
+    pub(super) keys: Seen,
+    pub(super) values: Seen,
+}
+
+impl Visible {
+    /// As operands for the sides that keys, and values, are wanted on.
+    pub(super) fn new(
+        inputs: &Inputs<'_>,
+        (segment, places): (&Segment, &Range<usize>),
+        head: usize,
+        [keys, values]: [&[Side]; 2],
+    ) -> Self {
+        let seen = |heads, sides| Seen::new(inputs.unit, heads, head, (segment, places), sides);
+        Self { keys: seen(inputs.key, keys), values: seen(inputs.value, values) }
     }
 }
 

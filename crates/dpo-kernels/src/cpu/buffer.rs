@@ -1,6 +1,6 @@
 //! Tensors as slices, and memory for results.
 
-use std::cell::Cell;
+use std::{cell::Cell, marker::PhantomData, ops::Range, slice};
 
 use burn::{
     backend::{
@@ -99,6 +99,37 @@ pub(crate) fn filled<S: Send>(
 /// Nothing beside the elements, for [`filled`].
 pub(crate) fn no_sides(len: usize, chunk: usize) -> impl IndexedParallelIterator<Item = ()> {
     rayon::iter::repeat_n((), len.div_ceil(chunk))
+}
+
+/// Memory that threads write to, each other parts of it.
+pub(crate) struct Scattered<'a, T> {
+    first: *mut T,
+    len: usize,
+    _borrowed: PhantomData<&'a mut [T]>,
+}
+
+#[allow(unsafe_code)]
+// SAFETY: what lies in a part goes with the thread that has it, and no two have the same, as `Scattered::part` asks for.
+unsafe impl<T: Send> Sync for Scattered<'_, T> {}
+
+impl<'a, T> Scattered<'a, T> {
+    pub(crate) fn new(memory: &'a mut [T]) -> Self {
+        Self { first: memory.as_mut_ptr(), len: memory.len(), _borrowed: PhantomData }
+    }
+
+    /// Some of it.
+    ///
+    /// # Safety
+    /// Nobody has any of it while this is borrowed.
+    ///
+    /// # Panics
+    /// If the memory does not have it.
+    #[allow(unsafe_code, clippy::mut_from_ref)]
+    pub(crate) unsafe fn part(&self, range: Range<usize>) -> &mut [T] {
+        assert!(range.start <= range.end && range.end <= self.len, "a part of the memory");
+        // SAFETY: it lies in memory that is borrowed while `self` lives, and the caller has it alone.
+        unsafe { slice::from_raw_parts_mut(self.first.add(range.start), range.len()) }
+    }
 }
 
 thread_local! {

@@ -1,19 +1,17 @@
 //! A gated feed-forward layer of bfloat16 operands, in as few passes over memory as its products take: what lies between two
 //! products is made of 32 × 32 numbers while these are in cache, and goes on packed for the next one.
 
-use std::{marker::PhantomData, mem::MaybeUninit, slice};
-
 use burn::backend::{Flex, flex::FlexTensor};
 
 use super::{
     activation::{both_slopes, gate_up},
     bf16::{Packed, SQUARE, Side, Square, TilePlaces, Unit},
-    buffer::{all_f32, contiguous, dims2, strided, tensor, values},
+    buffer::{Scattered, all_f32, contiguous, dims2, strided, tensor, values},
     gemm::Matrix,
     linear::Factor,
 };
 use crate::{
-    Activation, FeedForwardSpec, Precision, portable,
+    Activation, FeedForwardSpec, portable,
     saved::{FeedForwardSaved, FeedForwardWeights},
 };
 
@@ -28,7 +26,7 @@ pub(super) fn forward(
     spec: FeedForwardSpec,
     is_kept: bool,
 ) -> (FlexTensor, Option<[FlexTensor; 2]>) {
-    let Some(unit) = unit(spec).filter(|_| Operands::are_f32(&x, &weights)) else {
+    let Some(unit) = Unit::for_precision(spec.precision).filter(|_| Operands::are_f32(&x, &weights)) else {
         return portable::feed_forward::forward::<Flex>(x, weights, spec, is_kept);
     };
     let operands = Operands::new(x, weights);
@@ -46,7 +44,7 @@ pub(super) fn backward(
 ) -> [Option<FlexTensor>; 4] {
     let is_f32 =
         Operands::are_f32(&saved.x, &saved.weights) && all_f32([&saved.kept[0], &saved.kept[1], &grad]);
-    let Some(unit) = unit(saved.spec).filter(|_| is_f32) else {
+    let Some(unit) = Unit::for_precision(saved.spec.precision).filter(|_| is_f32) else {
         return portable::feed_forward::backward::<Flex>(saved, grad, wanted);
     };
     let FeedForwardSaved { x, weights, kept, spec } = saved;
@@ -57,10 +55,6 @@ pub(super) fn backward(
     let like = |grad: Option<Vec<f32>>, operand| grad.map(|grad| tensor(grad, dims2(operand)));
     let [gate, up, down] = &operands.weights;
     [like(dx, &operands.x), like(dgate, gate), like(dup, up), like(ddown, down)]
-}
-
-fn unit(spec: FeedForwardSpec) -> Option<&'static Unit> {
-    Unit::here().filter(|_| spec.precision == Precision::Bf16)
 }
 
 /// What a layer is given, wherever rows and columns lie.
@@ -124,10 +118,11 @@ fn of_squares(unit: &Unit, inputs: Inputs<'_>, is_kept: bool) -> (Vec<f32>, Opti
     let operands = Packed::on_all_threads(&operands);
     let [x, gate, up] = operands.as_slice() else { unreachable!("as many as there were") };
     let n_kept = if is_kept { inputs.n_squares() } else { 0 };
-    let mut kept = [(); 2].map(|()| Vec::with_capacity(n_kept * NUMBERS));
+    let mut kept = [(); 2].map(|()| Vec::<f32>::with_capacity(n_kept * NUMBERS));
     let mut inner = Packed::of_any(inputs.inner_size());
     {
-        let squares = kept.each_mut().map(|kept| SquarePlaces::new(kept, n_kept));
+        let memory = kept.each_mut().map(|kept| &mut kept.spare_capacity_mut()[..n_kept * NUMBERS]);
+        let memory = memory.map(Scattered::new);
         let places = inner.places();
         unit.each_square(&[[x, gate], [x, up]], &|[strip, column], products| {
             let products: [&Square; 2] = [&products[0], &products[1]];
@@ -137,8 +132,10 @@ fn of_squares(unit: &Unit, inputs: Inputs<'_>, is_kept: bool) -> (Vec<f32>, Opti
             // SAFETY: each place is handed over once.
             unsafe {
                 if is_kept {
-                    let place = strip * inputs.n_columns() + column;
-                    squares.iter().zip(products).for_each(|(squares, product)| squares.set(place, product));
+                    let place = (strip * inputs.n_columns() + column) * NUMBERS;
+                    for (memory, product) in memory.iter().zip(products) {
+                        memory.part(place..place + NUMBERS).write_copy_of_slice(&product.0);
+                    }
                 }
                 places.fill([strip, column], matrix(&inner), Side::Left);
             }
@@ -243,33 +240,5 @@ fn fill_once(places: Option<&TilePlaces<'_>>, place: [usize; 2], square: Matrix<
         unsafe {
             places.fill(place, square, side);
         }
-    }
-}
-
-/// Memory for squares that threads set, each others.
-struct SquarePlaces<'a> {
-    first: *mut MaybeUninit<f32>,
-    n_squares: usize,
-    _borrowed: PhantomData<&'a mut [MaybeUninit<f32>]>,
-}
-
-#[allow(unsafe_code)]
-// SAFETY: a square is written by one thread alone, as `SquarePlaces::set` asks for, and read by none.
-unsafe impl Sync for SquarePlaces<'_> {}
-
-impl<'a> SquarePlaces<'a> {
-    fn new(memory: &'a mut Vec<f32>, n_squares: usize) -> Self {
-        let spare = &mut memory.spare_capacity_mut()[..n_squares * NUMBERS];
-        Self { first: spare.as_mut_ptr(), n_squares, _borrowed: PhantomData }
-    }
-
-    /// # Safety
-    /// No other thread sets the same square.
-    #[allow(unsafe_code)]
-    unsafe fn set(&self, place: usize, square: &Square) {
-        assert!(place < self.n_squares, "a square of the memory");
-        // SAFETY: numbers of memory that is borrowed while `self` lives, which the caller sets alone.
-        let target = unsafe { slice::from_raw_parts_mut(self.first.add(place * NUMBERS), NUMBERS) };
-        target.write_copy_of_slice(&square.0);
     }
 }

@@ -55,7 +55,7 @@ impl<'a> Head<'a> {
         LogitSpec { softcap, precision }: LogitSpec,
     ) -> Self {
         let softcap = softcap.map(|softcap| softcap as f32);
-        let unit = bf16::Unit::here().filter(|_| precision == Precision::Bf16);
+        let unit = bf16::Unit::for_precision(precision);
         let rounds = precision == Precision::Bf16 && unit.is_none();
         Self { hidden, weight, targets, d_model, vocab, softcap, unit, rounds }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use burn::backend::{Flex, TensorMetadata, flex::FlexTensor, ops::FloatTensorOps};
+use burn::backend::{Flex, TensorMetadata, flex::FlexTensor};
 
 use super::{
     bf16::{self, Packed, Side, Unit},
@@ -10,7 +10,7 @@ use super::{
     gemm::{self, Matrix},
     recent, round,
 };
-use crate::{FusedPrimitives, Precision};
+use crate::{Precision, portable};
 
 /// The operands of products in `precision`: rounded here, unless what multiplies them rounds them itself.
 pub(super) fn operands<const N: usize>(tensors: [FlexTensor; N], precision: Precision) -> [FlexTensor; N] {
@@ -60,7 +60,7 @@ pub(super) fn product(lhs: Factor<'_>, rhs: Factor<'_>, precision: Precision) ->
 /// `Σ lhs · rhs` of factors whose products have one size.
 pub(super) fn sum_of_products(factors: &[[Factor<'_>; 2]], precision: Precision) -> FlexTensor {
     let [lhs, rhs] = factors[0].map(|factor| factor.matrix().dims());
-    let sum = match Unit::here().filter(|_| precision == Precision::Bf16) {
+    let sum = match Unit::for_precision(precision) {
         Some(unit) => of_packed(unit, factors),
         None => of_plain(factors),
     };
@@ -70,9 +70,7 @@ pub(super) fn sum_of_products(factors: &[[Factor<'_>; 2]], precision: Precision)
 /// `Σ grad · W` of weights and gradients, in one sum.
 pub(super) fn inputs_backward(products: Vec<(FlexTensor, FlexTensor)>, precision: Precision) -> FlexTensor {
     if !products.iter().all(|(weight, grad)| all_f32([weight, grad])) {
-        let parts = products.into_iter();
-        let parts = parts.map(|(weight, grad)| Flex::linear_input_backward(weight, grad, precision));
-        return parts.reduce(Flex::float_add).expect("a product at least");
+        return portable::linear::inputs_backward::<Flex>(products, precision);
     }
     let products: Vec<[FlexTensor; 2]> =
         products.into_iter().map(|(weight, grad)| operands([grad, weight], precision)).collect();

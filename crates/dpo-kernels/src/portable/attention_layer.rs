@@ -2,6 +2,7 @@
 
 use burn::backend::tensor::FloatTensor;
 
+use super::linear::weight_backward;
 use crate::{
     AttentionSpec, FusedPrimitives,
     backend::Rotation,
@@ -44,8 +45,7 @@ pub(crate) fn backward<B: FusedPrimitives>(
     let slopes = [back(dquery), back(dkey), dvalue];
     let matrices = [weights.query, weights.key, weights.value];
     let [dquery, dkey, dvalue] = [0, 1, 2].map(|idx| {
-        let slope = slopes[idx].clone().filter(|_| wanted[idx])?;
-        B::linear_backward(x.clone(), matrices[idx].clone(), slope, precision, [false, true])[1].clone()
+        weight_backward::<B>(&x, &matrices[idx], slopes[idx].clone().filter(|_| wanted[idx])?, precision)
     });
     let dx = x_wanted.then(|| {
         let products = matrices.into_iter().zip(slopes.into_iter().flatten()).collect();

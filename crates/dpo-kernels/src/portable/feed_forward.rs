@@ -2,6 +2,7 @@
 
 use burn::backend::tensor::FloatTensor;
 
+use super::linear::weight_backward;
 use crate::{
     FeedForwardSpec, FusedPrimitives,
     saved::{FeedForwardSaved, FeedForwardWeights},
@@ -34,8 +35,7 @@ pub(crate) fn backward<B: FusedPrimitives>(
     let through = [x_wanted || gate_wanted, x_wanted || up_wanted];
     let slopes = B::gated_backward(kept, dinner, activation, through);
     let of = |slope: &Option<FloatTensor<B>>, weight: &FloatTensor<B>, is_wanted: bool| {
-        let slope = slope.clone().filter(|_| is_wanted)?;
-        B::linear_backward(x.clone(), weight.clone(), slope, precision, [false, true])[1].clone()
+        weight_backward::<B>(&x, weight, slope.clone().filter(|_| is_wanted)?, precision)
     };
     let (dgate, dup) = (of(&slopes[0], &gate, gate_wanted), of(&slopes[1], &up, up_wanted));
     let dx = x_wanted.then(|| {

@@ -55,3 +55,24 @@ pub(crate) fn input_backward<B: FusedPrimitives>(
 ) -> FloatTensor<B> {
     B::product(grad, weight, precision)
 }
+
+/// `Σ grad · W` of weights and gradients, of which there is one at least.
+pub(crate) fn inputs_backward<B: FusedPrimitives>(
+    products: Vec<(FloatTensor<B>, FloatTensor<B>)>,
+    precision: Precision,
+) -> FloatTensor<B> {
+    let parts = products.into_iter();
+    let parts = parts.map(|(weight, grad)| B::linear_input_backward(weight, grad, precision));
+    parts.reduce(|sum, part| B::float_add(sum, part)).expect("a product at least")
+}
+
+/// Gradient of a weight whose product with `x` got the gradient `slope`.
+pub(crate) fn weight_backward<B: FusedPrimitives>(
+    x: &FloatTensor<B>,
+    weight: &FloatTensor<B>,
+    slope: FloatTensor<B>,
+    precision: Precision,
+) -> Option<FloatTensor<B>> {
+    let [_, dweight] = B::linear_backward(x.clone(), weight.clone(), slope, precision, [false, true]);
+    dweight
+}

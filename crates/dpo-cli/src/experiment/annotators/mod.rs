@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use dpo_data::Clock;
 use dpo_model::Decoder;
-use dpo_train::{Ending, INFERENCE_TOKENS, token_logps_in_parts, write_atomically};
+use dpo_train::{Ending, INFERENCE_TOKENS, token_logps_in_parts};
 use serde::Serialize;
 
 use self::{
@@ -23,6 +23,7 @@ use self::{
     votes::{HeldOutPairs, Split, Votes},
 };
 use crate::{
+    experiment::study::write_figures,
     run_file::{RunConfig, RunFile, choices::Dtype},
     terminal::print,
     train::{Session, Workshop, note},
@@ -113,7 +114,8 @@ pub(crate) fn run(args: &AnnotatorsArgs) -> Result<()> {
         report.splits.push(split);
         report.cells = cells(&report.tallies);
         report.gains = gains(&report.tallies, &votes.annotators);
-        write(&args.out, &report)?;
+        let picture = plot::svg(&report.cells, &report.annotators);
+        write_figures(&args.out, report.study, &report, &picture)?;
     }
     print(&tally::tables(&report.cells, &report.gains, &votes.annotators))
 }
@@ -197,11 +199,4 @@ impl AnnotatorsArgs {
             tallies: Vec::new(),
         }
     }
-}
-
-fn write(folder: &Path, report: &Report) -> Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    write_atomically(&folder.join("annotators.json"), &serde_json::to_vec_pretty(report)?)?;
-    let picture = plot::svg(&report.cells, &report.annotators);
-    Ok(write_atomically(&folder.join("annotators.svg"), picture.as_bytes())?)
 }

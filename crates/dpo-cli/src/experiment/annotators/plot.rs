@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 
 use super::tally::Cell;
-use crate::{experiment::study::Spread, report::html::escape};
+use crate::{
+    experiment::study::{Spread, framed},
+    report::html::escape,
+};
 
-const STYLE: &str = include_str!("../study/plot.css");
 const WIDTH: f64 = 720.0;
 const LEFT: f64 = 56.0;
 const TOP: f64 = 82.0;
@@ -34,13 +36,7 @@ pub(super) fn svg(cells: &[Cell], annotators: &[String]) -> String {
             escape(&cell.arm)
         );
     }
-    let title = "Each annotator's adapter, and one of all";
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"study\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" \
-         height=\"{HEIGHT}\" role=\"img\" aria-label=\"{0}\">\n<style>{STYLE}</style>\n\
-         <rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n<text class=\"head\" x=\"28\" y=\"32\">{0}</text>\n{body}</svg>\n",
-        escape(title)
-    )
+    framed("Each annotator's adapter, and one of all", [WIDTH, HEIGHT], &body)
 }
 
 /// The tenths that all dots and bars lie between.

@@ -16,13 +16,13 @@ use dpo_data::Clock;
 use dpo_train::write_atomically;
 use serde::Serialize;
 
-pub(super) use self::frontier::Spread;
 use self::{
     arms::Arm,
     frontier::{Frontier, frontiers},
     judgments::Pool,
     measure::{Bench, Point},
 };
+pub(super) use self::{frontier::Spread, plot::framed};
 use super::bundle::Bundle;
 use crate::{
     device,
@@ -131,12 +131,14 @@ fn check(args: &StudyArgs) -> Result<()> {
     Ok(())
 }
 
-/// `NAME.json` and `NAME.svg`.
 fn write(folder: &Path, report: &Report) -> Result<()> {
+    let picture = plot::svg(report.study.title(), &report.frontiers);
+    write_figures(folder, report.study.name(), report, &picture)
+}
+
+/// `NAME.json` and `NAME.svg`.
+pub(super) fn write_figures(folder: &Path, name: &str, report: &impl Serialize, picture: &str) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let name = report.study.name();
     write_atomically(&folder.join(format!("{name}.json")), &serde_json::to_vec_pretty(report)?)?;
-    let svg = plot::svg(report.study.title(), &report.frontiers);
-    write_atomically(&folder.join(format!("{name}.svg")), svg.as_bytes())?;
-    Ok(())
+    Ok(write_atomically(&folder.join(format!("{name}.svg")), picture.as_bytes())?)
 }

@@ -46,9 +46,14 @@ pub(super) fn svg(title: &str, frontiers: &[Frontier]) -> String {
     for (idx, frontier) in frontiers.iter().enumerate() {
         draw(&mut body, &scale, frontier, idx);
     }
+    framed(title, [WIDTH, HEIGHT], &body)
+}
+
+/// A picture of that size around its parts, complete in itself, for light and dark.
+pub(in crate::experiment) fn framed(title: &str, [width, height]: [f64; 2], body: &str) -> String {
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"study\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" \
-         height=\"{HEIGHT}\" role=\"img\" aria-label=\"{0}\">\n<style>{STYLE}</style>\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"study\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
+         height=\"{height}\" role=\"img\" aria-label=\"{0}\">\n<style>{STYLE}</style>\n\
          <rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n<text class=\"head\" x=\"28\" y=\"32\">{0}</text>\n\
          {body}</svg>\n",
         escape(title)

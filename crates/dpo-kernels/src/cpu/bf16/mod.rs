@@ -24,6 +24,7 @@ pub(crate) use self::{
     tile::{SQUARE, Square},
 };
 use super::gemm::{self, Matrix, Target};
+use crate::Precision;
 
 /// What multiplies bfloat16 operands, and rounds them on the way.
 #[derive(Debug)]
@@ -65,6 +66,11 @@ impl Unit {
         #[cfg(test)]
         let units = tests::allowed().unwrap_or(units);
         units.iter().find(|unit| (unit.is_usable)())
+    }
+
+    /// What multiplies operands in this precision, and rounds them on the way: [`here`](Self::here), for `Precision::Bf16`.
+    pub(super) fn for_precision(precision: Precision) -> Option<&'static Self> {
+        Self::here().filter(|_| precision == Precision::Bf16)
     }
 
     /// `Σ lhs · rhs`, `[lhs.rows, rhs.cols]`, of factors `[lhs, rhs]`, on all threads.

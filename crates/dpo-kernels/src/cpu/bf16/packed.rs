@@ -1,6 +1,6 @@
 //! An operand in tiles.
 
-use std::{marker::PhantomData, ops::Range, slice, sync::Mutex};
+use std::{ops::Range, sync::Mutex};
 
 use rayon::prelude::*;
 
@@ -8,7 +8,7 @@ use super::{
     pack::{Part, Side, fill},
     tile::{DEPTH, SQUARE, Tile},
 };
-use crate::cpu::gemm::Matrix;
+use crate::cpu::{buffer::Scattered, gemm::Matrix};
 
 /// Steps along the depth that are done for some squares before the next: as many as let a strip of the right operand stay in
 /// the fastest cache, 18 KiB, while strips of the left one pass by.
@@ -65,13 +65,8 @@ impl Packed {
     /// Where squares of the operand go.
     pub(crate) fn places(&mut self) -> TilePlaces<'_> {
         let n_steps = self.n_steps();
-        let n_places = self.n_strips() * n_steps;
-        TilePlaces {
-            first: self.tiles[..2 * n_places].as_mut_ptr(),
-            n_places,
-            n_steps,
-            _borrowed: PhantomData,
-        }
+        let n_tiles = 2 * self.n_strips() * n_steps;
+        TilePlaces { tiles: Scattered::new(&mut self.tiles[..n_tiles]), n_steps }
     }
 
     /// The tiles, cut for tasks.
@@ -169,15 +164,9 @@ impl PackedPart<'_> {
 
 /// Tiles of an operand that threads fill, each other squares of it: of 32 lines, 32 deep.
 pub(crate) struct TilePlaces<'a> {
-    first: *mut Tile,
-    n_places: usize,
+    tiles: Scattered<'a, Tile>,
     n_steps: usize,
-    _borrowed: PhantomData<&'a mut [Tile]>,
 }
-
-#[allow(unsafe_code)]
-// SAFETY: a place is written by one thread alone, as `TilePlaces::fill` asks for, and read by none.
-unsafe impl Sync for TilePlaces<'_> {}
 
 impl TilePlaces<'_> {
     /// Rounds and packs a square, as lines and depth, to the place of a strip of lines and a step along the depth.
@@ -187,10 +176,10 @@ impl TilePlaces<'_> {
     #[allow(unsafe_code)]
     pub(crate) unsafe fn fill(&self, [strip, step]: [usize; 2], square: Matrix<'_>, side: Side) {
         assert_eq!(square.dims(), [SQUARE, DEPTH], "a square");
-        let place = strip * self.n_steps + step;
-        assert!(step < self.n_steps && place < self.n_places, "a place of the operand");
-        // SAFETY: two tiles of the operand, which is borrowed while `self` lives, and which the caller fills alone.
-        let tiles = unsafe { slice::from_raw_parts_mut(self.first.add(2 * place), 2) };
+        assert!(step < self.n_steps, "a place of the operand");
+        let first = 2 * (strip * self.n_steps + step);
+        // SAFETY: the caller fills the place alone.
+        let tiles = unsafe { self.tiles.part(first..first + 2) };
         fill(tiles, Part { matrix: square, side, first_strip: 0, n_steps: 1 });
     }
 }

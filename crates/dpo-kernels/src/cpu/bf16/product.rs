@@ -1,6 +1,6 @@
 //! Whole products out of squares.
 
-use std::{cell::Cell, marker::PhantomData, mem::MaybeUninit, ops::Range, slice};
+use std::{cell::Cell, mem::MaybeUninit, ops::Range};
 
 use rayon::prelude::*;
 
@@ -9,7 +9,10 @@ use super::{
     packed::{Packed, PackedPart},
     tile::{Multiplier, SQUARE, Square, Start},
 };
-use crate::cpu::gemm::{Target, Write};
+use crate::cpu::{
+    buffer::Scattered,
+    gemm::{Target, Write},
+};
 
 /// Bytes of the left operand that every strip of the right one is multiplied with while they stay in the second cache.
 const LEFT_BYTES: usize = 512 << 10;
@@ -176,20 +179,15 @@ pub(super) fn on_squares<M: Multiplier>(products: &[[&Packed; 2]], each: &EachSq
 
 /// A product that tasks write to, each other squares of it.
 struct Shared<'a> {
-    first: *mut MaybeUninit<f32>,
+    numbers: Scattered<'a, MaybeUninit<f32>>,
     lines: usize,
     width: usize,
-    _borrowed: PhantomData<&'a mut [MaybeUninit<f32>]>,
 }
-
-#[allow(unsafe_code)]
-// SAFETY: a place is written by one thread alone, as `Shared::set` asks for, and read by none.
-unsafe impl Sync for Shared<'_> {}
 
 impl<'a> Shared<'a> {
     fn new(product: &'a mut [MaybeUninit<f32>], width: usize) -> Self {
         let lines = product.len().checked_div(width).unwrap_or(0);
-        Self { first: product.as_mut_ptr(), lines, width, _borrowed: PhantomData }
+        Self { numbers: Scattered::new(product), lines, width }
     }
 
     /// Sets what of a square lies in the product.
@@ -201,9 +199,9 @@ impl<'a> Shared<'a> {
         assert!(row < self.lines && col < self.width, "a square that begins in the product");
         let width = SQUARE.min(self.width - col);
         for (line, row) in square.lines().zip(row..self.lines) {
-            // SAFETY: `width` numbers from there lie in one row of the product, which is borrowed while `self` lives; they
-            // belong to one square, which the caller sets alone.
-            let target = unsafe { slice::from_raw_parts_mut(self.first.add(row * self.width + col), width) };
+            let start = row * self.width + col;
+            // SAFETY: they belong to one square, which the caller sets alone.
+            let target = unsafe { self.numbers.part(start..start + width) };
             match target.as_chunks_mut::<{ SQUARE / 2 }>().0 {
                 // Copies of known length are some instructions, not a call.
                 [first, second] => {
