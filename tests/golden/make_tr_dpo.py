@@ -24,8 +24,6 @@ OPTIONS = {
     "learning_rate": 0.001,
     "lr_scheduler_type": "linear",
     "warmup_steps": 3,
-    "ref_model_mixup_alpha": 0.6,
-    "ref_model_sync_steps": 4,
 }
 
 
@@ -47,25 +45,27 @@ def summary(tensor):
     return {"l2": values.norm().item(), "head": values[:8].tolist(), "tail": values[-8:].tolist()}
 
 
-def main():
+def train(name, trainer_class, options, written=None, **others):
+    """Ten steps with these options beside those of base_conv, written to runs/NAME.json with those that TRL does not have."""
     logs = Logs()
+    options = OPTIONS | options
     with tempfile.TemporaryDirectory() as folder:
         config = DPOConfig(
             output_dir=folder, use_cpu=True, bf16=False, gradient_checkpointing=False, per_device_eval_batch_size=4,
             logging_steps=1, save_strategy="no", report_to="none", seed=42, train_sampling_strategy="sequential",
-            dataloader_pin_memory=False, disable_tqdm=True, sync_ref_model=True,
-            model_init_kwargs={"attn_implementation": "eager", "dtype": "float32"}, **OPTIONS,
+            dataloader_pin_memory=False, disable_tqdm=True,
+            model_init_kwargs={"attn_implementation": "eager", "dtype": "float32"}, **options, **others,
         )
-        trainer = DPOTrainer(
+        trainer = trainer_class(
             model=str(OUT / "model"), args=config, train_dataset=rows("train"), eval_dataset=rows("eval"),
             callbacks=[logs],
         )
         trainer.train()
         evaluation = pick(trainer.evaluate(), [f"eval_{name}" for name in METRICS])
-    run = {"options": OPTIONS, "format": "conv", "rows_in": 64, "rows_kept": 64, "steps": logs.steps, "eval": evaluation}
+    run = {"options": options | (written or {}), "format": "conv", "rows_in": 64, "rows_kept": 64, "steps": logs.steps, "eval": evaluation}
     run["final"] = {name: summary(tensor) for name, tensor in trainer.model.named_parameters()}
-    (OUT / "tr_dpo.json").write_text(json.dumps(run, separators=(",", ":")) + "\n")
+    (OUT / f"{name}.json").write_text(json.dumps(run, separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    train("tr_dpo", DPOTrainer, {"ref_model_mixup_alpha": 0.6, "ref_model_sync_steps": 4}, sync_ref_model=True)

@@ -317,10 +317,10 @@ fn an_unknown_role_is_refused() {
     let sandbox = Sandbox::new();
     let data = sandbox.file("rows.jsonl", &lines(&[clean_row(1)]));
     let mut args = vec![data.into()];
-    args.extend(flags("--columns winner=chosen"));
+    args.extend(flags("--column winner=chosen"));
     let ended = sandbox.run("check", &args);
     assert_eq!(ended.code, Some(2), "{}", ended.messages);
-    assert!(ended.messages.contains("no role `winner`"), "{}", ended.messages);
+    assert!(ended.messages.contains("no role \"winner\""), "{}", ended.messages);
 }
 
 /// The real sets go through whole: every row is read, and what is broken is named.

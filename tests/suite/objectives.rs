@@ -17,7 +17,7 @@ fn train(sandbox: &Sandbox, out: &str, loss: &str) -> Run {
 
 /// What each loss comes to for a policy that is its reference, with β = 0.1 and the defaults of the other parameters:
 /// 1/(4β²) = 25 for `ipo`, of which `sppo_hard` and `cal_dpo` have two; `exo_pair` has ε = 0.001.
-fn at_zero_margin() -> [(&'static str, f64); 14] {
+fn at_zero_margin() -> [(&'static str, f64); 15] {
     [
         ("sigmoid", LN_2),
         ("sigmoid --label-smoothing 0.2", LN_2),
@@ -33,6 +33,7 @@ fn at_zero_margin() -> [(&'static str, f64); 14] {
         ("apo_down", 1.0),
         ("dpop", LN_2),
         ("cal_dpo", 50.0 + LN_2),
+        ("tdpo", LN_2),
     ]
 }
 

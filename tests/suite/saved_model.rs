@@ -71,6 +71,37 @@ fn a_run_says_when_rounding_takes_what_it_learnt() {
     }
 }
 
+/// A base in bfloat16 leaves a model in float32 that has every digit, and one in float32 a model in bfloat16 that is the rounded
+/// one; `config.json` says which, and an adapter has no choice.
+#[test]
+fn the_format_of_the_model_can_be_chosen() {
+    let sandbox = Sandbox::new();
+    let (bf16, data) = (bf16_copy(&sandbox), golden("runs/train_conv.json"));
+    let train = |name: &str, base: &Path, more: &str| {
+        let flags = tiny(&format!("--max-steps 3 --warmup-steps 0 --learning-rate 1e-6 {more}"));
+        sandbox.train_on(base, &data, name, &flags)
+    };
+    let wide = train("wide", &bf16, "--save-dtype f32");
+    assert!(!wide.messages.contains("rounded away"), "{}", wide.messages);
+    assert_eq!(json(wide.model().join("config.json"))["dtype"], "float32");
+    let (saved, base) = (tensors(&wide.weights()), tensors(&bf16.join("model.safetensors")));
+    for (name, tensor) in &saved {
+        assert_eq!(tensor.dtype, Dtype::F32, "{name}");
+        // What training changed is below the digits that a bfloat16 has.
+        assert!(tensor.bytes.chunks_exact(4).any(|four| four[..2] != [0, 0]), "{name}");
+        assert_eq!(tensor.shape, base[name].shape, "{name}");
+    }
+    let narrow = train("narrow", &golden("runs/model"), "--save-dtype bf16");
+    assert_eq!(json(narrow.model().join("config.json"))["dtype"], "bfloat16");
+    assert!(tensors(&narrow.weights()).values().all(|tensor| tensor.dtype == Dtype::BF16));
+
+    let flags = tiny("--max-steps 3 --lora-rank 2 --save-dtype f32");
+    let args = crate::program::train_args(&golden("runs/model"), &data, &sandbox.path("adapter"), &flags);
+    let refused = sandbox.run("train", &args);
+    assert_ne!(refused.code, Some(0));
+    assert!(refused.messages.contains("an adapter is written in float32"), "{}", refused.messages);
+}
+
 #[test]
 fn a_model_comes_out_as_it_came_in() {
     let sandbox = Sandbox::new();

@@ -187,3 +187,30 @@ fn all_rows_can_be_looked_at_first() {
     assert!(said.code == Some(1) && said.messages.contains("broken.jsonl:68"), "{}", said.messages);
     assert!(!sandbox.path("broken").exists(), "nothing was written");
 }
+
+/// A row that cannot be read, met in the middle of a run: it is named, what was learnt is kept, and with the row put right the
+/// run goes on to the bits of one that never met it.
+#[test]
+fn a_broken_row_met_on_the_way_loses_nothing() {
+    let sandbox = Sandbox::new();
+    let row =
+        |n: usize| format!("{{\"prompt\": \"{n}?\", \"chosen\": \"yes {n}\", \"rejected\": \"no {n}\"}}\n");
+    let right: String = (0..300).map(row).collect();
+    let broken = right.replacen(&row(290), "{\"prompt\": \n", 1);
+    let flags = tiny("--max-steps 68 --loss sigmoid --stream --stream-buffer 64");
+    let whole =
+        sandbox.train_on(&golden("runs/model"), &sandbox.file("right.jsonl", &right), "whole", &flags);
+
+    let (data, out) = (sandbox.file("rows.jsonl", &broken), sandbox.path("run"));
+    let args = train_args(&golden("runs/model"), &data, &out, &flags);
+    let ended = sandbox.run("train", &args);
+    assert_ne!(ended.code, Some(0));
+    assert!(ended.messages.contains("rows.jsonl:291"), "{}", ended.messages);
+    // The rows of the first chunk of 256 are four windows: 64 steps of four rows.
+    assert!(out.join("checkpoints/step-000064").is_dir(), "{}", ended.messages);
+
+    sandbox.file("rows.jsonl", &right);
+    let args = train_args(&golden("runs/model"), &data, &out, &format!("{flags} --resume auto"));
+    sandbox.run("train", &args).success();
+    assert_same(&Run::at(out), &whole, "after the row was put right");
+}

@@ -41,6 +41,7 @@ pub fn flags(options: &Value) -> String {
         ("beta", "beta"),
         ("ref_model_sync_steps", "reference-update-every"),
         ("ref_model_mixup_alpha", "reference-mix"),
+        ("tdpo_alpha", "tdpo-alpha"),
     ];
     for (option, flag) in named {
         if let Some(value) = number(option) {
@@ -177,6 +178,12 @@ fn a_reference_computed_beforehand_trains_as_in_trl() {
 #[test]
 fn a_reference_that_follows_the_policy_trains_as_in_trl() {
     check("tr_dpo");
+}
+
+/// The loss alone is not TRL's: TDPO's, put into its trainer.
+#[test]
+fn tdpo_trains_as_in_the_trainer_that_was_given_it() {
+    check("tdpo");
 }
 
 /// From TRL's initial adapter, down to every weight of its last one.

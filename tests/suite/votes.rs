@@ -80,7 +80,7 @@ fn votes_are_neither_copies_nor_contradictions() {
     let sandbox = Sandbox::new();
     let file = sandbox.file("votes.json", &Value::Array(voted()).to_string());
     let mut args = vec![file.into()];
-    args.extend(flags("--annotators each --columns annotators=ann,bo --json"));
+    args.extend(flags("--annotators each --column annotators=ann,bo --json"));
     let found: Value = serde_json::from_str(&sandbox.run("check", &args).success().out).unwrap();
     for fault in ["exact_duplicates", "near_duplicates", "contradictions"] {
         assert_eq!(found[fault]["count"], 0, "{fault}: {found}");
@@ -88,6 +88,48 @@ fn votes_are_neither_copies_nor_contradictions() {
     assert_eq!(found["tie_vote"]["count"], 16, "{found}");
     assert_eq!(found["annotator_agreement"]["pairs"], 64, "{found}");
     assert!(found["group_agreement"].is_null(), "counted once: {found}");
+}
+
+/// What `dpo eval` and `dpo score` say of one annotator's votes is what they say of these written out, and a name that no vote has
+/// is answered with those there are.
+#[test]
+fn votes_are_measured_as_they_are_trained_on() {
+    let sandbox = Sandbox::new();
+    let rows = voted();
+    let file = |name: &str, rows: &[Value]| sandbox.file(name, &Value::Array(rows.to_vec()).to_string());
+    let (votes, plain) = (file("votes.json", &rows), file("plain.json", &written_out(&rows)));
+    let model = golden("runs/model");
+    let run = |command: &str, data: &Path, more: &str| {
+        let mut args = paths([("--model", &model), ("--data", data)]);
+        args.extend(flags(more));
+        if command == "eval" {
+            args.extend(paths([("--reference", &model)]));
+        }
+        sandbox.run(command, &args)
+    };
+    let each = "--annotators each --column annotators=ann,bo";
+    for (of_votes, of_plain) in [
+        (each.to_owned(), "--column group=who".to_owned()),
+        (format!("{each} --only-group bo"), "--column group=who --only-group bo".to_owned()),
+    ] {
+        let of = |data: &Path, more: &str| {
+            let found: Value =
+                serde_json::from_str(&run("eval", data, &format!("{more} --json")).success().out).unwrap();
+            found
+        };
+        let found = of(&votes, &of_votes);
+        assert_eq!(found, of(&plain, &of_plain), "{of_votes}");
+        assert_eq!(found["n_pairs"], if of_votes == each { 112 } else { 48 });
+    }
+    let scored = run("score", &votes, &format!("{each} --only-group ann")).success().out;
+    assert_eq!(scored.lines().count(), 64);
+    for (command, more) in [("eval", each), ("train", each), ("train", "--column group=ann")] {
+        let ended = run(command, &votes, &format!("{more} --only-group cy"));
+        assert_ne!(ended.code, Some(0));
+        let known = if more == each { "there are `ann`, `bo`" } else { "there are `1`" };
+        let wanted = format!("no row is of the group `cy`; {known}");
+        assert!(ended.messages.contains(&wanted), "{command}: {}", ended.messages);
+    }
 }
 
 #[test]

@@ -24,8 +24,8 @@ pub(crate) use cache::RowCache;
 use needs::{needs, unread};
 use selection::Part;
 pub(crate) use selection::Selection;
-pub(crate) use settings::{columns, note_max_length, source_config, special_text, strings};
 use settings::{max_length, overlong};
+pub(crate) use settings::{note_max_length, source_config, special_text};
 
 /// Rows of one set, ready for batches.
 pub(crate) struct LoadedData {
@@ -108,6 +108,9 @@ impl<'a> DataReader<'a> {
                 names.join(", ")
             ));
         }
+        if let Some(group) = selection.group.as_ref().filter(|group| !loaded.groups.contains(*group)) {
+            return Err(anyhow!("{}: {}", names.join(", "), no_such_group(group, &loaded.groups)));
+        }
         if loaded.trees.is_empty() {
             let report = loaded.report.lines().join("\n  ");
             let error = anyhow!("{}: no row is left to use:\n  {report}", names.join(", "));
@@ -183,6 +186,20 @@ impl<'a> DataReader<'a> {
         let is_held_out = |example: &&_| self.held_out.is_some_and(|held_out| held_out.takes(example));
         let held_out = examples.iter().filter(is_held_out).map(|example| example.row.row).collect();
         Ok(FileRows { trees, held_out, groups, report })
+    }
+}
+
+/// What is said of a group that no row is of.
+fn no_such_group(group: &str, groups: &BTreeSet<String>) -> String {
+    const SHOWN: usize = 10;
+    let shown: Vec<String> = groups.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    let others = match groups.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    match shown.as_slice() {
+        [] => format!("no row is of the group `{group}`, nor of any other"),
+        shown => format!("no row is of the group `{group}`; there are {}{others}", shown.join(", ")),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     gguf::{self, Quant},
     hub::Hub,
     model_source::ModelSource,
-    run_file::choices::Backend,
+    run_file::choices::{Backend, SaveDtype},
     terminal::WrongUsage,
     train::{note, write_weights},
 };
@@ -117,5 +117,5 @@ fn write_adapter(folder: &Path, adapter: Adapter, source: &ModelSource) -> Resul
 }
 
 fn write_model(folder: &Path, source: &ModelSource, device: &Device) -> Result<()> {
-    write_weights(folder, &source.load(device)?.merged(), source)
+    write_weights(folder, &source.load(device)?.merged(), source, SaveDtype::Base)
 }

@@ -23,7 +23,8 @@ use crate::{
     hub::Hub,
     model_source::ModelSource,
     run_file::{
-        choices::{Annotators, Backend, Dtype, Overlong, SpecialText, StreamCheck, Strings},
+        RowArgs,
+        choices::{Backend, Dtype, Overlong},
         config::DataConfig,
     },
     terminal::written,
@@ -60,12 +61,11 @@ pub(crate) struct InputArgs {
     /// What becomes of longer ones
     #[arg(long, value_enum, default_value_t = Overlong::Refuse)]
     pub(crate) overlong: Overlong,
-    /// What strings are read as
-    #[arg(long, value_enum, default_value_t = Strings::Auto)]
-    pub(crate) strings: Strings,
-    /// What special tokens mean that are written out in a row
-    #[arg(long, value_enum, default_value_t = SpecialText::Literal)]
-    pub(crate) special_text: SpecialText,
+    #[command(flatten)]
+    pub(crate) rows: RowArgs,
+    /// Take the rows of this group alone; the column `group` has to be named, or `--annotators` be each
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) only_group: Option<String>,
     /// Operands of matrix products
     #[arg(long, value_enum, default_value_t = Dtype::F32)]
     pub(crate) dtype: Dtype,
@@ -89,32 +89,18 @@ pub(crate) struct Input {
 impl InputArgs {
     /// Opens the model, reads the rows and says what became of them.
     pub(crate) fn open(&self, purpose: Purpose, needed: Needed) -> Result<Input> {
+        let config = self.rows.config(&self.data, self.only_group.as_ref())?;
+        let config = DataConfig { max_length: self.max_length, overlong: self.overlong, ..config };
         let device = device::open(self.backend)?;
         device::set_threads(self.threads)?;
         let hub = Hub::from_env(true)?;
         let source = ModelSource::open(&self.model, &hub, Clock::now())?
             .with_adapters(self.adapters.read(&hub)?)
             .in_precision(device::precision(&device, self.dtype)?);
-        let config = DataConfig {
-            train: self.data.clone(),
-            eval: Vec::new(),
-            max_length: self.max_length,
-            overlong: self.overlong,
-            columns: Vec::new(),
-            annotators: Annotators::Together,
-            only_group: None,
-            held_out: None,
-            preset: None,
-            pairing: None,
-            stream: None,
-            stream_check: StreamCheck::default(),
-            strings: self.strings,
-            special_text: self.special_text,
-        };
         note_max_length(&config, source.config());
         let mut reader = DataReader::new(&hub, &source, &config, &Objective::Sft, RowCache::default());
         (reader.source.purpose, reader.needs) = (purpose, vec![needed]);
-        let data = reader.load(&self.data, "test", &Selection::default())?;
+        let data = reader.load(&self.data, "test", &Selection::held_out(&config))?;
         data.report.lines().iter().for_each(|line| note(line));
         Ok(Input { hub, trees: data.trees, files: data.report.files, source, device })
     }

@@ -46,6 +46,8 @@ pub struct PairTokens<'a> {
     pub reference: Option<&'a TokenLogps>,
     /// `ln Σ_v p_t(v)²` of the policy where it predicts each of these tokens, `[n_scored]`; `None` where it is not read.
     pub log_sum_squares: Option<&'a Tensor<1>>,
+    /// `KL(π_ref ‖ π_θ)` over all words where each of these tokens is predicted, `[n_scored]` in nats; `None` where it is not read.
+    pub kl: Option<&'a Tensor<1>>,
     /// `M₀` of β-DPO: the moving average of the mean margins of the batches before this one, in nats. `None` before the first
     /// batch, and where it is not read.
     pub moving_margin: Option<f64>,
@@ -75,7 +77,7 @@ impl Composite {
     /// Loss of each pair, `[n_pairs]`, so that [`BatchScale::reduce`] gives the loss of the batch.
     ///
     /// # Panics
-    /// If the reference, the sums of squares, the votes or the gaps are needed and are not there.
+    /// If the reference, the sums of squares, the divergences, the votes or the gaps are needed and are not there.
     pub fn losses(&self, tokens: PairTokens<'_>, scale: &BatchScale) -> Tensor<1> {
         let plain = tokens.policy.completions().into_pairs();
         let held_against = tokens.reference.map(|reference| {
@@ -87,6 +89,11 @@ impl Composite {
             let (chosen, rejected) = every_other(tokens.policy.likelihoods(squares.clone()));
             chosen * rejected
         });
+        let kls = || {
+            let per_token = tokens.kl.expect("a loss of whole distributions is given their divergences");
+            let (chosen, rejected) = every_other(tokens.policy.sums_of(per_token.clone()));
+            [chosen, rejected]
+        };
         let ratios = |part: &PartLoss| {
             let (policy, reference) = models().clone();
             part.divergence().scores(&LogRatios::new(policy, reference), part.largest_exponent())
@@ -96,6 +103,7 @@ impl Composite {
                 PartLoss::Pairwise { loss, .. } => loss.loss(&ratios(&part.loss)),
                 PartLoss::Voted { loss, .. } => loss.loss(&ratios(&part.loss), tokens.votes),
                 PartLoss::Scored { loss, .. } => loss.loss(&ratios(&part.loss), tokens.gaps),
+                PartLoss::TokenLevel(loss) => loss.loss(&ratios(&part.loss), kls()),
                 PartLoss::Coupled(loss) => loss.loss(&models().0, &models().1, tokens.moving_margin),
                 PartLoss::ReferenceFree(loss) => loss.loss(&plain),
                 PartLoss::Sft => sft_loss(&plain.chosen) * scale.rows_per_token(),
@@ -137,6 +145,11 @@ impl Composite {
     /// Whether the loss of a pair depends on the other pairs of its batch.
     pub fn couples_batch(&self) -> bool {
         self.parts.iter().any(|part| matches!(part.loss, PartLoss::Coupled(_)))
+    }
+
+    /// Whether the reference's whole distributions enter, of every token: its log-probs are not enough.
+    pub fn reads_distributions(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part.loss, PartLoss::TokenLevel(_)))
     }
 
     /// Whether the reference's log-probs enter.

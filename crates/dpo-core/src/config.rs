@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CoupledLoss, DivergenceKind, FDivergence, IpoReduction, Modifiers, Objective, PairwiseLoss, Part,
-    PartLoss, ReferenceFreeLoss, composite::no_divergence,
+    PartLoss, ReferenceFreeLoss, TokenLevelLoss, composite::no_divergence,
 };
 
 pub use kind::LossKind;
@@ -42,6 +42,10 @@ pub struct LossConfig {
     /// Weight `α ≥ 0` of a token of length; `r_dpo` only, by default 0.01.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub r_dpo_alpha: Option<f64>,
+    /// Weight `α ≥ 0` of the divergence along the rejected completion beyond that along the chosen one; `tdpo` only, by
+    /// default 0.5.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tdpo_alpha: Option<f64>,
     /// Margin `γ ≥ 0` that is asked for; `simpo` only, by default 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub simpo_gamma: Option<f64>,
@@ -162,6 +166,10 @@ impl LossConfig {
                 return self.reference_free(beta).map(PartLoss::ReferenceFree);
             }
             LossKind::BetaDpo => return self.beta_dpo(beta()?),
+            LossKind::Tdpo => {
+                let alpha = not_negative("tdpo_alpha", self.tdpo_alpha.unwrap_or(0.5))?;
+                return Ok(PartLoss::TokenLevel(TokenLevelLoss::Tdpo { beta: beta()?, alpha }));
+            }
             LossKind::Aot => {
                 let (beta, label_smoothing) = (beta()?, self.smoothing(0.0)?);
                 return Ok(PartLoss::Coupled(CoupledLoss::Aot { beta, label_smoothing }));
@@ -286,6 +294,7 @@ impl LossConfig {
             ("discopop_tau", self.discopop_tau.is_some()),
             ("dpop_lambda", self.dpop_lambda.is_some()),
             ("r_dpo_alpha", self.r_dpo_alpha.is_some()),
+            ("tdpo_alpha", self.tdpo_alpha.is_some()),
             ("simpo_gamma", self.simpo_gamma.is_some()),
             ("simpo_alpha", self.simpo_alpha.is_some()),
             ("orpo_lambda", self.orpo_lambda.is_some()),
@@ -458,6 +467,7 @@ mod tests {
         for weight in [-1.0, f64::NAN, f64::INFINITY] {
             refused(LossConfig { dpop_lambda: Some(weight), ..of(LossKind::Dpop) }, "dpop_lambda");
             refused(LossConfig { r_dpo_alpha: Some(weight), ..of(LossKind::RDpo) }, "r_dpo_alpha");
+            refused(LossConfig { tdpo_alpha: Some(weight), ..of(LossKind::Tdpo) }, "tdpo_alpha");
             refused(LossConfig { odpo_alpha: Some(weight), ..of(LossKind::Odpo) }, "odpo_alpha");
             refused(LossConfig { kto_desirable: Some(weight), ..of(LossKind::Kto) }, "kto_desirable");
             refused(

@@ -153,6 +153,9 @@ fn said(losses: &[PartLoss]) -> Vec<String> {
                 "q_g = the share of group g, even at first; after a step q_g ← q_g·e^({}·L_g)/Z, L_g the group's mean L",
                 loss.eta
             ),
+            PartLoss::TokenLevel(_) => {
+                "D_y = Σ_t KL(π_ref(·|x, y_<t) ‖ π_θ(·|x, y_<t)) over the completion's tokens, sg[·] a constant".to_owned()
+            }
             PartLoss::Pairwise { .. }
             | PartLoss::Coupled(_)
             | PartLoss::ReferenceFree(_)

@@ -36,6 +36,7 @@ mod policy_score;
 mod ratios;
 mod reference_free;
 mod scale;
+mod token_level;
 mod tokens;
 
 pub use composite::{Composite, Modifiers, PairTokens, Part, PartLoss};
@@ -49,7 +50,7 @@ pub use losses::{
     discopop_loss, dpo_loss, dpop_loss, dynamic_beta, exo_pair_loss, hinge_loss, ipo_loss, kto_loss,
     lipo_loss, log_odds, log_sigmoid, mean_nll_loss, modpo_loss, nca_pair_loss, odds_ratio_loss, odpo_loss,
     orpo_loss, plackett_luce_loss, r_dpo_loss, rao_kupper_losses, robust_dpo_loss, rpo_bwd_kl_loss,
-    rpo_fwd_kl_loss, rpo_sq_loss, sft_loss, simpo_loss, soft_label_loss, sppo_hard_loss,
+    rpo_fwd_kl_loss, rpo_sq_loss, sft_loss, simpo_loss, soft_label_loss, sppo_hard_loss, tdpo_loss,
 };
 pub use metrics::{CompletionScore, MetricMeans, PairMetrics, PairScore, label_means};
 pub use objective::{
@@ -60,4 +61,5 @@ pub use policy_score::PolicyScore;
 pub use ratios::{LogRatios, Rewards};
 pub use reference_free::ReferenceFreeLoss;
 pub use scale::{BatchScale, RowSize};
+pub use token_level::TokenLevelLoss;
 pub use tokens::TokenLogps;

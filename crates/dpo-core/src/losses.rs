@@ -1,10 +1,12 @@
 //! The losses of one pair. None of them is reduced over the batch.
 //!
 //! Those of `of_margin` are functions of `h = Δ_w − Δ_l` alone, those of `of_ratios` of `Δ_w` and `Δ_l`, those of
-//! `of_policy` have no reference, and those of `of_batch` couple the pairs of a batch; those of `of_votes`, `of_scores`,
+//! `of_policy` have no reference, those of `of_divergences` read whole distributions, and those of `of_batch` couple the pairs
+//! of a batch; those of `of_votes`, `of_scores`,
 //! `of_ranks` and `of_labels` are functions also of what people said beyond which completion is better.
 
 mod of_batch;
+mod of_divergences;
 mod of_labels;
 mod of_margin;
 mod of_policy;
@@ -18,6 +20,7 @@ use burn::tensor::{Tensor, activation};
 use crate::CompletionLogps;
 
 pub use of_batch::{aot_loss, aot_unpaired_loss, beta_dpo_loss, dynamic_beta};
+pub use of_divergences::tdpo_loss;
 pub use of_labels::kto_loss;
 pub use of_margin::{
     conservative_dpo_loss, discopop_loss, dpo_loss, exo_pair_loss, hinge_loss, ipo_loss, robust_dpo_loss,

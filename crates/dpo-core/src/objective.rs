@@ -38,7 +38,8 @@ pub enum Objective {
     Unpaired(UnpairedLoss),
     /// Of the log-ratios of a pair and of how its group fares.
     GroupRobust(GroupRobust),
-    /// Of several losses of pairs, of one that is modified, of the policy alone, or of a batch as a whole.
+    /// Of several losses of pairs, of one that is modified, of the policy alone, of whole distributions, or of a batch as a
+    /// whole.
     Composite(Composite),
 }
 
@@ -69,6 +70,7 @@ impl Objective {
             PartLoss::Pairwise { .. }
             | PartLoss::Voted { .. }
             | PartLoss::Scored { .. }
+            | PartLoss::TokenLevel(_)
             | PartLoss::Coupled(_)
             | PartLoss::ReferenceFree(_) => None,
         }
@@ -127,12 +129,19 @@ impl Objective {
         self.parts().iter().any(|part| part.loss.needs_reference())
     }
 
+    /// Whether the reference's whole distributions enter, of every token, so that the reference itself has to be there.
+    pub fn reads_distributions(&self) -> bool {
+        matches!(self, Self::Composite(composite) if composite.reads_distributions())
+    }
+
     /// Whether all that it reads of a row beside log-probs is which of two completions is better.
     pub fn is_of_plain_pairs(&self) -> bool {
         let is_of_plain_pairs = |loss: &PartLoss| match loss {
-            PartLoss::Pairwise { .. } | PartLoss::Coupled(_) | PartLoss::ReferenceFree(_) | PartLoss::Sft => {
-                true
-            }
+            PartLoss::Pairwise { .. }
+            | PartLoss::TokenLevel(_)
+            | PartLoss::Coupled(_)
+            | PartLoss::ReferenceFree(_)
+            | PartLoss::Sft => true,
             PartLoss::Voted { .. }
             | PartLoss::Scored { .. }
             | PartLoss::Ranked(_)

@@ -35,6 +35,15 @@ impl TokenLogps {
         CompletionLogps::from_scored_tokens(self.per_token.clone(), &self.n_scored, &self.n_tokens)
     }
 
+    /// Sums of something else of the same tokens over each completion, `[n_completions]`.
+    ///
+    /// # Shapes
+    /// - `per_token`: `[n_scored]`
+    pub fn sums_of(&self, per_token: Tensor<1>) -> Tensor<1> {
+        assert_shape!(per_token, self.per_token.dims());
+        CompletionLogps::from_scored_tokens(per_token, &self.n_scored, &self.n_scored).sums
+    }
+
     /// Sums in which what a completion has beyond the length of the other one of its pair weighs `α`, so that length
     /// alone moves a margin less: `log π'(y|x) = Σ_{t≤m} ℓ_t + α·Σ_{t>m} ℓ_t` with `m = min(|w|, |l|)`, LD-DPO,
     /// <https://arxiv.org/abs/2409.06411>. The lengths stay. With `α = 1` it is [`completions`](Self::completions).
@@ -76,6 +85,6 @@ impl TokenLogps {
         assert_shape!(log_sum_squares, self.per_token.dims());
         let aligned = self.per_token.clone().inner() - log_sum_squares.inner();
         let sums = CompletionLogps::from_scored_tokens(aligned, &self.n_scored, &self.n_scored);
-        (sums.sums / sums.token_counts.clamp_min(1.0)).exp()
+        sums.means().exp()
     }
 }

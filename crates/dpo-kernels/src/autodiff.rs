@@ -12,12 +12,13 @@ use burn::backend::{
 };
 
 use crate::{
-    Activation, AttentionSpec, FeedForwardSpec, Frozen, FusedOps, FusedPrimitives, LogitSpec, LoraSpec,
-    Precision,
+    Activation, AttentionSpec, DivergenceSpec, FeedForwardSpec, Frozen, FusedOps, FusedPrimitives, LogitSpec,
+    LoraSpec, Precision,
     backend::Rotation,
+    portable,
     saved::{
         AttentionLayerSaved, AttentionSaved, AttentionWeights, FeedForwardSaved, FeedForwardWeights,
-        GatedLoraSaved, LayerNormSaved, LogpsOutput, LogpsSaved, LoraSaved,
+        GatedLoraSaved, KlOutput, KlSaved, LayerNormSaved, LogpsOutput, LogpsSaved, LoraSaved, ReferenceHead,
     },
 };
 
@@ -106,6 +107,9 @@ backward!(AttentionLayerBackward, 5, AttentionLayerSaved<B>, |saved, grad, wante
     B::attention_layer_backward(saved, grad, wanted)
 });
 backward!(LogpsBackward, 2, LogpsSaved<B>, |saved, grad, wanted| B::logps_backward(saved, grad, wanted));
+backward!(LogpsKlBackward, 2, KlSaved<B>, |saved, grad, wanted| {
+    B::logps_kl_backward(saved, portable::divergence::unstacked::<B>(grad), wanted)
+});
 
 /// Gradient of rows: added to what the matrix has of one already, where it has, which a head that is the embedding has
 /// brought; a second matrix of zeros and rows would be made to be added, else.
@@ -360,6 +364,7 @@ impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
             OpsKind::UnTracked(prep) => prep.finish(logps),
         }
     }
+
     fn completion_logps_and_squares(
         hidden: FloatTensor<Self>,
         head: FloatTensor<Self>,
@@ -378,5 +383,32 @@ impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
             OpsKind::UnTracked(prep) => prep.finish(logps),
         };
         (logps, squares)
+    }
+
+    fn completion_logps_and_kl(
+        hidden: FloatTensor<Self>,
+        head: FloatTensor<Self>,
+        reference_hidden: FloatTensor<Self>,
+        reference_head: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        spec: DivergenceSpec,
+    ) -> FloatTensor<Self> {
+        let nodes = [hidden.node(), head.node()];
+        let (hidden, head) = (hidden.into_primitive(), head.into_primitive());
+        let reference = ReferenceHead {
+            hidden: reference_hidden.into_primitive(),
+            head: reference_head.into_primitive(),
+        };
+        let KlOutput { logps, log_sum_exp, kl, reference_log_sum_exp } =
+            B::logps_kl_forward(hidden.clone(), head.clone(), reference.clone(), targets.clone(), spec);
+        let output = portable::divergence::stacked::<B>([logps, kl]);
+        match LogpsKlBackward.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let logps = LogpsSaved { hidden, head, targets, log_sum_exp, spec: spec.logits };
+                let reference_softcap = spec.reference_softcap;
+                prep.finish(KlSaved { logps, reference, reference_log_sum_exp, reference_softcap }, output)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
     }
 }

@@ -6,10 +6,11 @@ use burn::backend::{
 };
 
 use crate::{
-    Activation, AdamWStep, AttentionSpec, FeedForwardSpec, Frozen, LogitSpec, LoraSpec, Precision, portable,
+    Activation, AdamWStep, AttentionSpec, DivergenceSpec, FeedForwardSpec, Frozen, LogitSpec, LoraSpec,
+    Precision, portable,
     saved::{
         AttentionLayerSaved, AttentionSaved, AttentionWeights, FeedForwardSaved, FeedForwardWeights,
-        LayerNormSaved, LogpsOutput, LogpsSaved, LoraSaved, RowStatistics,
+        KlOutput, KlSaved, LayerNormSaved, LogpsOutput, LogpsSaved, LoraSaved, ReferenceHead, RowStatistics,
     },
 };
 
@@ -231,6 +232,27 @@ pub trait FusedPrimitives: Backend {
         wanted: [bool; 2],
     ) -> [Option<FloatTensor<Self>>; 2] {
         portable::logps::backward::<Self>(saved, grad, wanted)
+    }
+
+    /// As [`logps_forward`](Self::logps_forward), with the divergence from what a reference says of the same rows.
+    fn logps_kl_forward(
+        hidden: FloatTensor<Self>,
+        head: FloatTensor<Self>,
+        reference: ReferenceHead<Self>,
+        targets: IntTensor<Self>,
+        spec: DivergenceSpec,
+    ) -> KlOutput<Self> {
+        portable::divergence::forward::<Self>(hidden, head, reference, targets, spec)
+    }
+
+    /// Gradients of `completion_logps_and_kl` for `hidden` and `head`, where wanted; `grads` are those of the log-probabilities
+    /// and of the divergences, `[n]` each.
+    fn logps_kl_backward(
+        saved: KlSaved<Self>,
+        grads: [FloatTensor<Self>; 2],
+        wanted: [bool; 2],
+    ) -> [Option<FloatTensor<Self>>; 2] {
+        portable::divergence::backward::<Self>(saved, grads, wanted)
     }
 
     /// What rows of logits, `[rows, vocab]` before the cap, say of their targets, `[rows, 1]`.
@@ -482,6 +504,20 @@ pub trait FusedOps: FusedPrimitives {
         let LogpsOutput { logps, log_sum_squares, .. } =
             Self::logps_squares_forward(hidden, head, targets, spec);
         (logps, log_sum_squares.expect("it was asked for"))
+    }
+
+    /// See [`crate::completion_logps_and_kl`]: log-probabilities and divergences, `[2, n]`.
+    fn completion_logps_and_kl(
+        hidden: FloatTensor<Self>,
+        head: FloatTensor<Self>,
+        reference_hidden: FloatTensor<Self>,
+        reference_head: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        spec: DivergenceSpec,
+    ) -> FloatTensor<Self> {
+        let reference = ReferenceHead { hidden: reference_hidden, head: reference_head };
+        let KlOutput { logps, kl, .. } = Self::logps_kl_forward(hidden, head, reference, targets, spec);
+        portable::divergence::stacked::<Self>([logps, kl])
     }
 
     /// See [`crate::adamw`].

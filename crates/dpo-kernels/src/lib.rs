@@ -22,6 +22,7 @@
 //! | [`tree_attention`] | queries, keys, values, output, one number a row and head |
 //! | [`attention_layer`] | input, weights, angles, what [`tree_attention`] keeps |
 //! | [`completion_logps`] | hidden rows, head weight, one number a row |
+//! | [`completion_logps_and_kl`] | hidden rows, head weight, one number a row: of both models |
 
 mod activation;
 #[cfg(feature = "mimalloc")]
@@ -55,11 +56,12 @@ pub use layout::{AttentionSpec, Segment, TreeLayout, TreeRange};
 #[cfg(feature = "cuda")]
 pub use nvidia::{NvidiaGpu, nvidia_gpus};
 pub use optimizer::{AdamWStep, AdamWUpdate, adamw, squared_norm};
-pub use precision::{FeedForwardSpec, LogitSpec, LoraSpec, Precision};
+pub use precision::{DivergenceSpec, FeedForwardSpec, LogitSpec, LoraSpec, Precision};
 pub use tensor::{
-    LogpsAndSquares, activate, attention_layer, completion_logps, completion_logps_and_squares, gated,
-    gated_feed_forward, gated_lora_linear, layer_norm, linear, linear_constant, linear_frozen, lora_linear,
-    lora_linear_frozen, rms_norm, rotary, select_rows, tree_attention,
+    LogpsAndKl, LogpsAndSquares, ReferenceRows, activate, attention_layer, completion_logps,
+    completion_logps_and_kl, completion_logps_and_squares, gated, gated_feed_forward, gated_lora_linear,
+    layer_norm, linear, linear_constant, linear_frozen, lora_linear, lora_linear_frozen, rms_norm, rotary,
+    select_rows, tree_attention,
 };
 
 /// Batches of at least this many rows give each row the same bits, whatever the other rows are. Smaller ones are padded by

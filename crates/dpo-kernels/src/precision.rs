@@ -34,6 +34,22 @@ pub struct LogitSpec {
     pub precision: Precision,
 }
 
+/// What becomes the logits of two models whose distributions are compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct DivergenceSpec {
+    /// Those of the model that is trained; both have its precision.
+    pub logits: LogitSpec,
+    /// Cap of the logits that it is held against.
+    pub reference_softcap: Option<f64>,
+}
+
+impl DivergenceSpec {
+    /// Of the logits that it is held against.
+    pub(crate) fn reference(self) -> LogitSpec {
+        LogitSpec { softcap: self.reference_softcap, ..self.logits }
+    }
+}
+
 /// What is between the matrices of a feed-forward layer, and how they are multiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeedForwardSpec {

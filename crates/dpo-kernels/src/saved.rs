@@ -94,6 +94,35 @@ pub struct LogpsSaved<B: Backend> {
     pub(crate) spec: LogitSpec,
 }
 
+/// What another model's head reads of each row, and that head: constants.
+#[derive(Debug, Clone)]
+pub struct ReferenceHead<B: Backend> {
+    pub(crate) hidden: FloatTensor<B>,
+    pub(crate) head: FloatTensor<B>,
+}
+
+/// What `completion_logps_and_kl` keeps for its backward.
+#[derive(Debug, Clone)]
+pub struct KlSaved<B: Backend> {
+    pub(crate) logps: LogpsSaved<B>,
+    pub(crate) reference: ReferenceHead<B>,
+    /// Of each row's logits under the reference.
+    pub(crate) reference_log_sum_exp: FloatTensor<B>,
+    pub(crate) reference_softcap: Option<f64>,
+}
+
+/// What the forward half of `completion_logps_and_kl` gives, `[n]` each.
+#[derive(Debug, Clone)]
+pub struct KlOutput<B: Backend> {
+    pub(crate) logps: FloatTensor<B>,
+    /// Of each row's logits.
+    pub(crate) log_sum_exp: FloatTensor<B>,
+    /// `KL(p_ref ‖ p)`
+    pub(crate) kl: FloatTensor<B>,
+    /// Of each row's logits under the reference.
+    pub(crate) reference_log_sum_exp: FloatTensor<B>,
+}
+
 /// What `lora_linear` keeps for its backward, beside the weight.
 #[derive(Debug, Clone)]
 pub struct LoraSaved<B: Backend> {

@@ -1,11 +1,18 @@
 //! The operations on burn tensors.
 
+mod head;
+
 use burn::{
     backend::Dispatch,
     tensor::{Int, Tensor},
 };
 
-use crate::{Activation, AttentionSpec, FeedForwardSpec, Frozen, FusedOps, LogitSpec, LoraSpec, Precision};
+pub use head::{
+    LogpsAndKl, LogpsAndSquares, ReferenceRows, completion_logps, completion_logps_and_kl,
+    completion_logps_and_squares,
+};
+
+use crate::{Activation, AttentionSpec, FeedForwardSpec, Frozen, FusedOps, LoraSpec, Precision};
 
 /// `x · Wᵀ`, with the weight laid out as checkpoints have it.
 ///
@@ -261,59 +268,4 @@ pub fn attention_layer(
         sin.into_dispatch(),
         spec,
     ))
-}
-
-/// Log-probability of each row's target under `softmax(hidden · headᵀ)`, in nats.
-///
-/// Logits are made as `spec` says. They exist for one chunk of rows at a time, forward and backward.
-///
-/// # Shapes
-/// - `hidden`: `[n, d_model]`
-/// - `head`: `[vocab, d_model]`
-/// - `targets`: `[n]`, ids below `vocab`
-/// - output: `[n]`
-pub fn completion_logps(
-    hidden: Tensor<2>,
-    head: Tensor<2>,
-    targets: Tensor<1, Int>,
-    spec: LogitSpec,
-) -> Tensor<1> {
-    Tensor::from_dispatch(<Dispatch as FusedOps>::completion_logps(
-        hidden.into_dispatch(),
-        head.into_dispatch(),
-        targets.into_dispatch(),
-        spec,
-    ))
-}
-
-/// What [`completion_logps_and_squares`] says of each row, `[n]`.
-#[derive(Debug, Clone)]
-pub struct LogpsAndSquares {
-    /// Log-probability of the target.
-    pub logps: Tensor<1>,
-    /// `ln Σ_v p(v)²` over all words, without a gradient.
-    pub log_sum_squares: Tensor<1>,
-}
-
-/// As [`completion_logps`], and of the same pass how concentrated each row's distribution is, as WPO wants it:
-/// <https://arxiv.org/abs/2406.11827>.
-///
-/// # Shapes
-/// Those of [`completion_logps`].
-pub fn completion_logps_and_squares(
-    hidden: Tensor<2>,
-    head: Tensor<2>,
-    targets: Tensor<1, Int>,
-    spec: LogitSpec,
-) -> LogpsAndSquares {
-    let (logps, squares) = <Dispatch as FusedOps>::completion_logps_and_squares(
-        hidden.into_dispatch(),
-        head.into_dispatch(),
-        targets.into_dispatch(),
-        spec,
-    );
-    LogpsAndSquares {
-        logps: Tensor::from_dispatch(logps),
-        log_sum_squares: Tensor::<1>::from_dispatch(squares).inner(),
-    }
 }

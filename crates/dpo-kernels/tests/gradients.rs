@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use dpo_kernels::{
-    Activation, AttentionSpec, FeedForwardSpec, LogitSpec, LoraSpec, Precision, TreeLayout, TreeRange,
-    activate, attention_layer, completion_logps, gated, gated_feed_forward, gated_lora_linear, layer_norm,
-    linear, lora_linear, rms_norm, rotary, select_rows, tree_attention,
+    Activation, AttentionSpec, DivergenceSpec, FeedForwardSpec, LogitSpec, LoraSpec, Precision,
+    ReferenceRows, TreeLayout, TreeRange, activate, attention_layer, completion_logps,
+    completion_logps_and_kl, gated, gated_feed_forward, gated_lora_linear, layer_norm, linear, lora_linear,
+    rms_norm, rotary, select_rows, tree_attention,
 };
 
 type Op<'a> = &'a dyn Fn(&[Tensor<2>]) -> Tensor<2>;
@@ -217,6 +218,25 @@ fn completion_logps_have_their_gradient() {
         check("completion_logps", &[[3, 4], [9, 4]], &|x| {
             let targets = Tensor::<1, Int>::from_ints([8, 0, 3], &x[0].device());
             completion_logps(x[0].clone(), x[1].clone(), targets, spec).reshape([3, 1])
+        });
+    }
+}
+
+/// Of the log-probabilities and of the divergences at once, against a reference of another width and another cap.
+#[test]
+fn completion_logps_and_kl_have_their_gradient() {
+    for softcap in [None, Some(0.7)] {
+        let logits = LogitSpec { softcap, precision: Precision::F32 };
+        let spec = DivergenceSpec { logits, reference_softcap: softcap.map(|cap| 2.0 * cap) };
+        check("completion_logps_and_kl", &[[3, 4], [9, 4]], &|x| {
+            let (device, dtype) = (x[0].device().inner(), x[0].dtype());
+            let constant = |dims: [usize; 2], seed| {
+                Tensor::from_data(TensorData::new(numbers(dims[0] * dims[1], seed), dims), (&device, dtype))
+            };
+            let reference = ReferenceRows { hidden: constant([3, 5], 5), head: constant([9, 5], 6) };
+            let targets = Tensor::<1, Int>::from_ints([8, 0, 3], &x[0].device());
+            let said = completion_logps_and_kl(x[0].clone(), x[1].clone(), reference, targets, spec);
+            Tensor::stack::<2>(vec![said.logps, said.kl], 0)
         });
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dpo_kernels::{
-    Activation, AttentionSpec, LogitSpec, Precision, TreeLayout, TreeRange, activate, completion_logps,
-    completion_logps_and_squares, gated, layer_norm, rotary, tree_attention,
+    Activation, AttentionSpec, DivergenceSpec, LogitSpec, Precision, ReferenceRows, TreeLayout, TreeRange,
+    activate, completion_logps, completion_logps_and_kl, completion_logps_and_squares, gated, layer_norm,
+    rotary, tree_attention,
 };
 
 fn matrix<const R: usize, const C: usize>(rows: [[f32; C]; R]) -> Tensor<2> {
@@ -132,6 +133,19 @@ fn squares_of_probabilities_are_summed() {
     let found = completion_logps_and_squares(matrix([[1.0], [1.0]]), head, targets, LogitSpec::default());
     assert_values(found.logps.into_data(), &[0.75f32.ln(), 0.25f32.ln()]);
     assert_values(found.log_sum_squares.into_data(), &[-0.470_003_6; 2]);
+}
+
+/// Policies of ½ and ½ and of ¾ and ¼, both held against ¾ and ¼: ¾·ln(¾/½) + ¼·ln(¼/½) = 0.130812, and 0.
+#[test]
+fn distributions_are_held_against_a_reference() {
+    let ln_3 = 3f32.ln();
+    let head = || matrix([[1.0], [0.0]]);
+    let reference = ReferenceRows { hidden: matrix([[ln_3], [ln_3]]), head: head() };
+    let targets = Tensor::<1, Int>::from_ints([0, 1], &Device::flex());
+    let spec = DivergenceSpec::default();
+    let found = completion_logps_and_kl(matrix([[0.0], [ln_3]]), head(), reference, targets, spec);
+    assert_values(found.logps.into_data(), &[-std::f32::consts::LN_2, -2.0 * std::f32::consts::LN_2]);
+    assert_values(found.kl.into_data(), &[0.130_812, 0.0]);
 }
 
 #[test]

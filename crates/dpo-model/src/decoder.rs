@@ -20,15 +20,15 @@ mod scored;
 pub use gradients::{GradientList, GradientSums};
 pub use input::{PackedInput, ScoredRows};
 pub use recompute::RecomputedLogps;
-pub use scored::{ScoredTokens, TokenOutputs};
+pub use scored::{Distributions, ScoredTokens, TokenOutputs};
 
 use burn::{
     module::{Module, Param},
     tensor::{Device, Int, Tensor},
 };
 use dpo_kernels::{
-    LogitSpec, LogpsAndSquares, Precision, completion_logps, completion_logps_and_squares,
-    is_fast_with_shared_starts, select_rows,
+    DivergenceSpec, LogitSpec, LogpsAndKl, LogpsAndSquares, Precision, ReferenceRows, completion_logps,
+    completion_logps_and_kl, completion_logps_and_squares, is_fast_with_shared_starts, select_rows,
 };
 
 use crate::{
@@ -212,19 +212,44 @@ impl Decoder {
         &self,
         input: &PackedInput,
         scored: &ScoredRows,
-        outputs: TokenOutputs,
+        outputs: TokenOutputs<'_>,
     ) -> ScoredTokens {
         self.hidden_tokens(self.scored_hidden(input, scored), scored, outputs)
     }
 
-    fn hidden_tokens(&self, hidden: Tensor<2>, scored: &ScoredRows, outputs: TokenOutputs) -> ScoredTokens {
-        if outputs == TokenOutputs::Logps {
-            return ScoredTokens { logps: self.hidden_logps(hidden, scored), log_sum_squares: None };
-        }
+    /// What the model says of every word where each scored token is predicted, for another to be held against; the adapter drops
+    /// nothing, and the model is on a plain device.
+    pub fn distributions(&self, input: &PackedInput, scored: &ScoredRows) -> Distributions {
+        let hidden = self.divided(self.scored_hidden(&input.without_dropout(), scored));
+        let rows = ReferenceRows { hidden, head: self.head() };
+        Distributions { rows, softcap: self.config.logit_softcap }
+    }
+
+    fn hidden_tokens(
+        &self,
+        hidden: Tensor<2>,
+        scored: &ScoredRows,
+        outputs: TokenOutputs<'_>,
+    ) -> ScoredTokens {
+        let (hidden, head, targets) = (self.divided(hidden), self.head(), scored.targets());
         let spec = LogitSpec { softcap: self.config.logit_softcap, precision: self.precision };
-        let LogpsAndSquares { logps, log_sum_squares } =
-            completion_logps_and_squares(self.divided(hidden), self.head(), scored.targets(), spec);
-        ScoredTokens { logps, log_sum_squares: Some(log_sum_squares) }
+        let Some(reference) = outputs.divergence_from else {
+            if !outputs.squares {
+                let logps = completion_logps(hidden, head, targets, spec);
+                return ScoredTokens { logps, log_sum_squares: None, kl: None };
+            }
+            let LogpsAndSquares { logps, log_sum_squares } =
+                completion_logps_and_squares(hidden, head, targets, spec);
+            return ScoredTokens { logps, log_sum_squares: Some(log_sum_squares), kl: None };
+        };
+        let log_sum_squares = outputs.squares.then(|| {
+            let (hidden, head) = (hidden.clone().inner(), head.clone().inner());
+            completion_logps_and_squares(hidden, head, targets.clone(), spec).log_sum_squares
+        });
+        let spec = DivergenceSpec { logits: spec, reference_softcap: reference.softcap };
+        let LogpsAndKl { logps, kl } =
+            completion_logps_and_kl(hidden, head, reference.rows.clone(), targets, spec);
+        ScoredTokens { logps, log_sum_squares, kl: Some(kl) }
     }
 
     /// `[vocab_size, d_model]`.

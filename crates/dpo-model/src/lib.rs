@@ -12,7 +12,8 @@ pub mod weights;
 pub use adapter::{Adapter, LoraConfig, LoraKind, LoraScaling, LoraTargets};
 pub use config::{DecoderConfig, Family, HfConfig, ParameterInfo};
 pub use decoder::{
-    Decoder, GradientList, GradientSums, PackedInput, RecomputedLogps, ScoredRows, ScoredTokens, TokenOutputs,
+    Decoder, Distributions, GradientList, GradientSums, PackedInput, RecomputedLogps, ScoredRows,
+    ScoredTokens, TokenOutputs,
 };
 pub use dpo_kernels::Precision;
 pub use error::ModelError;

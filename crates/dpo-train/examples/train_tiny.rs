@@ -43,7 +43,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The reference is the model as it is now; it need not be kept.
     let reference = ReferenceLogps::computed(&trees, INFERENCE_TOKENS, &policy);
     let config = config(trees.len())?;
-    let data = TrainData { trees, reference: Some(reference), moving: None, eval_sets: Vec::new() };
+    let data = TrainData {
+        trees,
+        reference: Some(reference),
+        moving: None,
+        reference_model: None,
+        eval_sets: Vec::new(),
+    };
     let checkpoints = Checkpoints::open(&out.join("checkpoints"))?;
     let mut trainer = Trainer::new(config, data, checkpoints, hf.raw.clone());
     let mut sink = JsonlSink::open(&out.join("metrics.jsonl"), &out.join("eval.jsonl"), 0)?;

@@ -6,7 +6,9 @@ use burn::tensor::{Device, Tensor};
 use dpo_core::{CompletionLogps, TokenLogps};
 use dpo_data::{PackedBatch, TokenTree, TreeSpan, pack};
 use dpo_kernels::{EXACT_ROWS, TreeLayout, TreeRange};
-use dpo_model::{Decoder, PackedInput, RecomputedLogps, ScoredRows, ScoredTokens, TokenOutputs};
+use dpo_model::{
+    Decoder, Distributions, PackedInput, RecomputedLogps, ScoredRows, ScoredTokens, TokenOutputs,
+};
 
 /// A batch on a device, with what is scored of it.
 #[derive(Debug, Clone)]
@@ -84,12 +86,21 @@ impl DeviceBatch {
     }
 
     /// As [`token_logps`](Self::token_logps), with what `outputs` asks for beside it.
-    pub fn scored_tokens(&self, model: &Decoder, outputs: TokenOutputs) -> ScoredTokens {
+    pub fn scored_tokens(&self, model: &Decoder, outputs: TokenOutputs<'_>) -> ScoredTokens {
         model.scored_tokens(&self.input, &self.scored, outputs)
     }
 
+    /// What `model`, on a plain device, says of every word where each scored token is predicted.
+    pub fn distributions(&self, model: &Decoder) -> Distributions {
+        model.distributions(&self.input, &self.scored)
+    }
+
     /// As [`scored_tokens`](Self::scored_tokens), to go backward from block by block.
-    pub fn recomputed_logps<'a>(&'a self, model: &'a Decoder, outputs: TokenOutputs) -> RecomputedLogps<'a> {
+    pub fn recomputed_logps<'a>(
+        &'a self,
+        model: &'a Decoder,
+        outputs: TokenOutputs<'_>,
+    ) -> RecomputedLogps<'a> {
         model.recomputed_logps(&self.input, &self.scored, outputs)
     }
 
@@ -97,6 +108,7 @@ impl DeviceBatch {
     pub fn completion_logps(&self, token_logps: Tensor<1>) -> CompletionLogps {
         CompletionLogps::from_scored_tokens(token_logps, &self.n_scored, &self.n_tokens)
     }
+
     /// Token log-probs with the completions that they belong to.
     pub fn tokens(&self, token_logps: Tensor<1>) -> TokenLogps {
         TokenLogps::new(token_logps, &self.n_scored, &self.n_tokens)

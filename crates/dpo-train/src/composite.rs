@@ -10,7 +10,7 @@ use crate::{
     loss::{BatchWide, chosen, pair_gaps, pair_votes, reference_logps, scored_tokens},
     micro::placed,
     reference::token_logps,
-    scores::{RowLosses, RowScores},
+    scores::{RowLosses, RowScores, Sums},
 };
 
 /// What the policy says of the scored tokens of rows.
@@ -19,13 +19,15 @@ pub(crate) struct Said<'a> {
     pub(crate) policy: &'a TokenLogps,
     /// `ln Σ_v p(v)²`, where the objective reads it.
     pub(crate) log_sum_squares: Option<&'a Tensor<1>>,
+    /// `KL(π_ref ‖ π_θ)` over all words, where the objective reads it.
+    pub(crate) kl: Option<&'a Tensor<1>>,
 }
 
 /// Losses of rows of which the policy says `said`.
 pub(crate) fn of_rows(
     composite: &Composite,
     rows: &[Row<'_>],
-    Said { policy, log_sum_squares }: Said<'_>,
+    Said { policy, log_sum_squares, kl }: Said<'_>,
     moving_margin: Option<f64>,
     scale: BatchScale,
 ) -> RowLosses {
@@ -33,10 +35,14 @@ pub(crate) fn of_rows(
     let reference = composite.needs_reference().then(|| tokens(rows, reference_logps(rows, device)));
     let (votes, gaps) = (&pair_votes(rows)[..], &pair_gaps(rows)[..]);
     let pairs =
-        PairTokens { policy, reference: reference.as_ref(), log_sum_squares, moving_margin, votes, gaps };
+        PairTokens { policy, reference: reference.as_ref(), log_sum_squares, kl, moving_margin, votes, gaps };
     let losses = composite.losses(pairs, &scale);
     let sums = |tokens: &TokenLogps| composite.compared(tokens).sums.inner();
-    let sums = (sums(policy), reference.as_ref().map(sums));
+    let sums = Sums {
+        policy: sums(policy),
+        reference: reference.as_ref().map(sums),
+        divergences: kl.map(|kl| policy.sums_of(kl.clone()).inner()),
+    };
     RowLosses::new(rows, losses, Some(sums), scale)
 }
 
@@ -92,7 +98,7 @@ impl LossSpec {
         let n = logps.len();
         let policy = tokens(rows, Tensor::from_data(TensorData::new(logps, [n]), &device));
         // A set is measured with the strength that training started with.
-        let said = Said { policy: &policy, log_sum_squares: None };
+        let said = Said { policy: &policy, log_sum_squares: None, kl: None };
         let scores: RowScores = of_rows(composite, rows, said, None, wide.scale).read().0;
         Some(scores.of_batch(self, rows, &(0..rows.len()).collect::<Vec<_>>(), wide))
     }

@@ -85,6 +85,7 @@ fn evaluation(set: &EvalSet, loss: &LossSpec, step: u64, scores: BatchScores) ->
         set: set.name.clone(),
         loss: scores.loss,
         pairs: means(&scores, &loss.objective),
+        divergences: scores.mean_divergences(),
     };
     Evaluation { metrics, scores }
 }

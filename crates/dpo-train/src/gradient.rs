@@ -68,6 +68,9 @@ pub struct PassTimes {
 
 impl LossSpec {
     /// Loss and gradient of `rows` as one batch; `None` when `stop` said so between micro-batches.
+    ///
+    /// # Panics
+    /// If the objective reads the reference's distributions and there is no [`reference_model`](Self::reference_model).
     pub fn gradient(
         &self,
         policy: &Decoder,
@@ -106,7 +109,8 @@ impl Pass<'_> {
     fn add(&self, rows: &[Row<'_>], sums: &mut GradientSums, times: &mut PassTimes) -> RowScores {
         let start = Instant::now();
         let batch = self.batch(rows);
-        let outputs = self.spec.outputs();
+        let distributions = self.spec.distributions(&batch);
+        let outputs = self.spec.outputs(distributions.as_ref());
         let scored = |said| self.spec.of_rows(rows, &batch, said, self.wide).read();
         let (scores, forward) = match self.spec.activations {
             Activations::Keep => {

@@ -37,7 +37,7 @@ pub use files::write_atomically;
 pub use gradient::{Activations, BatchGradient, DropoutSeed, PassTimes};
 pub use groups::GroupShares;
 pub use loss::{LossSpec, Row};
-pub use metrics::{EvalMetrics, JsonlSink, MetricSink, StepMetrics};
+pub use metrics::{EvalMetrics, JsonlSink, MeanDivergences, MetricSink, StepMetrics};
 pub use micro::MicroBatching;
 pub use mismatched::mismatched;
 pub use moving_margin::MovingMargin;

@@ -7,14 +7,14 @@ use std::num::NonZeroUsize;
 use burn::tensor::{Device, Tensor, TensorData};
 use dpo_core::{BatchScale, Objective, RowSize, sft_loss};
 use dpo_data::TokenTree;
-use dpo_model::{Decoder, ScoredTokens, TokenOutputs};
+use dpo_model::{Decoder, Distributions, ScoredTokens, TokenOutputs};
 
 use crate::{
     Activations, BatchScores, DeviceBatch, MicroBatching,
     batch::packed,
     composite::{self, Said},
     mismatched::drift,
-    scores::{RowLosses, RowScores},
+    scores::{RowLosses, RowScores, Sums},
 };
 
 pub(crate) use of_rows::{label, pair_gaps, pair_votes};
@@ -60,6 +60,8 @@ pub struct LossSpec {
     pub constant_token: Option<u32>,
     /// What is kept for the gradient.
     pub activations: Activations,
+    /// The reference itself, on a plain device; where the objective [reads its distributions](Objective::reads_distributions).
+    pub reference_model: Option<Decoder>,
     /// Moving average of the batches' mean margins before this step, for a loss that follows it; `None` before the first.
     pub moving_margin: Option<f64>,
 }
@@ -67,10 +69,19 @@ pub struct LossSpec {
 impl LossSpec {
     /// All of a token counts, and activations are kept.
     pub fn new(objective: Objective) -> Self {
-        Self { objective, constant_token: None, activations: Activations::Keep, moving_margin: None }
+        Self {
+            objective,
+            constant_token: None,
+            activations: Activations::Keep,
+            reference_model: None,
+            moving_margin: None,
+        }
     }
 
     /// Scores of `rows` without a gradient; `model` is on a plain device.
+    ///
+    /// # Panics
+    /// If the objective reads the reference's distributions and there is no [`reference_model`](Self::reference_model).
     pub fn scores(&self, model: &Decoder, rows: &[Row<'_>], max_tokens: NonZeroUsize) -> BatchScores {
         self.scores_unless(model, rows, max_tokens, &|| false).unwrap_or_default()
     }
@@ -97,7 +108,8 @@ impl LossSpec {
             }
             let rows = chosen(rows, indices);
             let batch = self.on_device(&rows, model, model.shares_starts());
-            let said = batch.scored_tokens(model, self.outputs());
+            let distributions = self.distributions(&batch);
+            let said = batch.scored_tokens(model, self.outputs(distributions.as_ref()));
             total.extend(self.of_rows(&rows, &batch, said, wide).read().0);
         }
         Some(total.of_batch(self, rows, &micro.concat(), wide))
@@ -119,12 +131,17 @@ impl LossSpec {
         Some(BatchWide { scale: self.scale(rows), drift })
     }
 
+    /// What the reference says of every word at the tokens of a micro-batch, where the objective reads it.
+    pub(crate) fn distributions(&self, batch: &DeviceBatch) -> Option<Distributions> {
+        self.objective.reads_distributions().then(|| {
+            let reference = self.reference_model.as_ref();
+            batch.distributions(reference.expect("an objective that reads its distributions has a reference"))
+        })
+    }
+
     /// What the loss reads of each token.
-    pub(crate) fn outputs(&self) -> TokenOutputs {
-        match self.objective.modifiers().wpo {
-            true => TokenOutputs::LogpsAndSquares,
-            false => TokenOutputs::Logps,
-        }
+    pub(crate) fn outputs<'a>(&self, divergence_from: Option<&'a Distributions>) -> TokenOutputs<'a> {
+        TokenOutputs { squares: self.objective.modifiers().wpo, divergence_from }
     }
 
     /// The denominator of the loss of `rows` as one batch.
@@ -157,7 +174,11 @@ impl LossSpec {
     ) -> RowLosses {
         if let Objective::Composite(composite) = &self.objective {
             let policy = batch.tokens(said.logps);
-            let said = Said { policy: &policy, log_sum_squares: said.log_sum_squares.as_ref() };
+            let said = Said {
+                policy: &policy,
+                log_sum_squares: said.log_sum_squares.as_ref(),
+                kl: said.kl.as_ref(),
+            };
             return composite::of_rows(composite, rows, said, self.moving_margin, wide.scale);
         }
         let policy = batch.completion_logps(said.logps);
@@ -165,7 +186,11 @@ impl LossSpec {
             return RowLosses::new(rows, sft_loss(&policy), None, wide.scale);
         }
         let reference = batch.completion_logps(reference_logps(rows, &policy.token_counts.device()));
-        let sums = (policy.sums.clone().inner(), Some(reference.sums.clone()));
+        let sums = Sums {
+            policy: policy.sums.clone().inner(),
+            reference: Some(reference.sums.clone()),
+            divergences: None,
+        };
         let losses = of_rows::losses(&self.objective, rows, policy, reference, wide.drift);
         RowLosses::new(rows, losses, Some(sums), wide.scale)
     }

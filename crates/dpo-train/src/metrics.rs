@@ -29,6 +29,9 @@ pub struct StepMetrics {
     /// How far the policy has drifted from its reference, `z₀` of `kto`; none with other objectives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kl: Option<f64>,
+    /// How far the policy's distributions have moved; none where the objective does not read that.
+    #[serde(flatten)]
+    pub divergences: Option<MeanDivergences>,
     /// What each group counted in the step, with `group_robust` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_shares: Option<BTreeMap<String, f64>>,
@@ -39,6 +42,18 @@ pub struct StepMetrics {
     pub num_tokens: u64,
     /// Tokens a second in this step.
     pub tokens_per_second: f64,
+}
+
+/// How far the policy's distributions have moved from the reference's, `Σ_t KL(π_ref ‖ π_θ)` over a completion's tokens, in nats: the
+/// mean over pairs, see [`tdpo_loss`](dpo_core::tdpo_loss).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MeanDivergences {
+    /// Of the chosen completions.
+    #[serde(rename = "kl/chosen")]
+    pub chosen: f64,
+    /// Of the rejected ones.
+    #[serde(rename = "kl/rejected")]
+    pub rejected: f64,
 }
 
 /// What an evaluation found: one line of `eval.jsonl`, under the Python trainers' names: `eval_loss`,
@@ -53,6 +68,8 @@ pub struct EvalMetrics {
     pub loss: f64,
     /// Rewards and log-probs; none where there are no pairs.
     pub pairs: Option<MetricMeans>,
+    /// How far the policy's distributions have moved; none where the objective does not read that.
+    pub divergences: Option<MeanDivergences>,
 }
 
 impl EvalMetrics {
@@ -69,6 +86,9 @@ impl EvalMetrics {
                 ("logps/chosen", pairs.logps_chosen),
                 ("logps/rejected", pairs.logps_rejected),
             ]);
+        }
+        if let Some(divergences) = &self.divergences {
+            numbers.extend([("kl/chosen", divergences.chosen), ("kl/rejected", divergences.rejected)]);
         }
         numbers.into_iter().map(|(name, number)| (format!("{prefix}{name}"), number)).collect()
     }
@@ -220,6 +240,7 @@ mod tests {
                 logps_rejected: -120.25,
             }),
             kl: None,
+            divergences: None,
             group_shares: None,
             reference_updates: None,
             num_tokens: 512 * step,
@@ -228,7 +249,7 @@ mod tests {
     }
 
     fn eval(step: u64) -> EvalMetrics {
-        EvalMetrics { step, set: "eval".to_owned(), loss: 0.5, pairs: None }
+        EvalMetrics { step, set: "eval".to_owned(), loss: 0.5, pairs: None, divergences: None }
     }
 
     struct Run {

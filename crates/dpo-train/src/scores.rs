@@ -5,7 +5,7 @@ use dpo_core::{BatchScale, CompletionScore, Label, Objective, PairScore, PolicyS
 use dpo_data::RowId;
 
 use crate::{
-    LossSpec, Row,
+    LossSpec, MeanDivergences, Row,
     loss::{BatchWide, label, weights},
     micro::placed,
     optimizer::host_values,
@@ -29,11 +29,20 @@ pub struct BatchScores {
     pub labelled: Vec<(Label, CompletionScore)>,
     /// How far the policy has drifted from its reference, `z₀`; where the objective reads it.
     pub drift: Option<f64>,
+    /// `D_w` and `D_l` of each pair, see [`tdpo_loss`](dpo_core::tdpo_loss); where the objective reads them.
+    pub divergences: Vec<[f64; 2]>,
     /// Tokens that went through the model.
     pub n_tokens: usize,
 }
 
 impl BatchScores {
+    /// Mean divergences of the pairs; `None` where the objective reads none.
+    pub(crate) fn mean_divergences(&self) -> Option<MeanDivergences> {
+        let n = self.divergences.len();
+        let mean = |side: usize| self.divergences.iter().map(|pair| pair[side]).sum::<f64>() / n as f64;
+        (n > 0).then(|| MeanDivergences { chosen: mean(0), rejected: mean(1) })
+    }
+
     /// Rows whose loss is not a number.
     pub(crate) fn bad_rows(&self, rows: &[Row<'_>]) -> Vec<RowId> {
         let bad = self.row_losses.iter().zip(rows).filter(|(loss, _)| !loss.is_finite());
@@ -78,6 +87,8 @@ pub(crate) struct RowScores {
     completions: Vec<Vec<CompletionScore>>,
     /// Summed log-probs of each row's completions where there is no reference.
     policy: Vec<Vec<f64>>,
+    /// Summed divergences of each row's completions, where they are read.
+    divergences: Vec<Vec<f64>>,
     n_tokens: usize,
 }
 
@@ -87,6 +98,7 @@ impl RowScores {
         self.losses.extend(part.losses);
         self.completions.extend(part.completions);
         self.policy.extend(part.policy);
+        self.divergences.extend(part.divergences);
         self.n_tokens += part.n_tokens;
     }
 
@@ -110,6 +122,8 @@ impl RowScores {
         for (row, sums) in rows.iter().zip(&placed(self.policy, places)) {
             scores.add_policy_row(row, sums);
         }
+        let divergences = placed(self.divergences, places);
+        scores.divergences.extend(divergences.iter().map(|of_row| [of_row[0], of_row[1]]));
         scores.drift = matches!(spec.objective, Objective::Unpaired(_)).then_some(wide.drift);
         scores.completions = completions;
         scores
@@ -129,8 +143,15 @@ pub(crate) struct RowLosses {
     n_tokens: usize,
 }
 
-/// Summed log-probs of all completions under the policy, and under the reference where there is one.
-pub(crate) type Sums = (Tensor<1>, Option<Tensor<1>>);
+/// Sums over all completions, without a gradient.
+pub(crate) struct Sums {
+    /// Log-probs under the policy.
+    pub(crate) policy: Tensor<1>,
+    /// Log-probs under the reference, where there is one.
+    pub(crate) reference: Option<Tensor<1>>,
+    /// Divergences from it, where they are read.
+    pub(crate) divergences: Option<Tensor<1>>,
+}
 
 impl RowLosses {
     /// Rows with their losses, `[n_rows]`, as a part of the batch that has this scale.
@@ -143,28 +164,33 @@ impl RowLosses {
 
     /// Everything of interest in one transfer, and the loss to go backward from.
     pub(crate) fn read(self) -> (RowScores, Tensor<1>) {
-        let n_rows = self.losses.dims()[0];
-        let n_sums: usize = self.n_completions.iter().sum();
+        let (n_rows, n_sums) = (self.losses.dims()[0], self.n_completions.iter().sum::<usize>());
         let mut parts = vec![self.losses.inner()];
-        let mut has_reference = false;
-        if let Some((policy, reference)) = self.sums {
-            has_reference = reference.is_some();
+        let (mut has_reference, mut has_divergences) = (false, false);
+        if let Some(Sums { policy, reference, divergences }) = self.sums {
+            (has_reference, has_divergences) = (reference.is_some(), divergences.is_some());
             parts.push(policy);
-            parts.extend(reference);
+            parts.extend(reference.into_iter().chain(divergences));
         }
         let values = host_values(Tensor::cat(parts, 0));
         let (losses, sums) = values.split_at(n_rows);
         let mut scores =
             RowScores { losses: losses.to_vec(), n_tokens: self.n_tokens, ..RowScores::default() };
+        let mut sums = sums.chunks_exact(n_sums.max(1));
+        let policy = sums.next().unwrap_or_default();
+        let reference = if has_reference { sums.next().unwrap_or_default() } else { &[] };
+        if has_divergences {
+            let divergences = sums.next().unwrap_or_default();
+            scores.divergences = by_row(divergences.iter().copied(), &self.n_completions);
+        }
         if has_reference {
-            let (policy, reference) = sums.split_at(n_sums);
             let score = |(policy, reference): (&f64, &f64)| CompletionScore {
                 policy: *policy,
                 reference: *reference,
             };
             scores.completions = by_row(policy.iter().zip(reference).map(score), &self.n_completions);
-        } else if !sums.is_empty() {
-            scores.policy = by_row(sums.iter().copied(), &self.n_completions);
+        } else if !policy.is_empty() {
+            scores.policy = by_row(policy.iter().copied(), &self.n_completions);
         }
         (scores, self.loss)
     }

@@ -20,7 +20,7 @@ use crate::{
 
 pub use config::{INFERENCE_TOKENS, StepZeroGate, TrainerConfig};
 use moving::Said;
-use step::CurrentEpoch;
+use step::{CurrentEpoch, Made};
 use streamed::Streamed;
 
 /// The data of a run.
@@ -32,6 +32,9 @@ pub struct TrainData {
     pub reference: Option<ReferenceLogps>,
     /// The reference itself where it follows the policy; otherwise what it said is enough.
     pub moving: Option<MovingReference>,
+    /// The reference itself where the objective [reads its distributions](dpo_core::Objective::reads_distributions) and it stays
+    /// what it is, on a plain device.
+    pub reference_model: Option<Decoder>,
     /// Held-out rows.
     pub eval_sets: Vec<EvalSet>,
 }
@@ -169,7 +172,18 @@ impl Trainer {
         if self.progress.step < self.total_steps() {
             let stepped = self.step(policy, sink, observer)?;
             policy = stepped.policy;
-            if !stepped.made || !self.after_step(&policy, sink, observer)? {
+            let goes_on = match stepped.made {
+                Made::Yes => self.after_step(&policy, sink, observer)?,
+                Made::Stopped => false,
+                Made::NoRows(error) => {
+                    if self.progress.step > 0 {
+                        // What is wrong with the rows is what matters: not that the disk is full, too.
+                        let _ = self.save(&policy, sink, observer);
+                    }
+                    return Err(error);
+                }
+            };
+            if !goes_on {
                 self.save(&policy, sink, observer)?;
                 return Ok((policy, Some(Ending::Stopped)));
             }
@@ -220,7 +234,7 @@ impl Trainer {
 
     /// As [`evaluations`](Self::evaluations); `None` when `stop` said so.
     fn evaluations_unless(&self, model: &Decoder, stop: &dyn Fn() -> bool) -> Option<Vec<Evaluation>> {
-        let (loss, step) = (&self.config.loss, self.progress.step);
+        let (loss, step) = (&self.loss_now(), self.progress.step);
         let of_set = |set: &EvalSet| {
             let rows = set.rows();
             match self.said_now(&rows, stop)? {

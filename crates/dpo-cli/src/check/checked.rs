@@ -11,12 +11,11 @@ use dpo_data::{
 
 use super::{CheckArgs, model::ModelChecks, own::OwnAnswers, tokens::TokenChecks};
 use crate::{
-    data::{columns, special_text, strings},
+    data::{source_config, special_text},
     device,
     hub::Hub,
     model_source::ModelSource,
-    run_file::{choices::Annotators, values::COLUMN_ROLES},
-    terminal::WrongUsage,
+    run_file::choices::Annotators,
 };
 
 /// Prompts that a model answers itself where nobody says how many.
@@ -57,24 +56,15 @@ impl Entry {
 impl Checked {
     /// Reads what `args` names and looks at it.
     pub(crate) fn new(args: &CheckArgs) -> Result<Self> {
-        if let Some(name) = args.columns.iter().find(|name| !COLUMN_ROLES.contains(&name.role.as_str())) {
-            let roles = COLUMN_ROLES.join(", ");
-            let problem = format!("--columns has no role `{}`; the roles are {roles}", name.role);
-            return Err(WrongUsage(problem).into());
-        }
+        let config = args.rows.config(&args.data, None)?;
         let hub = Hub::from_env(true)?;
-        let source = SourceConfig {
-            columns: columns(&args.columns),
-            annotators: args.annotators.of_data(),
-            strings: strings(args.strings),
-            ..SourceConfig::default()
-        };
+        let source = source_config(&config);
         let (examples, mut report) = read(&hub, &args.data, "train", &source)?;
         let (mut eval, eval_report) = read(&hub, &args.eval_data, "test", &source)?;
         let first_file = report.files.len() as u32;
         eval.iter_mut().for_each(|example| example.row.file += first_file);
         let mut findings = check_examples(&examples, (!args.eval_data.is_empty()).then_some(&eval));
-        if args.annotators == Annotators::Each {
+        if args.rows.annotators == Annotators::Each {
             // The groups are the annotators, whose agreement the reader counted row by row.
             findings.agreement = None;
         }
@@ -82,7 +72,7 @@ impl Checked {
         if let Some(name) = &args.model {
             let device = device::open(args.backend)?;
             let source = ModelSource::open(name, &hub, Clock::now())?;
-            let written = special_text(args.special_text);
+            let written = special_text(args.rows.special_text);
             let read = TokenChecks::new(&source, &examples, written, &mut report, &mut findings)?;
             let n_own = args.own.unwrap_or(if args.read > 0 { OWN_BY_DEFAULT } else { 0 });
             if args.read > 0 || n_own > 0 {

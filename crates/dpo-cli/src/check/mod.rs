@@ -18,10 +18,7 @@ use clap::Args;
 
 use crate::{
     device,
-    run_file::{
-        choices::{Annotators, Backend, SpecialText, Strings},
-        values::ColumnName,
-    },
+    run_file::{RowArgs, choices::Backend},
     terminal::print,
 };
 use checked::Checked;
@@ -49,18 +46,8 @@ pub(crate) struct CheckArgs {
     /// What computes
     #[arg(long, value_enum, default_value_t = Backend::Cpu)]
     backend: Backend,
-    /// The column of a role that has another name than usual: `chosen=winner`, `group=annotator`
-    #[arg(long, value_name = "ROLE=NAME", num_args = 1..)]
-    columns: Vec<ColumnName>,
-    /// What becomes of the votes of several annotators, who have a column each
-    #[arg(long, value_enum, default_value_t = Annotators::Together)]
-    annotators: Annotators,
-    /// What strings are read as
-    #[arg(long, value_enum, default_value_t = Strings::Auto)]
-    strings: Strings,
-    /// What special tokens mean that are written out in a row
-    #[arg(long, value_enum, default_value_t = SpecialText::Literal)]
-    special_text: SpecialText,
+    #[command(flatten)]
+    rows: RowArgs,
     /// Print one JSON object
     #[arg(long)]
     json: bool,

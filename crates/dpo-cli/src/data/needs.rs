@@ -22,6 +22,7 @@ pub(super) fn needs(objective: &Objective) -> Vec<Needed> {
 fn needed(loss: &PartLoss) -> Needed {
     match loss {
         PartLoss::Pairwise { .. }
+        | PartLoss::TokenLevel(_)
         | PartLoss::Coupled(_)
         | PartLoss::ReferenceFree(_)
         | PartLoss::GroupRobust(_)

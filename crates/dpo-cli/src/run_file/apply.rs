@@ -31,7 +31,7 @@ impl RunFile {
             train: self.train.without_alternatives_to(&over.train).apply(&over.train),
             eval: lay!(EvalSection, over.eval, self.eval; eval_every, samples, sample_tokens),
             run: lay!(RunSection, over.run, self.run;
-                out, resume, backend, threads, log_every, save_every, keep_checkpoints),
+                out, resume, backend, threads, log_every, save_every, keep_checkpoints, save_dtype),
         }
     }
 }
@@ -61,7 +61,7 @@ impl LossSection {
     fn apply(&self, over: &Self) -> Self {
         lay!(LossSection, over, self;
             kind, beta, label_smoothing, ipo_reduction, bco_delta, discopop_tau, dpop_lambda, r_dpo_alpha,
-            simpo_gamma, simpo_alpha, orpo_lambda, cpo_alpha, beta_dpo_alpha,
+            tdpo_alpha, simpo_gamma, simpo_alpha, orpo_lambda, cpo_alpha, beta_dpo_alpha,
             beta_dpo_momentum, odpo_alpha, rpo_eta, ties, rao_kupper_a, davidson_nu, kto_desirable, kto_undesirable,
             group_robust_eta, modpo_weight, f_divergence, f_alpha, ld_alpha, sft_weight, wpo, mix)
     }

@@ -4,7 +4,7 @@ mod data;
 pub(crate) mod loss_kind;
 
 use clap::ValueEnum;
-use dpo_model::{Precision, gguf::GgmlType};
+use dpo_model::{Precision, gguf::GgmlType, weights::WeightDtype};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use data::{Annotators, Pairs, Preset, StreamCheck};
@@ -32,6 +32,35 @@ impl Dtype {
         match self {
             Self::F32 => Precision::F32,
             Self::Bf16 => Precision::Bf16,
+        }
+    }
+}
+
+/// `run.save_dtype`: the number format of the model that a run leaves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub(crate) enum SaveDtype {
+    /// Each tensor as the base has it, and the blocks of a GGUF file as float32
+    #[default]
+    Base,
+    /// As they were trained
+    #[serde(alias = "float32")]
+    #[value(alias = "float32")]
+    F32,
+    /// Rounded to bfloat16
+    #[serde(alias = "bfloat16")]
+    #[value(alias = "bfloat16")]
+    Bf16,
+}
+
+impl SaveDtype {
+    /// The format of a tensor that was read in `base`.
+    pub(crate) fn of(self, base: WeightDtype) -> WeightDtype {
+        match self {
+            Self::Base => base,
+            Self::F32 => WeightDtype::F32,
+            Self::Bf16 => WeightDtype::Bf16,
         }
     }
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use super::{
     choices::{
-        Annotators, Backend, BaseQuant, Dtype, Order, Overlong, PadGradient, Preset, Schedule, SpecialText,
-        StreamCheck, Strings,
+        Annotators, Backend, BaseQuant, Dtype, Order, Overlong, PadGradient, Preset, SaveDtype, Schedule,
+        SpecialText, StreamCheck, Strings,
     },
     values::{ColumnName, EvalSet, Resume},
 };
@@ -191,4 +191,6 @@ pub(crate) struct RunSettings {
     pub(crate) save_every: usize,
     /// Checkpoints to keep; 0 keeps all.
     pub(crate) keep_checkpoints: usize,
+    /// Number format of the weights that are written.
+    pub(crate) save_dtype: SaveDtype,
 }

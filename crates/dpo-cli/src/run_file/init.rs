@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{
     RunFile,
     check::Check,
-    choices::{Backend, Order, PadGradient, Schedule},
+    choices::{Backend, Order, PadGradient, SaveDtype, Schedule},
     config::{
         AdamW, Duration, EvalConfig, MicroBatches, ModelConfig, RunConfig, RunSettings, TrainConfig, Tuning,
         Warmup,
@@ -30,7 +30,7 @@ impl RunFile {
         check.unread("data.pairs", self.data.pairs.is_some() && !reads_pairs, loss.name());
         let model = self.model_config(&loss, &mut check);
         let tuning = tuning(&self.lora, &mut check);
-        let config = RunConfig {
+        let mut config = RunConfig {
             data: rows::data(&self.data, &mut check),
             reference_updates: reference::updates(&self.reference, (&loss, &model, &tuning), &mut check),
             model,
@@ -41,7 +41,11 @@ impl RunFile {
             run: run(&self.run, &self.default_out(&loss), &mut check),
             loss,
         };
+        // Windows of whole batches, so that no step is smaller but the last one of a pass.
+        let batch_size = config.train.batch_size.max(1);
+        config.data.stream = config.data.stream.map(|rows| (rows / batch_size).max(1) * batch_size);
         refuse_cut_batches(&config, &mut check);
+        refuse_format_of_adapter(&config, &mut check);
         self.refuse_unstreamed(&config, &mut check);
         verdict(config, check.problems)
     }
@@ -101,6 +105,14 @@ impl RunFile {
         let base = base.strip_suffix(".gguf").unwrap_or(base);
         let name = Path::new(base).file_name().and_then(|name| name.to_str()).unwrap_or("model");
         Path::new("runs").join(format!("{name}-{}", loss.name()))
+    }
+}
+
+/// An adapter is in one format.
+fn refuse_format_of_adapter(config: &RunConfig, check: &mut Check) {
+    if config.run.save_dtype != SaveDtype::Base && !matches!(config.tuning, Tuning::Weights) {
+        let text = "is for the weights of a model, and an adapter is written in float32; remove it";
+        check.problem("run.save_dtype", text.to_owned());
     }
 }
 
@@ -260,5 +272,6 @@ fn run(section: &RunSection, default_out: &Path, check: &mut Check) -> RunSettin
         log_every: check.count("run.log_every", section.log_every, 1, 1),
         save_every: check.count("run.save_every", section.save_every, 500, 0),
         keep_checkpoints: check.count("run.keep_checkpoints", section.keep_checkpoints, 2, 0),
+        save_dtype: section.save_dtype.unwrap_or_default(),
     }
 }

@@ -125,7 +125,7 @@ fn modifiers(section: &LossSection) -> Modifiers {
 }
 
 /// The settings that belong to a single loss.
-fn own_settings(section: &LossSection) -> [(&'static str, bool); 24] {
+fn own_settings(section: &LossSection) -> [(&'static str, bool); 25] {
     [
         ("ties", section.ties.is_some()),
         ("beta", section.beta.is_some()),
@@ -135,6 +135,7 @@ fn own_settings(section: &LossSection) -> [(&'static str, bool); 24] {
         ("discopop_tau", section.discopop_tau.is_some()),
         ("dpop_lambda", section.dpop_lambda.is_some()),
         ("r_dpo_alpha", section.r_dpo_alpha.is_some()),
+        ("tdpo_alpha", section.tdpo_alpha.is_some()),
         ("simpo_gamma", section.simpo_gamma.is_some()),
         ("simpo_alpha", section.simpo_alpha.is_some()),
         ("orpo_lambda", section.orpo_lambda.is_some()),
@@ -167,6 +168,7 @@ fn config(section: &LossSection, kind: LossKind) -> LossConfig {
         discopop_tau: section.discopop_tau,
         dpop_lambda: section.dpop_lambda,
         r_dpo_alpha: section.r_dpo_alpha,
+        tdpo_alpha: section.tdpo_alpha,
         simpo_gamma: section.simpo_gamma,
         simpo_alpha: section.simpo_alpha,
         orpo_lambda: section.orpo_lambda,
@@ -201,6 +203,7 @@ fn unset(config: &mut LossConfig, parameter: &str) {
         "discopop_tau" => config.discopop_tau = None,
         "dpop_lambda" => config.dpop_lambda = None,
         "r_dpo_alpha" => config.r_dpo_alpha = None,
+        "tdpo_alpha" => config.tdpo_alpha = None,
         "simpo_gamma" => config.simpo_gamma = None,
         "simpo_alpha" => config.simpo_alpha = None,
         "orpo_lambda" => config.orpo_lambda = None,
@@ -252,6 +255,7 @@ fn of_part(part: &PartLoss) -> LossSection {
         discopop_tau: config.discopop_tau,
         dpop_lambda: config.dpop_lambda,
         r_dpo_alpha: config.r_dpo_alpha,
+        tdpo_alpha: config.tdpo_alpha,
         simpo_gamma: config.simpo_gamma,
         simpo_alpha: config.simpo_alpha,
         orpo_lambda: config.orpo_lambda,

@@ -16,6 +16,7 @@ mod mix;
 mod parse;
 pub(crate) mod problem;
 mod reference;
+mod row_args;
 mod rows;
 pub(crate) mod sections;
 pub(crate) mod values;
@@ -30,6 +31,7 @@ pub(crate) use docs::reference_page;
 pub(crate) use docs::template;
 pub(crate) use flags::TrainArgs;
 pub(crate) use problem::InvalidRunFile;
+pub(crate) use row_args::RowArgs;
 pub(crate) use rows::HeldOutBy;
 
 /// A run file as it was written. A missing key is `None`, an unknown one is an error.

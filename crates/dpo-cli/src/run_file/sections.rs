@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     choices::{
-        Annotators, Backend, BaseQuant, Dtype, Order, Overlong, PadGradient, Pairs, Preset, Schedule,
-        SpecialText, StreamCheck, Strings,
+        Annotators, Backend, BaseQuant, Dtype, Order, Overlong, PadGradient, Pairs, Preset, SaveDtype,
+        Schedule, SpecialText, StreamCheck, Strings,
     },
     values::{self, ColumnName, EvalSet, Resume, Targets},
 };
@@ -98,7 +98,7 @@ pub(crate) struct DataSection {
     /// run ends after `max_steps`. What needs all rows is refused.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub(crate) stream: Option<bool>,
-    /// Rows in memory at a time, which are shuffled with each other; without it, 8192
+    /// Rows in memory at a time, which are shuffled with each other, less what is no whole batch; without it, 8192
     #[arg(long, value_name = "ROWS")]
     pub(crate) stream_buffer: Option<u32>,
     /// Rows that are looked at before the first step; without it, those of the first window
@@ -271,4 +271,7 @@ pub(crate) struct RunSection {
     /// Checkpoints to keep, the newest ones; 0 keeps all
     #[arg(long, value_name = "N")]
     pub(crate) keep_checkpoints: Option<u32>,
+    /// Number format of the weights that are written in the end; an adapter is always in float32
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) save_dtype: Option<SaveDtype>,
 }

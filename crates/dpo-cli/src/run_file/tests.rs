@@ -75,6 +75,7 @@ fn needs_another(setting: &str) -> bool {
         "discopop_tau",
         "dpop_lambda",
         "r_dpo_alpha",
+        "tdpo_alpha",
         "simpo_gamma",
         "simpo_alpha",
         "orpo_lambda",
@@ -312,7 +313,9 @@ fn a_setting_the_loss_does_not_read_is_refused() {
         assert_eq!(flags(&["--loss", loss, "--accumulate", "2"]).is_err(), couples, "{loss}");
         let has_reference = !["sft", "simpo", "orpo", "cpo"].contains(&loss);
         assert_eq!(refused(loss, "--reference", "r"), !has_reference, "{loss}");
-        assert_eq!(refused(loss, "--ld-alpha", "0.5"), !has_reference || is_alone, "{loss}");
+        let has_no_lengths = !has_reference || is_alone || loss == "tdpo";
+        assert_eq!(refused(loss, "--ld-alpha", "0.5"), has_no_lengths, "{loss}");
+        assert_eq!(refused(loss, "--tdpo-alpha", "0.5"), loss != "tdpo", "{loss}");
     }
     let beta = |loss| flags(&["--loss", loss]).unwrap().loss.beta();
     assert_eq!((beta("sigmoid_norm"), beta("hinge")), (Some(5.0), Some(0.1)));
@@ -376,21 +379,6 @@ fn what_needs_all_rows_is_refused_beside_a_stream() {
         .unwrap_err()
         .to_string();
     assert!(text.contains("set `data.stream` or remove it"), "{text}");
-}
-
-/// The reason stands in the place of a list of words.
-#[test]
-fn a_loss_that_is_not_there_is_refused_by_name() {
-    let reason =
-        "`tdpo` is not there: it compares the whole distributions of policy and reference at every token";
-    let text = said(&["[loss]", "kind = \"tdpo\""]);
-    assert!(text.contains(&format!("run.toml:2:8: `loss.kind`: {reason}")), "{text}");
-    let text = said(&["[[loss.mix]]", "kind = \"tdpo\""]);
-    assert!(text.contains(reason), "{text}");
-    let error = Cli::try_parse_from(["dpo", "--loss", "tdpo"]).unwrap_err().to_string();
-    assert!(error.contains(reason), "{error}");
-    let error = Cli::try_parse_from(["dpo", "--loss", "tdpoo"]).unwrap_err().to_string();
-    assert!(error.contains("possible values") && error.contains("sigmoid"), "{error}");
 }
 
 /// One key, one flag, one line of `--help`, and no two of them the same.

@@ -7,7 +7,7 @@ use dpo_train::{Activations, TrainerConfig};
 /// What a run will take.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Estimate {
-    /// Weights, gradient, both moments of AdamW, a reference that follows the policy, and the gradient of another micro-batch where there are several, in bytes.
+    /// Weights, gradient, both moments of AdamW, a reference that is asked at every step, and the gradient of another micro-batch where there are several, in bytes.
     pub(crate) state_bytes: u64,
     /// What is in memory of the largest micro-batch between its forward and its backward pass, in bytes.
     pub(crate) activation_bytes: u64,
@@ -45,10 +45,14 @@ impl Estimate {
             Activations::Keep => 6.0,
             Activations::Recompute => 8.0 - 2.0 / config.n_layers().max(1) as f64,
         };
-        // A reference that follows the policy reads the rows of every step too.
-        let (reads, n_references) = if trainer.reference_updates.is_some() { (2.0, 1) } else { (0.0, 0) };
-        let flops =
-            (passes + reads) * (body * n_tokens) as f64 + (8.0 + reads) * (embedding * n_scored) as f64;
+        // A reference that follows the policy reads the rows of every step too, and so does one whose distributions are read,
+        // for which the backward pass makes its logits again.
+        let (follows, compares) =
+            (trainer.reference_updates.is_some(), trainer.loss.objective.reads_distributions());
+        let n_references = u64::from(follows || compares);
+        let reads = 2.0 * f64::from(u8::from(follows)) + 2.0 * f64::from(u8::from(compares));
+        let of_head = 8.0 + reads + 2.0 * f64::from(u8::from(compares));
+        let flops = (passes + reads) * (body * n_tokens) as f64 + of_head * (embedding * n_scored) as f64;
         let trained = n_trained.unwrap_or(n_parameters);
         let largest = LargestMicroBatch::of(trees, trainer);
         let other_gradient = match activations {

@@ -12,7 +12,11 @@ use dpo_train::{Ending, Progress, RunDir, StepTimes, Warning, save_decoder, writ
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{device, model_source::ModelSource, run_file::RunConfig};
+use crate::{
+    device,
+    model_source::ModelSource,
+    run_file::{RunConfig, choices::SaveDtype},
+};
 
 /// `run.json`: what was run, on what, and what it cost.
 #[derive(Debug, Clone, Serialize)]
@@ -104,14 +108,15 @@ pub(crate) fn save_model(
     policy: &Decoder,
     source: &ModelSource,
     record: &RunRecord,
+    save_dtype: SaveDtype,
 ) -> Result<()> {
     let temporary = tempfile::Builder::new().prefix("model.tmp-").tempdir_in(dir.path())?;
     let folder = temporary.path();
     if let Some(adapter) = policy.adapter() {
         Adapter { base: Some(source.name.clone()), ..adapter }.write(folder, policy.config())?;
     } else {
-        write_weights(folder, policy, source)?;
-        tell_what_rounding_lost(folder, policy, source)?;
+        write_weights(folder, policy, source, save_dtype)?;
+        tell_what_rounding_lost(folder, policy, source, save_dtype)?;
     }
     source.write_companions(folder)?;
     write_atomically(&folder.join("README.md"), card(source, record, policy.adapter().is_some()).as_bytes())?;
@@ -120,11 +125,21 @@ pub(crate) fn save_model(
     Ok(())
 }
 
-/// All weights in the formats they came in, with the configuration.
-pub(crate) fn write_weights(folder: &Path, model: &Decoder, source: &ModelSource) -> Result<()> {
+/// All weights in this format, with the configuration.
+pub(crate) fn write_weights(
+    folder: &Path,
+    model: &Decoder,
+    source: &ModelSource,
+    save_dtype: SaveDtype,
+) -> Result<()> {
     let dtypes = source.dtypes();
-    let dtype = |name: &str| dtypes.get(name).copied().unwrap_or(WeightDtype::F32);
-    Ok(save_decoder(folder, model, source.raw_config(), dtype)?)
+    let dtype = |name: &str| save_dtype.of(dtypes.get(name).copied().unwrap_or(WeightDtype::F32));
+    let mut config = source.raw_config().clone();
+    if save_dtype != SaveDtype::Base {
+        let key = if config.contains_key("torch_dtype") { "torch_dtype" } else { "dtype" };
+        config.insert(key.to_owned(), save_dtype.of(WeightDtype::F32).torch_name().into());
+    }
+    Ok(save_decoder(folder, model, &config, dtype)?)
 }
 
 /// Share of what training changed that is to be in the written model, at least.
@@ -132,8 +147,14 @@ const KEPT: f64 = 0.9;
 
 /// Says how much of the change is in the written weights, where these have fewer digits than those that were trained and much
 /// is not: the projection of the change as written on the change as trained, over all such weights.
-fn tell_what_rounding_lost(folder: &Path, policy: &Decoder, source: &ModelSource) -> Result<()> {
+fn tell_what_rounding_lost(
+    folder: &Path,
+    policy: &Decoder,
+    source: &ModelSource,
+    save_dtype: SaveDtype,
+) -> Result<()> {
     let mut halves = source.dtypes();
+    halves.values_mut().for_each(|dtype| *dtype = save_dtype.of(*dtype));
     halves.retain(|_, dtype| matches!(dtype, WeightDtype::Bf16 | WeightDtype::F16));
     let Some(format) = halves.values().next().map(|dtype| dtype.torch_name()) else { return Ok(()) };
     let mut weights = Vec::new();
@@ -152,8 +173,8 @@ fn tell_what_rounding_lost(folder: &Path, policy: &Decoder, source: &ModelSource
     }
     if all > 0.0 && kept < KEPT * all {
         eprintln!(
-            "warning: the model is written in {format}, as its base came, which has room for {:.0} % of what training changed: \
-             smaller steps are rounded away. An adapter (--lora-rank) keeps them, and so does a base in float32",
+            "warning: the model is written in {format}, which has room for {:.0} % of what training changed: smaller steps are \
+             rounded away. With --save-dtype f32 they are kept, and in an adapter (--lora-rank)",
             100.0 * kept / all
         );
     }

@@ -22,7 +22,7 @@ pub(crate) fn loss_spec(config: &RunConfig, pad: Option<u32>) -> LossSpec {
         choices::PadGradient::Drop => pad,
     };
     let (activations, objective) = (config.train.activations, config.loss.clone());
-    LossSpec { constant_token, activations, objective, moving_margin: None }
+    LossSpec { constant_token, activations, ..LossSpec::new(objective) }
 }
 
 /// The trainer's settings for a run over `n_rows` rows.

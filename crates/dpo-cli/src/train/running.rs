@@ -94,7 +94,7 @@ impl Running {
             let after = sampler.answer(policy, prompts)?;
             samples::write(dir.path(), &source.encoder, prompts, &self.before, &after)?;
             samples::write_margins(dir.path(), &observer.evaluations)?;
-            save_model(dir, policy, source, record)?;
+            save_model(dir, policy, source, record, self.config.run.save_dtype)?;
         }
         record.write(&dir.run_json())?;
         let page = report::write_report(dir.path())?;

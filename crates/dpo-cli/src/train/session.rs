@@ -173,6 +173,9 @@ impl Session {
 
         let mut policy = tuning::prepared(policy, &self.config)?;
         data.moving = self.moving_reference(&policy)?;
+        if data.moving.is_none() && self.trainer.loss.objective.reads_distributions() {
+            data.reference_model = Some(self.reference_model(&policy)?);
+        }
         let mut trainer =
             Trainer::new(self.trainer.clone(), data, checkpoints, self.source.raw_config().clone());
         if let Some(windows) = self.windows(dir, reference, &stop)? {

@@ -2,7 +2,7 @@
 
 use crate::{
     CoupledLoss, FDivergence, GroupRobust, LossConfig, LossKind, PairwiseLoss, RankedLoss, ReferenceFreeLoss,
-    ScoredLoss, UnpairedLoss, VotedLoss,
+    ScoredLoss, TokenLevelLoss, UnpairedLoss, VotedLoss,
 };
 
 /// A loss and its weight in the sum.
@@ -44,6 +44,8 @@ pub enum PartLoss {
     Unpaired(UnpairedLoss),
     /// Of the log-ratios of a pair and of how its group fares; always alone.
     GroupRobust(GroupRobust),
+    /// Of the log-ratios of a pair and of how far the policy's distributions have moved at its tokens.
+    TokenLevel(TokenLevelLoss),
     /// Of the log-ratios of all pairs of a batch.
     Coupled(CoupledLoss),
     /// Of the policy's log-probs of a pair.
@@ -62,6 +64,7 @@ impl PartLoss {
             Self::Ranked(loss) => loss.config(),
             Self::Unpaired(loss) => loss.config(),
             Self::GroupRobust(loss) => loss.config(),
+            Self::TokenLevel(loss) => loss.config(),
             Self::Coupled(loss) => loss.config(),
             Self::ReferenceFree(loss) => loss.config(),
             Self::Sft => LossConfig { kind: LossKind::Sft, ..LossConfig::default() },
@@ -82,6 +85,7 @@ impl PartLoss {
             Self::Ranked(loss) => Some(loss.beta()),
             Self::Unpaired(loss) => Some(loss.beta()),
             Self::GroupRobust(loss) => Some(loss.beta),
+            Self::TokenLevel(loss) => Some(loss.beta()),
             Self::Coupled(loss) => Some(loss.beta()),
             Self::ReferenceFree(loss) => loss.beta(),
             Self::Sft => None,
@@ -137,6 +141,7 @@ impl PartLoss {
     pub fn needs_a_choice(&self) -> bool {
         match self {
             Self::Pairwise { .. }
+            | Self::TokenLevel(_)
             | Self::Coupled(_)
             | Self::ReferenceFree(_)
             | Self::GroupRobust(_)
@@ -156,6 +161,10 @@ impl PartLoss {
             Self::Pairwise { loss, .. } => Some(loss.at_zero_margin()),
             Self::Coupled(loss) => {
                 let (beta, label_smoothing) = (loss.beta(), loss.label_smoothing());
+                Some(PairwiseLoss::Sigmoid { beta, label_smoothing }.at_zero_margin())
+            }
+            Self::TokenLevel(loss) => {
+                let (beta, label_smoothing) = (loss.beta(), 0.0);
                 Some(PairwiseLoss::Sigmoid { beta, label_smoothing }.at_zero_margin())
             }
             _ => None,

@@ -26,6 +26,15 @@ impl Composite {
         if followers.count() > 1 {
             return unsound("mix", "has `beta_dpo` twice, and there is one moving average; remove one");
         }
+        let coupling = self.parts.iter().find(|part| part.loss.kind().couples_batch());
+        if let Some(coupling) = coupling.filter(|_| self.reads_distributions()) {
+            let kind = coupling.loss.kind();
+            let why = format!(
+                "has `tdpo`, which reads the distribution at every token, and `{kind}`, which reads all pairs of a batch at \
+                 once; remove one of them"
+            );
+            return unsound("mix", why);
+        }
         let diverges = |loss: &PartLoss| loss.divergence() != FDivergence::ReverseKl && !loss.is_of_margin();
         match self.parts.iter().find(|part| diverges(&part.loss)) {
             Some(part) => Err(no_divergence(part.loss.kind())),
@@ -89,6 +98,10 @@ impl Composite {
                 );
                 return unsound("ld_alpha", why);
             }
+            if self.reads_distributions() {
+                let why = "is set, but `tdpo` adds up divergences over whole completions; remove it";
+                return unsound("ld_alpha", why);
+            }
             if !(0.0..=1.0).contains(&alpha) {
                 return unsound("ld_alpha", format!("is {alpha}; give a number from 0 to 1, such as 0.5"));
             }
@@ -122,6 +135,9 @@ pub(crate) fn no_divergence(kind: LossKind) -> InvalidLoss {
         }
         LossKind::BetaDpo => {
             format!("is set, but `{kind}` follows the margin of plain log-ratios; remove it")
+        }
+        LossKind::Tdpo => {
+            format!("is set, but `{kind}` has a divergence of its own, at every token; remove it")
         }
         LossKind::Aot | LossKind::AotUnpaired => {
             format!(

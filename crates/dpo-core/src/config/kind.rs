@@ -39,6 +39,8 @@ pub enum LossKind {
     CalDpo,
     /// Length-regularised DPO.
     RDpo,
+    /// Token-level DPO.
+    Tdpo,
     /// Supervised fine-tuning on the chosen completions.
     Sft,
     /// SimPO, and AlphaPO.
@@ -81,7 +83,7 @@ pub enum LossKind {
 
 impl LossKind {
     /// Every loss, in the order of the documentation.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Sigmoid,
         Self::Ipo,
         Self::Hinge,
@@ -97,6 +99,7 @@ impl LossKind {
         Self::Dpop,
         Self::CalDpo,
         Self::RDpo,
+        Self::Tdpo,
         Self::Sft,
         Self::Simpo,
         Self::Orpo,
@@ -136,6 +139,7 @@ impl LossKind {
             Self::Dpop => "dpop",
             Self::CalDpo => "cal_dpo",
             Self::RDpo => "r_dpo",
+            Self::Tdpo => "tdpo",
             Self::Sft => "sft",
             Self::Simpo => "simpo",
             Self::Orpo => "orpo",
@@ -177,6 +181,7 @@ impl LossKind {
             "discopop_tau" => self == Self::Discopop,
             "dpop_lambda" => self == Self::Dpop,
             "r_dpo_alpha" => self == Self::RDpo,
+            "tdpo_alpha" => self == Self::Tdpo,
             "simpo_gamma" | "simpo_alpha" => self == Self::Simpo,
             "orpo_lambda" => self == Self::Orpo,
             "cpo_alpha" => self == Self::Cpo,

@@ -2,7 +2,7 @@
 
 use crate::{
     CoupledLoss, GroupRobust, IpoReduction, PairwiseLoss, PartLoss, RankedLoss, ReferenceFreeLoss,
-    ScoredLoss, UnpairedLoss, VotedLoss,
+    ScoredLoss, TokenLevelLoss, UnpairedLoss, VotedLoss,
 };
 
 /// An equation and where it comes from.
@@ -23,6 +23,10 @@ pub(super) fn formula(loss: &PartLoss) -> Formula {
         PartLoss::GroupRobust(GroupRobust { beta, .. }) => Formula {
             equation: logistic(&format!("{beta}·h"), 0.0),
             source: "group-robust preference optimization, https://arxiv.org/abs/2405.20304",
+        },
+        PartLoss::TokenLevel(TokenLevelLoss::Tdpo { beta, alpha }) => Formula {
+            equation: format!("−ln σ({beta}·(h − {alpha}·(D_l − sg[D_w])))"),
+            source: "token-level DPO, TDPO₂, https://arxiv.org/abs/2404.11999",
         },
         PartLoss::Coupled(loss) => coupled(loss),
         PartLoss::ReferenceFree(loss) => reference_free(loss),

@@ -5,8 +5,8 @@ use burn::tensor::{DType, Tensor};
 use dpo_core::{
     BatchScale, CompletionLogps, CoupledLoss, FDivergence, InvalidLoss, IpoReduction, LogRatios, LossConfig,
     LossKind, Modifiers, Objective, PairLogps, PairTokens, PairwiseLoss, Part, PartLoss, PolicyScore,
-    ReferenceFreeLoss, RowSize, ScoredLoss, TokenLogps, VoteShares, VotedLoss, beta_dpo_loss, dpo_loss,
-    dynamic_beta, log_odds, odds_ratio_loss, sft_loss,
+    ReferenceFreeLoss, RowSize, ScoredLoss, TokenLevelLoss, TokenLogps, VoteShares, VotedLoss, beta_dpo_loss,
+    dpo_loss, dynamic_beta, log_odds, odds_ratio_loss, sft_loss,
 };
 
 /// Of the first pairs: all for the first, two of three, one of three with a tie, a tie.
@@ -36,6 +36,10 @@ fn voted(loss: VotedLoss, divergence: FDivergence) -> Part {
 
 fn scored(loss: ScoredLoss, divergence: FDivergence) -> Part {
     Part { weight: 1.0, loss: PartLoss::Scored { loss, divergence } }
+}
+
+fn tdpo(beta: f64, alpha: f64) -> Part {
+    Part { weight: 1.0, loss: PartLoss::TokenLevel(TokenLevelLoss::Tdpo { beta, alpha }) }
 }
 
 fn of(parts: Vec<Part>) -> Objective {
@@ -85,6 +89,9 @@ impl Rows {
         let reference = self.tokens(tensor(&self.reference, dtype));
         let squares: Vec<f64> = self.policy.iter().map(|logp| logp * 0.9 - 0.05).collect();
         let squares = tensor(&squares, dtype);
+        let apart = self.policy.iter().zip(&self.reference).map(|(policy, reference)| policy - reference);
+        let kl: Vec<f64> = apart.map(|apart| 0.3 * apart * apart).collect();
+        let kl = tensor(&kl, dtype);
         let n_pairs = self.lengths.len() / 2;
         match objective {
             Objective::Composite(composite) => composite.losses(
@@ -92,6 +99,7 @@ impl Rows {
                     policy: &policy,
                     reference: Some(&reference),
                     log_sum_squares: Some(&squares),
+                    kl: Some(&kl),
                     moving_margin: Some(0.5),
                     votes: &VOTES[..n_pairs],
                     gaps: &GAPS[..n_pairs],
@@ -264,6 +272,8 @@ fn all_objectives() -> Vec<Objective> {
         modified(vec![pairwise(SIGMOID)], Some(0.3), Some(0.5), false),
         modified(vec![simpo(0.0, 0.0)], None, Some(0.5), false),
         modified(vec![pairwise(SIGMOID), bco], Some(0.0), None, false),
+        of(vec![tdpo(0.1, 0.5)]),
+        modified(vec![tdpo(0.2, 1.0), sft], None, None, false),
     ]);
     let (beta, reverse) = (0.1, FDivergence::ReverseKl);
     let soft = VotedLoss::SoftLabel { beta };
@@ -434,7 +444,7 @@ fn equal_models_cost_the_loss_at_zero_margin_to_the_last_bit() {
             assert!(all.iter().all(|found| found.to_bits() == expected.to_bits()), "{objective:?}");
         }
     }
-    assert_eq!(with_value, 2 + 36 + 1);
+    assert_eq!(with_value, 2 + 36 + 1 + 1);
 }
 
 /// 0.8·DPO + 0.2·BCO + SFT over the tokens of the batch, in two parts: their losses add up to that of the batch.
@@ -459,6 +469,7 @@ fn a_mixture_adds_up_over_micro_batches() {
             policy: &policy,
             reference: Some(&reference),
             log_sum_squares: None,
+            kl: None,
             moving_margin: None,
             votes: &[],
             gaps: &[],
@@ -499,6 +510,10 @@ fn unsound_combinations_are_refused() {
     for kind in [LossKind::Aot, LossKind::AotUnpaired, LossKind::BetaDpo] {
         assert_eq!(with(kind, wpo), "wpo");
     }
+    assert_eq!(with(LossKind::Tdpo, ld), "ld_alpha");
+    let aot = LossConfig { kind: LossKind::Aot, ..LossConfig::default() }.part().unwrap();
+    let coupled = vec![tdpo(0.1, 0.5), Part { weight: 1.0, loss: aot }];
+    assert_eq!(at_fault(Objective::combined(coupled, Modifiers::default())), "mix");
     for modifiers in [ld, sft, wpo] {
         assert_eq!(with(LossKind::Sft, modifiers), "mix");
     }

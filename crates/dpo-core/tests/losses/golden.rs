@@ -158,6 +158,7 @@ pub(crate) fn run(inputs: &Inputs, options: &Options, dtype: DType) -> Found {
                     policy: &policy,
                     reference,
                     log_sum_squares,
+                    kl: None,
                     moving_margin: None,
                     votes: &[],
                     gaps: &[],

@@ -10,3 +10,4 @@ mod known_answers;
 mod labelled;
 mod ranked;
 mod shared;
+mod token_level;

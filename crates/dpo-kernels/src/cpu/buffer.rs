@@ -1,6 +1,6 @@
 //! Tensors as slices, and memory for results.
 
-use std::{cell::Cell, marker::PhantomData, ops::Range, slice};
+use std::{cell::RefCell, marker::PhantomData, ops::Range, slice};
 
 use burn::{
     backend::{
@@ -133,18 +133,18 @@ impl<'a, T> Scattered<'a, T> {
 }
 
 thread_local! {
-    static SCRATCH: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+    static SCRATCH: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Lends `len` numbers of any value to `work`. Each thread keeps its buffer, since memory fresh from the system costs
-/// a page fault every 4 KiB.
+/// Lends `len` numbers of any value to `work`, which may borrow more. Each thread keeps its buffers, since memory fresh from
+/// the system costs a page fault every 4 KiB.
 pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    let mut buffer = SCRATCH.take();
+    let mut buffer = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
     if buffer.len() < len {
         buffer.resize(len, 0.0);
     }
     let result = work(&mut buffer[..len]);
-    SCRATCH.set(buffer);
+    SCRATCH.with_borrow_mut(|buffers| buffers.push(buffer));
     result
 }
 

@@ -151,8 +151,8 @@ impl<'a> Head<'a> {
 }
 
 /// What the tiles of one range of words say about each lane.
-struct Statistics {
-    max: Vec<f32>,
+pub(super) struct Statistics {
+    pub(super) max: Vec<f32>,
     /// `Σ exp(logit − max)`.
     sum: Vec<f32>,
     /// `Σ exp(logit − max)²`; empty where nobody wants it.
@@ -179,7 +179,7 @@ pub(super) enum Squares {
 
 /// Log-probability and log-sum-exp of each row, and the sum of squares where it is wanted: the first two are the same to the
 /// last bit either way.
-pub(super) fn forward(head: Head<'_>, squares: Squares) -> Said {
+pub(super) fn forward(head: &Head<'_>, squares: Squares) -> Said {
     let mut said = Said::default();
     let ranges = head.word_ranges();
     for rows in head.row_chunks() {
@@ -188,22 +188,31 @@ pub(super) fn forward(head: Head<'_>, squares: Squares) -> Said {
         let hidden_lanes = head.lanes_operand(&hidden_lanes, lanes);
         let statistics: Vec<Statistics> = ranges
             .par_iter()
-            .map(|words| statistics(&head, words, &rows, &hidden_lanes, lanes, squares))
+            .map(|words| statistics(head, words, &rows, &hidden_lanes, lanes, squares))
             .collect();
-        let mut picked = vec![0.0; lanes];
-        for (lane, logit) in statistics.iter().flat_map(|part| &part.picked) {
-            picked[*lane] = *logit;
-        }
-        for (lane, &logit) in picked.iter().enumerate().take(rows.len()) {
-            let log_sum_exp = combine(&statistics, lane);
-            said.logps.push((f64::from(logit) - log_sum_exp) as f32);
-            said.log_sum_exp.push(log_sum_exp as f32);
-            if squares == Squares::Sum {
-                said.log_sum_squares.push((combine_squares(&statistics, lane) - 2.0 * log_sum_exp) as f32);
-            }
+        let log_sum_exps = said.extend(&statistics, rows.len());
+        if squares == Squares::Sum {
+            let of_lane =
+                |(lane, log_sum_exp)| (combine_squares(&statistics, lane) - 2.0 * log_sum_exp) as f32;
+            said.log_sum_squares.extend(log_sum_exps.into_iter().enumerate().map(of_lane));
         }
     }
     said
+}
+
+impl Said {
+    /// Adds the log-probabilities of the next rows, of what all ranges say of their lanes; gives back the log-sum-exps.
+    pub(super) fn extend(&mut self, statistics: &[Statistics], n_rows: usize) -> Vec<f64> {
+        let mut picked = vec![0.0; n_rows];
+        for (lane, logit) in statistics.iter().flat_map(|part| &part.picked) {
+            picked[*lane] = *logit;
+        }
+        let log_sum_exps: Vec<f64> = (0..n_rows).map(|lane| combine(statistics, lane)).collect();
+        self.logps
+            .extend(picked.iter().zip(&log_sum_exps).map(|(logit, sum)| (f64::from(*logit) - sum) as f32));
+        self.log_sum_exp.extend(log_sum_exps.iter().map(|sum| *sum as f32));
+        log_sum_exps
+    }
 }
 
 fn statistics(
@@ -216,21 +225,34 @@ fn statistics(
 ) -> Statistics {
     head.with_tile(words, lanes, |tile, weight| {
         head.logits(tile, weight, hidden_lanes, lanes);
-        // The lowest finite number: a column of −∞ then sums to 0 and not to NaN.
-        let (mut max, mut sum) = (vec![f32::MIN; lanes], vec![0.0; lanes]);
-        column_sums(tile, &mut max, &mut sum);
-        let mut squares = Vec::new();
+        let mut statistics = Statistics::of_tile(head, tile, words, rows, lanes);
         if wanted == Squares::Sum {
-            squares.resize(lanes, 0.0);
-            column_squares(tile, &max, &mut squares);
+            statistics.squares.resize(lanes, 0.0);
+            column_squares(tile, &statistics.max, &mut statistics.squares);
         }
-        let picked = head.targets_in(words, rows, lanes).map(|(lane, place)| (lane, tile[place])).collect();
-        Statistics { max, sum, squares, picked }
+        statistics
     })
 }
 
+impl Statistics {
+    /// Of logits `[words, lanes]`, without squares.
+    pub(super) fn of_tile(
+        head: &Head<'_>,
+        tile: &[f32],
+        words: &Range<usize>,
+        rows: &Range<usize>,
+        lanes: usize,
+    ) -> Self {
+        // The lowest finite number: a column of −∞ then sums to 0 and not to NaN.
+        let (mut max, mut sum) = (vec![f32::MIN; lanes], vec![0.0; lanes]);
+        column_sums(tile, &mut max, &mut sum);
+        let picked = head.targets_in(words, rows, lanes).map(|(lane, place)| (lane, tile[place])).collect();
+        Self { max, sum, squares: Vec::new(), picked }
+    }
+}
+
 /// `ln Σ exp` of a lane over all ranges, in their order.
-fn combine(statistics: &[Statistics], lane: usize) -> f64 {
+pub(super) fn combine(statistics: &[Statistics], lane: usize) -> f64 {
     let max = statistics.iter().fold(f32::MIN, |max, part| max.max(part.max[lane]));
     let scaled = |part: &Statistics| f64::from(part.sum[lane]) * f64::from(part.max[lane] - max).exp();
     f64::from(max) + statistics.iter().map(scaled).sum::<f64>().ln()

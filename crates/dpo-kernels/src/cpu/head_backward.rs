@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::{
     bf16::{Operand, Side},
+    divergence::{LaneNumbers, divergence_slope},
     exp::exp,
     gemm::{Matrix, Target, Write},
     head::Head,
@@ -31,52 +32,87 @@ struct Chunk<'a> {
     log_sum_exp: Vec<f32>,
     /// `[lanes]`, 0 in those that are left.
     grad: Vec<f32>,
+    /// What its distributions are held against, if they are.
+    against: Option<Against<'a>>,
+}
+
+/// The same rows under a reference.
+struct Against<'a> {
+    head: &'a Head<'a>,
+    /// `[d_model, lanes]`.
+    hidden_lanes: Operand<'a>,
+    /// `[lanes]`, 0 in those that are left.
+    log_sum_exp: Vec<f32>,
+    /// Of the divergence, `[lanes]`, 0 in those that are left.
+    grad: Vec<f32>,
+}
+
+/// A head, the log-sum-exp of each row of its logits, and the gradient of what was made of them: of the log-probabilities, or
+/// of the divergences of a reference.
+pub(super) struct Rows<'a> {
+    pub(super) head: Head<'a>,
+    pub(super) log_sum_exp: &'a [f32],
+    pub(super) grad: &'a [f32],
+}
+
+impl Rows<'_> {
+    /// Numbers of some rows, `[lanes]`.
+    fn lanes_of(&self, values: &[f32], rows: &Range<usize>) -> Vec<f32> {
+        let mut values = values[rows.clone()].to_vec();
+        values.resize(self.head.lanes(rows.len()), 0.0);
+        values
+    }
 }
 
 impl<'a> Chunk<'a> {
+    /// `hidden_lanes` are those of the policy and of the reference, if there is one.
     fn new(
-        head: &Head<'a>,
+        of: &'a Rows<'a>,
+        against: Option<&'a Rows<'a>>,
         rows: Range<usize>,
-        hidden_lanes: &'a [f32],
-        [log_sum_exp, grad]: [&[f32]; 2],
+        [hidden_lanes, reference_lanes]: [&'a [f32]; 2],
     ) -> Self {
+        let head = &of.head;
         let lanes = head.lanes(rows.len());
-        let padded = |values: &[f32]| {
-            let mut values = values[rows.clone()].to_vec();
-            values.resize(lanes, 0.0);
-            values
-        };
         let d_model = head.d_model;
         let hidden = Matrix::new(&head.hidden[rows.start * d_model..], [rows.len(), d_model], d_model);
+        let against = against.map(|reference| Against {
+            head: &reference.head,
+            hidden_lanes: reference.head.lanes_operand(reference_lanes, lanes),
+            log_sum_exp: reference.lanes_of(reference.log_sum_exp, &rows),
+            grad: reference.lanes_of(reference.grad, &rows),
+        });
         Self {
             lanes,
             hidden_lanes: head.lanes_operand(hidden_lanes, lanes),
             hidden: head.operand(hidden, Side::Right),
-            log_sum_exp: padded(log_sum_exp),
-            grad: padded(grad),
+            log_sum_exp: of.lanes_of(of.log_sum_exp, &rows),
+            grad: of.lanes_of(of.grad, &rows),
+            against,
             rows,
         }
     }
 }
 
-/// Gradients for `hidden` and `weight`, where wanted.
+/// Gradients for `hidden` and `weight`, where wanted; of log-probabilities, and of divergences from a reference.
 pub(super) fn backward(
-    head: Head<'_>,
-    log_sum_exp: &[f32],
-    grad: &[f32],
+    of: &Rows<'_>,
+    against: Option<&Rows<'_>>,
     [hidden_wanted, weight_wanted]: [bool; 2],
 ) -> [Option<Vec<f32>>; 2] {
+    let head = &of.head;
     let mut dhidden = hidden_wanted.then(|| vec![0.0; head.hidden.len()]);
     let mut dweight = weight_wanted.then(|| vec![0.0; head.weight.len()]);
-    let groups = groups(&head);
+    let groups = groups(head);
     for rows in head.row_chunks() {
         let hidden_lanes = head.hidden_lanes(&rows);
-        let chunk = Chunk::new(&head, rows, &hidden_lanes, [log_sum_exp, grad]);
+        let reference_lanes = against.map(|reference| reference.head.hidden_lanes(&rows)).unwrap_or_default();
+        let chunk = Chunk::new(of, against, rows, [&hidden_lanes, &reference_lanes]);
         let dweights = split_by_group(dweight.as_deref_mut(), &groups, head.d_model);
         let parts: Vec<Option<Vec<f32>>> = groups
             .par_iter()
             .zip(dweights)
-            .map(|(group, dweight)| group_backward(&head, &chunk, group, dweight, hidden_wanted))
+            .map(|(group, dweight)| group_backward(head, &chunk, group, dweight, hidden_wanted))
             .collect();
         if let Some(dhidden) = &mut dhidden {
             let place = chunk.rows.start * head.d_model..chunk.rows.end * head.d_model;
@@ -142,17 +178,24 @@ fn group_backward(
     dhidden
 }
 
-/// Logits become slopes: `g·(onehot − softmax)`, times the slope of the cap.
+/// Logits become slopes: `g·(onehot − softmax)`, of divergences `g·(softmax − the reference's)`, times the slope of the cap.
 fn turn_into_slopes(head: &Head<'_>, chunk: &Chunk<'_>, words: &Range<usize>, tile: &mut [f32]) {
+    let slope = |logit: f32| head.softcap.map_or(1.0, |softcap| cap_slope(logit, softcap));
     let targets = head.targets_in(words, &chunk.rows, chunk.lanes);
-    let Some(softcap) = head.softcap else {
-        softmax_slope(tile, &chunk.log_sum_exp, &chunk.grad);
-        targets.for_each(|(lane, place)| tile[place] += chunk.grad[lane]);
-        return;
-    };
     let targets: Vec<(usize, f32)> =
-        targets.map(|(lane, place)| (place, chunk.grad[lane] * cap_slope(tile[place], softcap))).collect();
-    capped_softmax_slope(tile, &chunk.log_sum_exp, &chunk.grad, softcap);
+        targets.map(|(lane, place)| (place, chunk.grad[lane] * slope(tile[place]))).collect();
+    match (&chunk.against, head.softcap) {
+        (Some(against), softcap) => against.head.with_tile(words, chunk.lanes, |held_against, weight| {
+            against.head.logits(held_against, weight, &against.hidden_lanes, chunk.lanes);
+            let numbers = LaneNumbers {
+                log_sum_exp: [&chunk.log_sum_exp, &against.log_sum_exp],
+                grad: [&chunk.grad, &against.grad],
+            };
+            divergence_slope(tile, held_against, numbers, softcap);
+        }),
+        (None, None) => softmax_slope(tile, &chunk.log_sum_exp, &chunk.grad),
+        (None, Some(softcap)) => capped_softmax_slope(tile, &chunk.log_sum_exp, &chunk.grad, softcap),
+    }
     targets.into_iter().for_each(|(place, slope)| tile[place] += slope);
 }
 

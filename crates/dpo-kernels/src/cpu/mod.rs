@@ -14,6 +14,7 @@ mod attention_block;
 pub(crate) mod bf16;
 mod buffer;
 mod curves;
+mod divergence;
 mod exp;
 mod feed_forward;
 mod gemm;
@@ -36,6 +37,7 @@ mod tests;
 
 use burn::backend::{
     Flex,
+    flex::FlexTensor,
     tensor::{FloatTensor, IntTensor},
 };
 
@@ -45,12 +47,13 @@ use self::{
     linear::Factor,
 };
 use crate::{
-    Activation, AdamWStep, AttentionSpec, FeedForwardSpec, FusedPrimitives, LogitSpec, LoraSpec, Precision,
+    Activation, AdamWStep, AttentionSpec, DivergenceSpec, FeedForwardSpec, FusedPrimitives, LogitSpec,
+    LoraSpec, Precision,
     backend::Rotation,
     portable,
     saved::{
-        AttentionSaved, FeedForwardSaved, FeedForwardWeights, LayerNormSaved, LogpsOutput, LogpsSaved,
-        LoraSaved, RowStatistics,
+        AttentionSaved, FeedForwardSaved, FeedForwardWeights, KlOutput, KlSaved, LayerNormSaved, LogpsOutput,
+        LogpsSaved, LoraSaved, ReferenceHead, RowStatistics,
     },
 };
 
@@ -362,13 +365,11 @@ impl FusedPrimitives for Flex {
         targets: IntTensor<Self>,
         spec: LogitSpec,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let ([n, d_model], [vocab, _]) = (dims2(&hidden), dims2(&head));
+        let (n, vocab) = (dims2(&hidden)[0], dims2(&head)[0]);
         let Some(ids) = row_numbers(&targets, vocab).filter(|_| all_f32([&hidden, &head])) else {
             return portable::logps::forward::<Self>(hidden, head, targets, spec);
         };
-        let (hidden, head) = (contiguous(Self::rounded(hidden, spec.precision)), contiguous(head));
-        let operands = head::Head::new([values(&hidden), values(&head)], &ids, [vocab, d_model], spec);
-        let said = head::forward(operands, head::Squares::Leave);
+        let said = head::forward(&HeadTensors::new(hidden, head, spec).rows(&ids), head::Squares::Leave);
         (tensor(said.logps, [n]), tensor(said.log_sum_exp, [n]))
     }
 
@@ -378,13 +379,11 @@ impl FusedPrimitives for Flex {
         targets: IntTensor<Self>,
         spec: LogitSpec,
     ) -> LogpsOutput<Self> {
-        let ([n, d_model], [vocab, _]) = (dims2(&hidden), dims2(&head));
+        let (n, vocab) = (dims2(&hidden)[0], dims2(&head)[0]);
         let Some(ids) = row_numbers(&targets, vocab).filter(|_| all_f32([&hidden, &head])) else {
             return portable::logps::forward_with_squares::<Self>(hidden, head, targets, spec);
         };
-        let (hidden, head) = (contiguous(Self::rounded(hidden, spec.precision)), contiguous(head));
-        let operands = head::Head::new([values(&hidden), values(&head)], &ids, [vocab, d_model], spec);
-        let said = head::forward(operands, head::Squares::Sum);
+        let said = head::forward(&HeadTensors::new(hidden, head, spec).rows(&ids), head::Squares::Sum);
         LogpsOutput {
             logps: tensor(said.logps, [n]),
             log_sum_exp: tensor(said.log_sum_exp, [n]),
@@ -402,11 +401,67 @@ impl FusedPrimitives for Flex {
         let Some(ids) = row_numbers(&saved.targets, vocab).filter(|_| f32) else {
             return portable::logps::backward::<Self>(saved, grad, wanted);
         };
-        let [hidden, head, log_sum_exp, grad] =
-            [Self::rounded(saved.hidden, saved.spec.precision), saved.head, saved.log_sum_exp, grad]
-                .map(contiguous);
-        let operands = head::Head::new([values(&hidden), values(&head)], &ids, [vocab, d_model], saved.spec);
-        let [dhidden, dhead] = head_backward::backward(operands, values(&log_sum_exp), values(&grad), wanted);
+        let head = HeadTensors::new(saved.hidden, saved.head, saved.spec);
+        let [log_sum_exp, grad] = [saved.log_sum_exp, grad].map(contiguous);
+        let rows = head_backward::Rows {
+            head: head.rows(&ids),
+            log_sum_exp: values(&log_sum_exp),
+            grad: values(&grad),
+        };
+        let [dhidden, dhead] = head_backward::backward(&rows, None, wanted);
+        [dhidden.map(|grad| tensor(grad, [n, d_model])), dhead.map(|grad| tensor(grad, [vocab, d_model]))]
+    }
+
+    fn logps_kl_forward(
+        hidden: FloatTensor<Self>,
+        head: FloatTensor<Self>,
+        reference: ReferenceHead<Self>,
+        targets: IntTensor<Self>,
+        spec: DivergenceSpec,
+    ) -> KlOutput<Self> {
+        let (n, vocab) = (dims2(&hidden)[0], dims2(&head)[0]);
+        let f32 = all_f32([&hidden, &head, &reference.hidden, &reference.head]);
+        let Some(ids) = row_numbers(&targets, vocab).filter(|_| f32) else {
+            return portable::divergence::forward::<Self>(hidden, head, reference, targets, spec);
+        };
+        let policy = HeadTensors::new(hidden, head, spec.logits);
+        let reference = HeadTensors::new(reference.hidden, reference.head, spec.reference());
+        let compared = divergence::forward(&policy.rows(&ids), &reference.rows(&ids));
+        KlOutput {
+            logps: tensor(compared.said.logps, [n]),
+            log_sum_exp: tensor(compared.said.log_sum_exp, [n]),
+            kl: tensor(compared.kl, [n]),
+            reference_log_sum_exp: tensor(compared.reference_log_sum_exp, [n]),
+        }
+    }
+
+    fn logps_kl_backward(
+        saved: KlSaved<Self>,
+        grads: [FloatTensor<Self>; 2],
+        wanted: [bool; 2],
+    ) -> [Option<FloatTensor<Self>>; 2] {
+        let ([n, d_model], [vocab, _]) = (dims2(&saved.logps.hidden), dims2(&saved.logps.head));
+        let f32 = all_f32([&saved.logps.hidden, &saved.logps.head, &saved.reference.hidden])
+            && all_f32([&saved.reference.head, &grads[0], &grads[1]]);
+        let Some(ids) = row_numbers(&saved.logps.targets, vocab).filter(|_| f32) else {
+            return portable::divergence::backward::<Self>(saved, grads, wanted);
+        };
+        let spec = DivergenceSpec { logits: saved.logps.spec, reference_softcap: saved.reference_softcap };
+        let policy = HeadTensors::new(saved.logps.hidden, saved.logps.head, spec.logits);
+        let reference = HeadTensors::new(saved.reference.hidden, saved.reference.head, spec.reference());
+        let [logp_grad, kl_grad] = grads.map(contiguous);
+        let sums = [saved.logps.log_sum_exp, saved.reference_log_sum_exp].map(contiguous);
+        let of = head_backward::Rows {
+            head: policy.rows(&ids),
+            log_sum_exp: values(&sums[0]),
+            grad: values(&logp_grad),
+        };
+        let against = head_backward::Rows {
+            head: reference.rows(&ids),
+            log_sum_exp: values(&sums[1]),
+            grad: values(&kl_grad),
+        };
+        let [dhidden, dhead] = head_backward::backward(&of, Some(&against), wanted);
         [dhidden.map(|grad| tensor(grad, [n, d_model])), dhead.map(|grad| tensor(grad, [vocab, d_model]))]
     }
 
@@ -432,5 +487,25 @@ impl FusedPrimitives for Flex {
             return portable::adamw::sum_of_squares::<Self>(x);
         }
         tensor(vec![adamw::sum_of_squares(values(&contiguous(x)))], [1])
+    }
+}
+
+/// What a head reads, and the head, ready to be multiplied.
+struct HeadTensors {
+    hidden: FlexTensor,
+    weight: FlexTensor,
+    spec: LogitSpec,
+}
+
+impl HeadTensors {
+    fn new(hidden: FlexTensor, weight: FlexTensor, spec: LogitSpec) -> Self {
+        let hidden = contiguous(Flex::rounded(hidden, spec.precision));
+        Self { hidden, weight: contiguous(weight), spec }
+    }
+
+    /// With the words that are picked of its logits.
+    fn rows<'a>(&'a self, targets: &'a [usize]) -> head::Head<'a> {
+        let operands = [values(&self.hidden), values(&self.weight)];
+        head::Head::new(operands, targets, dims2(&self.weight), self.spec)
     }
 }

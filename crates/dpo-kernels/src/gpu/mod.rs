@@ -27,7 +27,7 @@ use burn::{
 use crate::{
     AttentionSpec, FusedPrimitives, Precision,
     backend::Rotation,
-    portable::{self, dims2, reshape, slice},
+    portable::{self, dims2, reshape, row_of, slice},
     saved::{AttentionSaved, LogpsOutput},
 };
 use ops::GpuOps;
@@ -116,12 +116,6 @@ impl FusedPrimitives for Cube {
         }
         Self::gradient_of_logits(logits, targets, log_sum_exp, grad, softcap)
     }
-}
-
-/// A row of a matrix.
-fn row_of<B: Backend>(matrix: &FloatTensor<B>, idx: usize) -> FloatTensor<B> {
-    let [_, width] = dims2::<B>(matrix);
-    reshape::<B, 1>(B::float_slice(matrix.clone(), &[slice(idx..idx + 1), slice(0..width)]), [width])
 }
 
 /// Gradients of attention: one pass over the blocks of queries, one over the blocks of keys.

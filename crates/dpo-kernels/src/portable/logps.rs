@@ -17,12 +17,12 @@ use crate::{
 /// Logits that exist at a time: 64 MiB in f32, half of what any device binds at once.
 const CHUNK: usize = 1 << 24;
 
-fn chunks(n: usize, vocab: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+pub(super) fn chunks(n: usize, vocab: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
     let n_rows = (CHUNK / vocab).max(1);
     (0..n).step_by(n_rows).map(move |start| start..(start + n_rows).min(n))
 }
 
-fn targets_of<B: Backend>(targets: &IntTensor<B>, rows: &std::ops::Range<usize>) -> IntTensor<B> {
+pub(super) fn targets_of<B: Backend>(targets: &IntTensor<B>, rows: &std::ops::Range<usize>) -> IntTensor<B> {
     B::int_reshape(B::int_slice(targets.clone(), &[slice(rows.clone())]), Shape::new([rows.len(), 1]))
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn logit_rows<B: Backend>(
     }
 }
 
-fn capped<B: Backend>(logits: FloatTensor<B>, softcap: Option<f64>) -> FloatTensor<B> {
+pub(super) fn capped<B: Backend>(logits: FloatTensor<B>, softcap: Option<f64>) -> FloatTensor<B> {
     match softcap {
         Some(softcap) => softcap::forward::<B>(logits, softcap),
         None => logits,

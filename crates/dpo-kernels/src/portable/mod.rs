@@ -4,6 +4,7 @@ pub(crate) mod activation;
 pub(crate) mod adamw;
 pub(crate) mod attention;
 pub(crate) mod attention_layer;
+pub(crate) mod divergence;
 pub(crate) mod feed_forward;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;
@@ -32,4 +33,10 @@ pub(crate) fn dims2<B: Backend>(x: &FloatTensor<B>) -> [usize; 2] {
 
 pub(crate) fn reshape<B: Backend, const D: usize>(x: FloatTensor<B>, dims: [usize; D]) -> FloatTensor<B> {
     B::float_reshape(x, Shape::new(dims))
+}
+
+/// A row of a matrix.
+pub(crate) fn row_of<B: Backend>(matrix: &FloatTensor<B>, idx: usize) -> FloatTensor<B> {
+    let [_, width] = dims2::<B>(matrix);
+    reshape::<B, 1>(B::float_slice(matrix.clone(), &[slice(idx..idx + 1), slice(0..width)]), [width])
 }

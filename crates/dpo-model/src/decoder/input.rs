@@ -73,6 +73,12 @@ impl PackedInput {
         self
     }
 
+    /// The same, of which adapters drop nothing.
+    #[must_use]
+    pub(super) fn without_dropout(&self) -> Self {
+        Self { dropout: None, ..self.clone() }
+    }
+
     pub(super) fn dropout(&self) -> Option<DropoutKeys> {
         self.dropout.clone()
     }

@@ -50,7 +50,7 @@ impl Decoder {
         &'a self,
         input: &'a PackedInput,
         scored: &ScoredRows,
-        outputs: TokenOutputs,
+        outputs: TokenOutputs<'_>,
     ) -> RecomputedLogps<'a> {
         let pass = Pass::of(self, input);
         let plain = self.valid();

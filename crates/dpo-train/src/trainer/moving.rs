@@ -3,7 +3,7 @@
 use dpo_model::Decoder;
 
 use super::Trainer;
-use crate::{DisplacementWatch, MovingReference, ReferenceLogps, Row};
+use crate::{DisplacementWatch, LossSpec, MovingReference, ReferenceLogps, Row};
 
 /// Where what a reference says of rows comes from.
 pub(super) enum Said {
@@ -27,6 +27,16 @@ impl Trainer {
             }
             _ => Some(Said::BeforeTheRun),
         }
+    }
+
+    /// The loss with the reference as it is now, where it is asked for more than log-probs.
+    pub(super) fn loss_now(&self) -> LossSpec {
+        let loss = self.config.loss.clone();
+        if !loss.objective.reads_distributions() {
+            return loss;
+        }
+        let moving = self.data.moving.as_ref().map(MovingReference::model);
+        LossSpec { reference_model: moving.or(self.data.reference_model.as_ref()).cloned(), ..loss }
     }
 
     /// Lets the reference follow where that is due. The chosen completions are watched anew: their log-ratios are others.

@@ -18,7 +18,16 @@ use crate::{
 /// The policy after a step was made, or as it was.
 pub(super) struct Stepped {
     pub(super) policy: Decoder,
-    pub(super) made: bool,
+    pub(super) made: Made,
+}
+
+/// What became of a step.
+pub(super) enum Made {
+    Yes,
+    /// The observer wants to stop.
+    Stopped,
+    /// Its rows cannot be had.
+    NoRows(TrainError),
 }
 
 impl Trainer {
@@ -33,8 +42,8 @@ impl Trainer {
         let step = self.progress.step + 1;
         let indices = match self.batch() {
             Ok(indices) => indices,
-            Err(TrainError::Stopped) => return Ok(Stepped { policy, made: false }),
-            Err(error) => return Err(error),
+            Err(TrainError::Stopped) => return Ok(Stepped { policy, made: Made::Stopped }),
+            Err(error) => return Ok(Stepped { policy, made: Made::NoRows(error) }),
         };
         if matches!(self.config.loss.objective, Objective::GroupRobust(_)) && self.progress.groups.is_empty()
         {
@@ -43,15 +52,15 @@ impl Trainer {
         let stop = || observer.stop_requested();
         let mut rows = self.rows(&indices);
         let Some(now) = self.said_now(&rows, &stop) else {
-            return Ok(Stepped { policy, made: false });
+            return Ok(Stepped { policy, made: Made::Stopped });
         };
         if let Said::Anew(logps) = &now {
             rows = held_against(&rows, logps);
         }
         let dropout = self.config.dropout_seed.map(|seed| DropoutSeed { seed, step });
-        let loss = LossSpec { moving_margin: self.progress.margin.value(), ..self.config.loss.clone() };
+        let loss = LossSpec { moving_margin: self.progress.margin.value(), ..self.loss_now() };
         let Some(batch) = loss.gradient(&policy, &rows, self.config.micro, dropout, &stop) else {
-            return Ok(Stepped { policy, made: false });
+            return Ok(Stepped { policy, made: Made::Stopped });
         };
         let passes_end = Instant::now();
         self.check(step, &rows, &batch.scores)?;
@@ -80,7 +89,7 @@ impl Trainer {
             self.progress.groups.follow(&trees, &batch.scores.row_losses, loss.eta);
         }
         self.move_reference(&policy);
-        Ok(Stepped { policy, made: true })
+        Ok(Stepped { policy, made: Made::Yes })
     }
 
     /// What is known after the step that was just made.
@@ -94,6 +103,7 @@ impl Trainer {
             learning_rate,
             pairs: means(scores, &self.config.loss.objective),
             kl: scores.drift,
+            divergences: scores.mean_divergences(),
             group_shares: (!self.progress.groups.is_empty()).then(|| self.progress.groups.named()),
             reference_updates: self.data.moving.as_ref().map(|_| self.reference_updates(step - 1)),
             num_tokens: self.progress.n_tokens,

@@ -1,18 +1,13 @@
-//! `loss.kind`: what the words mean, and what a word is told that names a loss which is not there.
+//! `loss.kind`: what the words mean.
 
 use std::{ffi::OsStr, str::FromStr};
 
 use clap::{
     Arg, Command,
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
-    error::ErrorKind,
 };
 pub(crate) use dpo_core::LossKind;
 use serde::{Deserialize, Deserializer, de::Error};
-
-/// A loss of the field that is not there, and why.
-const TDPO: &str = "`tdpo` is not there: it compares the whole distributions of policy and reference at every token, and a \
-                    reference says one number a token here; choose another loss";
 
 /// A line on each for help and documentation.
 fn help(kind: LossKind) -> &'static str {
@@ -36,6 +31,10 @@ fn help(kind: LossKind) -> &'static str {
         LossKind::Dpop => "DPO that punishes a chosen completion that gets less likely, with `dpop_lambda`",
         LossKind::CalDpo => "DPO with rewards drawn to ±1/2",
         LossKind::RDpo => "DPO less `r_dpo_alpha` for each token that the chosen completion is longer",
+        LossKind::Tdpo => {
+            "DPO less `tdpo_alpha` times what the policy's whole distributions moved along the rejected completion beyond the \
+             chosen one; the reference stays in memory"
+        }
         LossKind::Sft => "Supervised fine-tuning on the chosen completions; no reference",
         LossKind::Simpo => {
             "Mean token log-probs apart by `simpo_gamma`, without a reference; AlphaPO with `simpo_alpha`"
@@ -81,14 +80,11 @@ pub(crate) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 }
 
 fn refusal(word: &str) -> String {
-    if word == "tdpo" {
-        return TDPO.to_owned();
-    }
     let known: Vec<String> = LossKind::ALL.iter().map(|kind| format!("`{kind}`")).collect();
     format!("unknown variant `{word}`, expected one of {}", known.join(", "))
 }
 
-/// As clap reads a choice, with the reason for a word that is none.
+/// As clap reads a choice.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LossKindParser;
 
@@ -101,9 +97,6 @@ impl TypedValueParser for LossKindParser {
         arg: Option<&Arg>,
         value: &OsStr,
     ) -> Result<LossKind, clap::Error> {
-        if value == "tdpo" {
-            return Err(clap::Error::raw(ErrorKind::InvalidValue, format!("{TDPO}\n")).with_cmd(command));
-        }
         PossibleValuesParser::new(possible_values())
             .try_map(|word| LossKind::from_str(&word))
             .parse_ref(command, arg, value)

@@ -57,6 +57,7 @@ impl RunConfig {
                 log_every: Some(self.run.log_every as u32),
                 save_every: Some(self.run.save_every as u32),
                 keep_checkpoints: Some(self.run.keep_checkpoints as u32),
+                save_dtype: Some(self.run.save_dtype),
             },
         }
     }

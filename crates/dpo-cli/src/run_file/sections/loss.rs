@@ -46,6 +46,9 @@ pub(crate) struct LossSection {
     /// Weight of each token that the chosen completion is longer, not negative; `r_dpo` only
     #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
     pub(crate) r_dpo_alpha: Option<f64>,
+    /// Weight of the divergence along the rejected completion beyond that along the chosen one, not negative; `tdpo` only
+    #[arg(long, value_name = "ALPHA", allow_negative_numbers = true)]
+    pub(crate) tdpo_alpha: Option<f64>,
     /// Margin that is asked for, not negative; `simpo` only
     #[arg(long, value_name = "GAMMA", allow_negative_numbers = true)]
     pub(crate) simpo_gamma: Option<f64>,

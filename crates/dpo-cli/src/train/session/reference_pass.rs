@@ -1,6 +1,6 @@
 //! The reference of a run: opened and checked with everything else, asked before the first step.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use burn::module::Module;
 use dpo_core::Objective;
 use dpo_data::TokenTree;
@@ -31,6 +31,16 @@ pub(super) fn opened_reference(
     let other = ModelSource::open(name, &workshop.hub, workshop.clock)?.in_precision(policy.precision());
     let rows = train.trees.iter().chain(held_out.iter().flat_map(|set| &set.data.trees));
     check_reference(&other, policy, rows)?;
+    let n_words = |model: &ModelSource| model.config().vocab_size;
+    if config.loss.reads_distributions() && n_words(&other) != n_words(policy) {
+        bail!(
+            "the loss `{}` compares distributions over the same words, and the reference {name} has {} where the policy has {}; \
+             choose a reference of the same vocabulary, or another loss",
+            config.loss.name(),
+            n_words(&other),
+            n_words(policy)
+        );
+    }
     Ok(Some(other))
 }
 
@@ -55,12 +65,16 @@ impl Session {
     /// The reference as it is before the run, where it is to follow `policy`, which is what training starts from.
     pub(super) fn moving_reference(&self, policy: &Decoder) -> Result<Option<MovingReference>> {
         let Some(updates) = self.config.reference_updates else { return Ok(None) };
-        let start = match &self.reference {
-            Some(other) => other.load(&self.workshop.device)?,
+        Ok(Some(MovingReference::new(updates, self.reference_model(policy)?, policy)?))
+    }
+
+    /// The reference as it is before the run; `policy` is what training starts from.
+    pub(super) fn reference_model(&self, policy: &Decoder) -> Result<Decoder> {
+        match &self.reference {
+            Some(other) => Ok(other.load(&self.workshop.device)?),
             // An adapter that was not trained yet changes nothing.
-            None => policy.clone().valid(),
-        };
-        Ok(Some(MovingReference::new(updates, start, policy)?))
+            None => Ok(policy.clone().valid()),
+        }
     }
 
     /// What the reference says of every row before the run, and the reference where it is asked on the way.
@@ -74,7 +88,10 @@ impl Session {
         if !self.trainer.loss.objective.needs_reference() {
             let eval_sets = eval_trees().map(|(name, trees)| EvalSet { name, trees, reference: None });
             let (trees, eval_sets) = (self.train.trees.clone(), eval_sets.collect());
-            return Ok((TrainData { trees, reference: None, moving: None, eval_sets }, None));
+            return Ok((
+                TrainData { trees, reference: None, moving: None, reference_model: None, eval_sets },
+                None,
+            ));
         }
         let backend = device::name(self.config.run.backend);
         let drifts = self.drifts();
@@ -100,7 +117,9 @@ impl Session {
             let logps = logps_of(&what, &trees)?;
             eval_sets.push(EvalSet { name, trees, reference: Some(logps) });
         }
-        let data = TrainData { trees: self.train.trees.clone(), reference: train, moving: None, eval_sets };
+        let (moving, reference_model) = (None, None);
+        let trees = self.train.trees.clone();
+        let data = TrainData { trees, reference: train, moving, reference_model, eval_sets };
         Ok((data, self.config.data.stream.map(|_| reference)))
     }
 

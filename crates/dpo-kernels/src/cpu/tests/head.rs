@@ -97,7 +97,7 @@ fn rounded_operands_agree_with_the_portable_body() {
 }
 
 /// What may multiply rounded operands.
-fn settings() -> Vec<Option<&'static Unit>> {
+pub(super) fn settings() -> Vec<Option<&'static Unit>> {
     std::iter::once(None).chain(units().into_iter().map(Some)).collect()
 }
 

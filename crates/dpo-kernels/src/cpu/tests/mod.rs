@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod attention;
+mod divergence;
 mod edges;
 mod elementwise;
 mod feed_forward;

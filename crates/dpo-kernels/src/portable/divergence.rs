@@ -1,0 +1,130 @@
+//! Log-probabilities of targets, and how far a reference's distributions are from those that they come from, a chunk of rows
+//! at a time.
+
+use burn::backend::{
+    TensorMetadata,
+    tensor::{FloatTensor, IntTensor},
+};
+
+use super::{
+    dims2,
+    logps::{capped, chunks, targets_of},
+    reshape, row_of, slice, softcap,
+};
+use crate::{
+    DivergenceSpec, FusedPrimitives, LogitSpec,
+    saved::{KlOutput, KlSaved, LogpsSaved, ReferenceHead},
+};
+
+/// Numbers of rows, `[n]` each, as `[2, n]`.
+pub(crate) fn stacked<B: FusedPrimitives>(numbers: [FloatTensor<B>; 2]) -> FloatTensor<B> {
+    let row = |x: FloatTensor<B>| {
+        let n = x.shape()[0];
+        reshape::<B, 2>(x, [1, n])
+    };
+    B::float_cat(numbers.map(row).to_vec(), 0)
+}
+
+/// What was [`stacked`].
+pub(crate) fn unstacked<B: FusedPrimitives>(both: FloatTensor<B>) -> [FloatTensor<B>; 2] {
+    [0, 1].map(|idx| row_of::<B>(&both, idx))
+}
+
+/// Logits of some rows before the cap, `[rows, vocab]`.
+fn logits<B: FusedPrimitives>(
+    hidden: &FloatTensor<B>,
+    head: &FloatTensor<B>,
+    rows: &std::ops::Range<usize>,
+    spec: LogitSpec,
+) -> FloatTensor<B> {
+    let hidden = B::float_slice(hidden.clone(), &[slice(rows.clone())]);
+    B::product(hidden, B::float_transpose(head.clone()), spec.precision)
+}
+
+/// `logits − log_sum_exp`, of `[rows, vocab]` and `[rows]`.
+fn log_softmax<B: FusedPrimitives>(logits: FloatTensor<B>, log_sum_exp: FloatTensor<B>) -> FloatTensor<B> {
+    let [n, _] = dims2::<B>(&logits);
+    B::float_sub(logits, reshape::<B, 2>(log_sum_exp, [n, 1]))
+}
+
+pub(crate) fn forward<B: FusedPrimitives>(
+    hidden: FloatTensor<B>,
+    head: FloatTensor<B>,
+    reference: ReferenceHead<B>,
+    targets: IntTensor<B>,
+    spec: DivergenceSpec,
+) -> KlOutput<B> {
+    let (n, vocab) = (hidden.shape()[0], head.shape()[0]);
+    let (mut logps, mut sums, mut kls, mut reference_sums) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for rows in chunks(n, vocab) {
+        let targets = targets_of::<B>(&targets, &rows);
+        let policy = logits::<B>(&hidden, &head, &rows, spec.logits);
+        let held_against = logits::<B>(&reference.hidden, &reference.head, &rows, spec.reference());
+        let said = B::logit_rows(policy.clone(), targets.clone(), spec.logits.softcap, false);
+        let by_reference = B::logit_rows(held_against.clone(), targets, spec.reference_softcap, false);
+        let policy = log_softmax::<B>(capped::<B>(policy, spec.logits.softcap), said.log_sum_exp.clone());
+        let held_against = log_softmax::<B>(
+            capped::<B>(held_against, spec.reference_softcap),
+            by_reference.log_sum_exp.clone(),
+        );
+        let terms = B::float_mul(B::float_exp(held_against.clone()), B::float_sub(held_against, policy));
+        kls.push(reshape::<B, 1>(B::float_sum_dim(terms, 1), [rows.len()]));
+        logps.push(said.logps);
+        sums.push(said.log_sum_exp);
+        reference_sums.push(by_reference.log_sum_exp);
+    }
+    KlOutput {
+        logps: B::float_cat(logps, 0),
+        log_sum_exp: B::float_cat(sums, 0),
+        kl: B::float_cat(kls, 0),
+        reference_log_sum_exp: B::float_cat(reference_sums, 0),
+    }
+}
+
+/// A chunk's logits are made again and turned into their gradient: that of the log-probabilities, and
+/// `d KL(p_ref ‖ p) / d logits = p − p_ref`, times the gradient of each row and the slope of the cap.
+pub(crate) fn backward<B: FusedPrimitives>(
+    saved: KlSaved<B>,
+    [logp_grad, kl_grad]: [FloatTensor<B>; 2],
+    [hidden_wanted, head_wanted]: [bool; 2],
+) -> [Option<FloatTensor<B>>; 2] {
+    let KlSaved { logps, reference, reference_log_sum_exp, reference_softcap } = saved;
+    let LogpsSaved { hidden, head, targets, log_sum_exp, spec } = logps;
+    let (n, vocab) = (hidden.shape()[0], head.shape()[0]);
+    let (mut dhidden, mut dhead) = (Vec::new(), None);
+    for rows in chunks(n, vocab) {
+        let of_rows = |x: &FloatTensor<B>| B::float_slice(x.clone(), &[slice(rows.clone())]);
+        let policy = logits::<B>(&hidden, &head, &rows, spec);
+        let of_logps = B::logit_gradient(
+            policy.clone(),
+            targets_of::<B>(&targets, &rows),
+            [of_rows(&log_sum_exp), of_rows(&logp_grad)],
+            spec.softcap,
+        );
+        let policy = capped::<B>(policy, spec.softcap);
+        let slope = spec.softcap.map(|softcap| softcap::slope::<B>(policy.clone(), softcap));
+        let held_against =
+            logits::<B>(&reference.hidden, &reference.head, &rows, LogitSpec { softcap: None, ..spec });
+        let held_against = capped::<B>(held_against, reference_softcap);
+        let p = B::float_exp(log_softmax::<B>(policy, of_rows(&log_sum_exp)));
+        let p_ref = B::float_exp(log_softmax::<B>(held_against, of_rows(&reference_log_sum_exp)));
+        let by_row = reshape::<B, 2>(of_rows(&kl_grad), [rows.len(), 1]);
+        let of_kl = B::float_mul(B::float_sub(p, p_ref), by_row);
+        let of_kl = match slope {
+            Some(slope) => B::float_mul(of_kl, slope),
+            None => of_kl,
+        };
+        let d = B::float_add(of_logps, of_kl);
+        if hidden_wanted {
+            dhidden.push(B::product(d.clone(), head.clone(), spec.precision));
+        }
+        if head_wanted {
+            let part = B::product(B::float_transpose(d), of_rows(&hidden), spec.precision);
+            dhead = Some(match dhead {
+                Some(sum) => B::float_add(sum, part),
+                None => part,
+            });
+        }
+    }
+    [hidden_wanted.then(|| B::float_cat(dhidden, 0)), dhead]
+}
