@@ -2,6 +2,7 @@
 
 mod beyond_pairs;
 mod kind;
+mod ranges;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,7 @@ use crate::{
 };
 
 pub use kind::LossKind;
+use ranges::{LEAST_EXPONENT, in_range, not_negative};
 
 /// `[loss]` of a run file. A missing field takes its default, an unknown one is an error, and so is a parameter
 /// that the chosen loss does not have: it would be ignored.
@@ -315,175 +317,8 @@ impl LossConfig {
             None => Ok(()),
         }
     }
-
-    /// β must survive in `f32`, where tensors live: neither it nor 1/(2β) may become 0 or infinite there, nor the square
-    /// of the latter where there is one.
-    pub(crate) fn beta(&self, default: f64) -> Result<f64, InvalidLoss> {
-        let beta = self.beta.unwrap_or(default);
-        let target = (0.5 / beta) as f32;
-        let has_square = matches!(self.kind, LossKind::Ipo | LossKind::SppoHard | LossKind::CalDpo);
-        let largest = if has_square { target * target } else { target };
-        let is_usable = (beta as f32) > 0.0 && (beta as f32).is_finite() && largest.is_finite();
-        in_range("beta", beta, is_usable, "a number above 0, such as 0.1")
-    }
-
-    fn smoothing(&self, default: f64) -> Result<f64, InvalidLoss> {
-        let found = self.label_smoothing.unwrap_or(default);
-        let expected = "a number from 0 to below 0.5";
-        in_range("label_smoothing", found, (0.0..0.5).contains(&found), expected)
-    }
-
-    /// `ln ε` has to be a number.
-    fn exo_smoothing(&self) -> Result<f64, InvalidLoss> {
-        let found = self.smoothing(1e-3)?;
-        in_range("label_smoothing", found, found > 0.0, "a number between 0 and 0.5, such as 0.001")
-    }
-
-    fn bco_delta(&self) -> Result<f64, InvalidLoss> {
-        let found = self.bco_delta.unwrap_or(0.0);
-        in_range("bco_delta", found, (found as f32).is_finite(), "a number")
-    }
-
-    fn simpo_alpha(&self) -> Result<f64, InvalidLoss> {
-        let found = self.simpo_alpha.unwrap_or(0.0);
-        let is_usable = found == 0.0 || (found as f32).is_finite() && found.abs() >= LEAST_EXPONENT;
-        in_range("simpo_alpha", found, is_usable, "0, or a number that is at least 0.001 away from it")
-    }
-
-    /// Above 1 the loss would grow exponentially with a margin that falls.
-    fn discopop_tau(&self) -> Result<f64, InvalidLoss> {
-        let found = self.discopop_tau.unwrap_or(0.05);
-        let is_usable = (found as f32) > 0.0 && found <= 1.0;
-        in_range("discopop_tau", found, is_usable, "a number above 0 and not above 1, such as 0.05")
-    }
-}
-
-/// `(e^{ax} − 1)/a` has no digits left in `f32` for a smaller `a`.
-const LEAST_EXPONENT: f64 = 1e-3;
-
-pub(crate) fn not_negative(parameter: &'static str, found: f64) -> Result<f64, InvalidLoss> {
-    in_range(parameter, found, found >= 0.0 && (found as f32).is_finite(), "a number that is not negative")
-}
-
-pub(crate) fn in_range(
-    parameter: &'static str,
-    found: f64,
-    is_usable: bool,
-    expected: &'static str,
-) -> Result<f64, InvalidLoss> {
-    if is_usable { Ok(found) } else { Err(InvalidLoss::Value { parameter, found, expected }) }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn parse(json: &str) -> Result<LossConfig, serde_json::Error> {
-        serde_json::from_str(json)
-    }
-
-    #[test]
-    fn nothing_said_is_dpo_with_beta_one_tenth() {
-        let objective = parse("{}").unwrap().init().unwrap();
-        assert_eq!(objective, Objective::Pairwise(PairwiseLoss::Sigmoid { beta: 0.1, label_smoothing: 0.0 }));
-    }
-
-    #[test]
-    fn every_name_reads_back_and_is_the_one_serde_uses() {
-        for kind in LossKind::ALL {
-            assert_eq!(kind.name().parse(), Ok(kind));
-            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
-        }
-        let error = "dpo".parse::<LossKind>().unwrap_err();
-        assert!(error.to_string().starts_with("there is no loss `dpo`; choose one of sigmoid, ipo, hinge, "));
-    }
-
-    #[test]
-    fn parameters_are_read() {
-        let objective = parse(r#"{"kind":"ipo","beta":0.2,"ipo_reduction":"sum"}"#).unwrap().init().unwrap();
-        let expected = PairwiseLoss::Ipo { beta: 0.2, reduction: IpoReduction::Sum };
-        assert_eq!(objective, Objective::Pairwise(expected));
-        assert_eq!(parse(r#"{"kind":"sft"}"#).unwrap().init(), Ok(Objective::Sft));
-    }
-
-    /// What an objective says of itself makes the same objective.
-    #[test]
-    fn every_objective_can_be_written_down() {
-        for kind in LossKind::ALL {
-            let objective = LossConfig { kind, ..LossConfig::default() }.init().unwrap();
-            assert_eq!(objective.name(), kind.name());
-            let config = objective.parts()[0].loss.config();
-            assert_eq!(config.kind, kind);
-            assert_eq!(config.init().as_ref(), Ok(&objective));
-            assert_eq!(objective.beta(), config.beta);
-        }
-    }
-
-    #[test]
-    fn an_unknown_field_is_refused() {
-        assert!(parse(r#"{"betta":0.2}"#).is_err());
-    }
-
-    #[test]
-    fn a_parameter_of_another_loss_is_refused() {
-        for (json, parameter) in [
-            (r#"{"kind":"hinge","label_smoothing":0.1}"#, "label_smoothing"),
-            (r#"{"kind":"sft","beta":0.1}"#, "beta"),
-            (r#"{"ipo_reduction":"sum"}"#, "ipo_reduction"),
-            (r#"{"kind":"dpop","r_dpo_alpha":0.1}"#, "r_dpo_alpha"),
-            (r#"{"kind":"apo_zero","label_smoothing":0.1}"#, "label_smoothing"),
-            (r#"{"bco_delta":0}"#, "bco_delta"),
-            (r#"{"kind":"plackett_luce","odpo_alpha":1}"#, "odpo_alpha"),
-            (r#"{"kind":"rao_kupper","davidson_nu":1}"#, "davidson_nu"),
-        ] {
-            let error = parse(json).unwrap().init().unwrap_err();
-            assert!(
-                matches!(error, InvalidLoss::NotAParameter { parameter: found, .. } if found == parameter)
-            );
-        }
-    }
-
-    #[test]
-    fn values_out_of_range_are_refused() {
-        let refused = |config: LossConfig, name: &str| {
-            let error = config.init().unwrap_err();
-            assert!(matches!(error, InvalidLoss::Value { parameter, .. } if parameter == name), "{error}");
-        };
-        let of = |kind| LossConfig { kind, ..LossConfig::default() };
-        for beta in [0.0, -0.1, f64::NAN, f64::INFINITY, 1e-60, 1e60] {
-            refused(LossConfig { beta: Some(beta), ..LossConfig::default() }, "beta");
-        }
-        refused(LossConfig { beta: Some(1e-30), ..of(LossKind::SppoHard) }, "beta");
-        for smoothing in [-0.1, 0.5, f64::NAN] {
-            for kind in [LossKind::Sigmoid, LossKind::Robust, LossKind::ExoPair] {
-                refused(LossConfig { label_smoothing: Some(smoothing), ..of(kind) }, "label_smoothing");
-            }
-        }
-        refused(LossConfig { label_smoothing: Some(0.0), ..of(LossKind::ExoPair) }, "label_smoothing");
-        for tau in [0.0, 1.01, f64::NAN] {
-            refused(LossConfig { discopop_tau: Some(tau), ..of(LossKind::Discopop) }, "discopop_tau");
-        }
-        for weight in [-1.0, f64::NAN, f64::INFINITY] {
-            refused(LossConfig { dpop_lambda: Some(weight), ..of(LossKind::Dpop) }, "dpop_lambda");
-            refused(LossConfig { r_dpo_alpha: Some(weight), ..of(LossKind::RDpo) }, "r_dpo_alpha");
-            refused(LossConfig { tdpo_alpha: Some(weight), ..of(LossKind::Tdpo) }, "tdpo_alpha");
-            refused(LossConfig { odpo_alpha: Some(weight), ..of(LossKind::Odpo) }, "odpo_alpha");
-            refused(LossConfig { kto_desirable: Some(weight), ..of(LossKind::Kto) }, "kto_desirable");
-            refused(
-                LossConfig { group_robust_eta: Some(weight), ..of(LossKind::GroupRobust) },
-                "group_robust_eta",
-            );
-            refused(LossConfig { kto_undesirable: Some(weight), ..of(LossKind::Kto) }, "kto_undesirable");
-        }
-        refused(LossConfig { bco_delta: Some(f64::NAN), ..of(LossKind::BcoPair) }, "bco_delta");
-        for weight in [0.0, 1.1, f64::NAN] {
-            refused(LossConfig { modpo_weight: Some(weight), ..of(LossKind::Modpo) }, "modpo_weight");
-        }
-        for width in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            refused(LossConfig { rpo_eta: Some(width), ..of(LossKind::RpoSq) }, "rpo_eta");
-            refused(LossConfig { rao_kupper_a: Some(width), ..of(LossKind::RaoKupper) }, "rao_kupper_a");
-            refused(LossConfig { davidson_nu: Some(width), ..of(LossKind::Davidson) }, "davidson_nu");
-        }
-    }
-}
+mod tests;

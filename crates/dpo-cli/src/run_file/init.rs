@@ -166,7 +166,8 @@ fn tuning(section: &LoraSection, check: &mut Check) -> Tuning {
     let share = |share| (0.0..1.0).contains(&share);
     Tuning::NewAdapter(LoraConfig {
         rank: check.count("lora.rank", Some(rank), rank, 1),
-        alpha: check.number("lora.alpha", *alpha, 2.0 * f64::from(rank), "a number above 0", |a| a > 0.0),
+        alpha: check
+            .number("lora.alpha", *alpha, 2.0 * f64::from(rank.max(1)), "a number above 0", |a| a > 0.0),
         scaling: if rslora.unwrap_or(false) { LoraScaling::ByRootOfRank } else { LoraScaling::ByRank },
         targets: targets.as_ref().map_or(LoraTargets::AllLinear, Targets::resolved),
         dropout: check.number("lora.dropout", *dropout, 0.0, "a share from 0 to below 1", share),

@@ -22,6 +22,7 @@ mod head;
 mod head_backward;
 mod layer_norm;
 mod linear;
+mod logps;
 mod lora;
 mod norm;
 mod normal;
@@ -37,7 +38,6 @@ mod tests;
 
 use burn::backend::{
     Flex,
-    flex::FlexTensor,
     tensor::{FloatTensor, IntTensor},
 };
 
@@ -365,12 +365,7 @@ impl FusedPrimitives for Flex {
         targets: IntTensor<Self>,
         spec: LogitSpec,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let (n, vocab) = (dims2(&hidden)[0], dims2(&head)[0]);
-        let Some(ids) = row_numbers(&targets, vocab).filter(|_| all_f32([&hidden, &head])) else {
-            return portable::logps::forward::<Self>(hidden, head, targets, spec);
-        };
-        let said = head::forward(&HeadTensors::new(hidden, head, spec).rows(&ids), head::Squares::Leave);
-        (tensor(said.logps, [n]), tensor(said.log_sum_exp, [n]))
+        logps::forward(hidden, head, targets, spec)
     }
 
     fn logps_squares_forward(
@@ -379,16 +374,7 @@ impl FusedPrimitives for Flex {
         targets: IntTensor<Self>,
         spec: LogitSpec,
     ) -> LogpsOutput<Self> {
-        let (n, vocab) = (dims2(&hidden)[0], dims2(&head)[0]);
-        let Some(ids) = row_numbers(&targets, vocab).filter(|_| all_f32([&hidden, &head])) else {
-            return portable::logps::forward_with_squares::<Self>(hidden, head, targets, spec);
-        };
-        let said = head::forward(&HeadTensors::new(hidden, head, spec).rows(&ids), head::Squares::Sum);
-        LogpsOutput {
-            logps: tensor(said.logps, [n]),
-            log_sum_exp: tensor(said.log_sum_exp, [n]),
-            log_sum_squares: Some(tensor(said.log_sum_squares, [n])),
-        }
+        logps::forward_with_squares(hidden, head, targets, spec)
     }
 
     fn logps_backward(
@@ -396,20 +382,7 @@ impl FusedPrimitives for Flex {
         grad: FloatTensor<Self>,
         wanted: [bool; 2],
     ) -> [Option<FloatTensor<Self>>; 2] {
-        let ([n, d_model], [vocab, _]) = (dims2(&saved.hidden), dims2(&saved.head));
-        let f32 = all_f32([&saved.hidden, &saved.head, &saved.log_sum_exp, &grad]);
-        let Some(ids) = row_numbers(&saved.targets, vocab).filter(|_| f32) else {
-            return portable::logps::backward::<Self>(saved, grad, wanted);
-        };
-        let head = HeadTensors::new(saved.hidden, saved.head, saved.spec);
-        let [log_sum_exp, grad] = [saved.log_sum_exp, grad].map(contiguous);
-        let rows = head_backward::Rows {
-            head: head.rows(&ids),
-            log_sum_exp: values(&log_sum_exp),
-            grad: values(&grad),
-        };
-        let [dhidden, dhead] = head_backward::backward(&rows, None, wanted);
-        [dhidden.map(|grad| tensor(grad, [n, d_model])), dhead.map(|grad| tensor(grad, [vocab, d_model]))]
+        logps::backward(saved, grad, wanted)
     }
 
     fn logps_kl_forward(
@@ -419,20 +392,7 @@ impl FusedPrimitives for Flex {
         targets: IntTensor<Self>,
         spec: DivergenceSpec,
     ) -> KlOutput<Self> {
-        let (n, vocab) = (dims2(&hidden)[0], dims2(&head)[0]);
-        let f32 = all_f32([&hidden, &head, &reference.hidden, &reference.head]);
-        let Some(ids) = row_numbers(&targets, vocab).filter(|_| f32) else {
-            return portable::divergence::forward::<Self>(hidden, head, reference, targets, spec);
-        };
-        let policy = HeadTensors::new(hidden, head, spec.logits);
-        let reference = HeadTensors::new(reference.hidden, reference.head, spec.reference());
-        let compared = divergence::forward(&policy.rows(&ids), &reference.rows(&ids));
-        KlOutput {
-            logps: tensor(compared.said.logps, [n]),
-            log_sum_exp: tensor(compared.said.log_sum_exp, [n]),
-            kl: tensor(compared.kl, [n]),
-            reference_log_sum_exp: tensor(compared.reference_log_sum_exp, [n]),
-        }
+        logps::forward_with_kl(hidden, head, reference, targets, spec)
     }
 
     fn logps_kl_backward(
@@ -440,29 +400,7 @@ impl FusedPrimitives for Flex {
         grads: [FloatTensor<Self>; 2],
         wanted: [bool; 2],
     ) -> [Option<FloatTensor<Self>>; 2] {
-        let ([n, d_model], [vocab, _]) = (dims2(&saved.logps.hidden), dims2(&saved.logps.head));
-        let f32 = all_f32([&saved.logps.hidden, &saved.logps.head, &saved.reference.hidden])
-            && all_f32([&saved.reference.head, &grads[0], &grads[1]]);
-        let Some(ids) = row_numbers(&saved.logps.targets, vocab).filter(|_| f32) else {
-            return portable::divergence::backward::<Self>(saved, grads, wanted);
-        };
-        let spec = DivergenceSpec { logits: saved.logps.spec, reference_softcap: saved.reference_softcap };
-        let policy = HeadTensors::new(saved.logps.hidden, saved.logps.head, spec.logits);
-        let reference = HeadTensors::new(saved.reference.hidden, saved.reference.head, spec.reference());
-        let [logp_grad, kl_grad] = grads.map(contiguous);
-        let sums = [saved.logps.log_sum_exp, saved.reference_log_sum_exp].map(contiguous);
-        let of = head_backward::Rows {
-            head: policy.rows(&ids),
-            log_sum_exp: values(&sums[0]),
-            grad: values(&logp_grad),
-        };
-        let against = head_backward::Rows {
-            head: reference.rows(&ids),
-            log_sum_exp: values(&sums[1]),
-            grad: values(&kl_grad),
-        };
-        let [dhidden, dhead] = head_backward::backward(&of, Some(&against), wanted);
-        [dhidden.map(|grad| tensor(grad, [n, d_model])), dhead.map(|grad| tensor(grad, [vocab, d_model]))]
+        logps::backward_with_kl(saved, grads, wanted)
     }
 
     fn adamw_update(
@@ -487,25 +425,5 @@ impl FusedPrimitives for Flex {
             return portable::adamw::sum_of_squares::<Self>(x);
         }
         tensor(vec![adamw::sum_of_squares(values(&contiguous(x)))], [1])
-    }
-}
-
-/// What a head reads, and the head, ready to be multiplied.
-struct HeadTensors {
-    hidden: FlexTensor,
-    weight: FlexTensor,
-    spec: LogitSpec,
-}
-
-impl HeadTensors {
-    fn new(hidden: FlexTensor, weight: FlexTensor, spec: LogitSpec) -> Self {
-        let hidden = contiguous(Flex::rounded(hidden, spec.precision));
-        Self { hidden, weight: contiguous(weight), spec }
-    }
-
-    /// With the words that are picked of its logits.
-    fn rows<'a>(&'a self, targets: &'a [usize]) -> head::Head<'a> {
-        let operands = [values(&self.hidden), values(&self.weight)];
-        head::Head::new(operands, targets, dims2(&self.weight), self.spec)
     }
 }
