@@ -22,7 +22,7 @@ fn base() -> PathBuf {
 /// A folder as PEFT writes it, with TRL's initial adapter of the golden run.
 pub fn initial_adapter(sandbox: &Sandbox) -> PathBuf {
     let folder = sandbox.path("initial");
-    std::fs::create_dir(&folder).unwrap();
+    std::fs::create_dir_all(&folder).unwrap();
     std::fs::copy(golden("runs/lora4_initial.safetensors"), folder.join("adapter_model.safetensors"))
         .unwrap();
     let config = json!({

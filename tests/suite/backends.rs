@@ -106,11 +106,12 @@ fn a_backend_scores_as_the_processor_does() {
     }
 }
 
-/// Ten steps: losses, gradient norms, log-probs and rewards, of all weights, of recomputed blocks and of an adapter.
+/// Ten steps: losses, gradient norms, log-probs and rewards, of all weights, of recomputed blocks, of an adapter, and of whole
+/// distributions.
 #[test]
 fn a_backend_trains_as_the_processor_does() {
     for backend in backends() {
-        for (name, more) in [("base_conv", ""), ("base_conv", "--recompute"), ("lora4", "")] {
+        for (name, more) in [("base_conv", ""), ("base_conv", "--recompute"), ("lora4", ""), ("tdpo", "")] {
             let sandbox = Sandbox::new();
             let expected = trained(&sandbox, name, "cpu", more).steps();
             let found = trained(&sandbox, name, backend, more).steps();
