@@ -149,6 +149,10 @@ fn a_packed_base_trains_as_its_numbers_do() {
     let exact = train(&base(), "exact", "");
     let (eight, four) =
         (train(&base(), "eight", "--base-quant q8_0"), train(&base(), "four", "--base-quant q4"));
+    // The tiny model's feed-forward layers are 112 wide, three and a half blocks.
+    let said =
+        sandbox.train_on(&base(), &data(), "said", &tiny(&format!("{SETTINGS} --base-quant q8_0"))).messages;
+    assert!(said.contains("frozen matrices stay in float32"), "{said}");
     assert!(close(&exact, &eight) < close(&exact, &four), "{exact:?} {eight:?} {four:?}");
     assert_eq!((eight[0], four[0]), (exact[0], exact[0]), "the reference is the packed base itself");
 }

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     program::{Run, Sandbox, tiny, train_args},
-    support::golden,
+    support::{golden, json, tensors},
 };
 
 /// Long enough to be stopped on the way: two and a half shuffled epochs.
@@ -136,6 +136,75 @@ fn a_run_resumes_only_with_the_settings_it_was_started_with() {
     let ended = sandbox.run("train", &args);
     assert_eq!(ended.code, Some(1));
     assert!(ended.messages.contains("differs in loss.beta"), "{}", ended.messages);
+}
+
+/// Rows that are other ones since, or another base, would make another run of it: both are refused, and nothing that is there
+/// changes.
+#[test]
+fn a_run_resumes_only_on_what_it_began_with() {
+    let sandbox = Sandbox::new();
+    let rows = json(golden("runs/train_conv.json"));
+    let rows = rows.as_array().unwrap();
+    let text = |n: usize| rows[..n].iter().map(|row| format!("{row}\n")).collect::<String>();
+    let data = sandbox.file("rows.jsonl", &text(64));
+    let base = sandbox.path("base");
+    copy_folder(&golden("runs/model"), &base);
+    let flags = tiny("--max-steps 4 --save-every 2 --loss sigmoid --lora-rank 2");
+    let run = sandbox.train_on(&base, &data, "run", &flags);
+    std::fs::remove_dir_all(run.model()).unwrap();
+    let resumed =
+        || sandbox.run("train", &train_args(&base, &data, &run.dir, &format!("{flags} --resume auto")));
+    let record = run.read("run.json");
+
+    sandbox.file("rows.jsonl", &text(63));
+    let ended = resumed();
+    assert_eq!(ended.code, Some(1));
+    let said = "has changed since the run in";
+    assert!(
+        ended.messages.contains(said) && ended.messages.contains("64 rows then, 63 now"),
+        "{}",
+        ended.messages
+    );
+    assert_eq!(run.read("run.json"), record);
+
+    sandbox.file("rows.jsonl", &text(64));
+    let config = std::fs::read_to_string(base.join("config.json")).unwrap();
+    std::fs::write(base.join("config.json"), config.replace("1e-06", "1e-05")).unwrap();
+    let ended = resumed();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.messages.contains("is not the model that the run in"), "{}", ended.messages);
+    std::fs::write(base.join("config.json"), config).unwrap();
+    resumed().success();
+    assert!(run.model().exists());
+}
+
+/// The format of the model is the one setting of `[run]` that decides what comes out: a complete run writes it anew from its last
+/// checkpoint, `config.toml` says which it is, and without a checkpoint that is refused.
+#[test]
+fn a_complete_run_writes_its_model_in_another_format() {
+    let sandbox = Sandbox::new();
+    let flags = tiny("--max-steps 4 --save-every 2 --loss sigmoid");
+    let run = sandbox.train("run", &flags);
+    let again = |more: &str| {
+        let flags = format!("{flags} --resume auto {more}");
+        let args = train_args(&golden("runs/model"), &golden("runs/train_conv.json"), &run.dir, &flags);
+        sandbox.run("train", &args)
+    };
+    let dtypes = || -> Vec<_> { tensors(&run.weights()).into_values().map(|tensor| tensor.dtype).collect() };
+    assert!(dtypes().iter().all(|dtype| *dtype == safetensors::Dtype::F32));
+    again("--save-dtype bf16").success();
+    assert!(dtypes().iter().all(|dtype| *dtype == safetensors::Dtype::BF16));
+    assert!(run.read("config.toml").contains("save_dtype = \"bf16\""));
+    let ended = again("--save-dtype bf16").success();
+    assert!(ended.messages.contains("nothing is left to do"), "{}", ended.messages);
+    std::fs::remove_dir_all(run.dir.join("checkpoints")).unwrap();
+    let ended = again("--save-dtype f32");
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.messages.contains("has no checkpoint to write its model in another format from"),
+        "{}",
+        ended.messages
+    );
 }
 
 /// A run of a version that knew fewer keys goes on: what its file does not say is at its default, and the file stays what it is.

@@ -123,6 +123,7 @@ fn votes_are_measured_as_they_are_trained_on() {
     }
     let scored = run("score", &votes, &format!("{each} --only-group ann")).success().out;
     assert_eq!(scored.lines().count(), 64);
+    assert!(scored.lines().all(|line| line.contains("\"group\":\"ann\"")), "{scored}");
     for (command, more) in [("eval", each), ("train", each), ("train", "--column group=ann")] {
         let ended = run(command, &votes, &format!("{more} --only-group cy"));
         assert_ne!(ended.code, Some(0));

@@ -82,6 +82,9 @@ fn explained(config: &RunConfig, unread: Option<Error>) -> String {
         (Some(reference), true) => format!("  π_ref is {reference}{}\n", followed(config)),
         (None, true) => format!("  π_ref is {} before training{}\n", config.model.base, followed(config)),
     };
+    if config.loss.reads_distributions() {
+        text += "  π_ref stays in memory and reads the rows of every step: D_y needs what it says of every word\n";
+    }
     if let Some(error) = unread {
         text += &format!(
             "  no loss is named: this is the one for plain pairs, for the rows cannot be read ({error:#})\n"

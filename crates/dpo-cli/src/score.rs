@@ -158,7 +158,7 @@ pub(crate) fn not_finite(files: &[FileReport], row: RowId, who: &str) -> Error {
     )
 }
 
-/// `{"row":0,"prompt_tokens":n,"completions":[{"tokens":n,"logp":x},…]}`
+/// `{"row":0,"prompt_tokens":n,"completions":[{"tokens":n,"logp":x},…]}`, with the row's `group` if it is of one.
 fn line(tree: &TokenTree, logps: &[Vec<f32>]) -> serde_json::Value {
     let completion = |(tokens, logps): (&Vec<u32>, &Vec<f32>)| {
         let logp: f64 = logps.iter().map(|logp| f64::from(*logp)).sum();
@@ -166,5 +166,10 @@ fn line(tree: &TokenTree, logps: &[Vec<f32>]) -> serde_json::Value {
     };
     let completions: Vec<_> = tree.completions.iter().zip(logps).map(completion).collect();
     // Messages count rows from 1, as editors do; programs that read these lines count from 0.
-    json!({ "row": tree.row.row.saturating_sub(1), "prompt_tokens": tree.prompt.len(), "completions": completions })
+    let row = tree.row.row.saturating_sub(1);
+    let mut line = json!({ "row": row, "prompt_tokens": tree.prompt.len(), "completions": completions });
+    if let Some(group) = &tree.group {
+        line["group"] = group.as_str().into();
+    }
+    line
 }

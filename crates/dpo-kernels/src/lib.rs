@@ -68,11 +68,9 @@ pub use tensor::{
 /// whoever compares bits.
 pub const EXACT_ROWS: usize = 64;
 
-/// Rows on a GPU come in multiples of this many, so that its kernels, which are made for sizes, serve one batch after another.
-pub(crate) const GPU_ROWS: usize = 128;
-
-/// Whether a device is the processor, with the bodies that are made for it.
-fn is_processor(device: &burn::tensor::Device) -> bool {
+/// Whether attention on a device is at its best over trees that share their start, see [`TreeLayout::with_shared_start`]; all
+/// devices can do it.
+pub fn is_fast_with_shared_starts(device: &burn::tensor::Device) -> bool {
     #[cfg(feature = "cpu")]
     return matches!(device.clone().inner().as_dispatch(), burn::backend::DispatchDevice::Flex(_));
     #[cfg(not(feature = "cpu"))]
@@ -80,15 +78,4 @@ fn is_processor(device: &burn::tensor::Device) -> bool {
         let _ = device;
         false
     }
-}
-
-/// Whether attention on a device is at its best over trees that share their start, see [`TreeLayout::with_shared_start`]; all
-/// devices can do it.
-pub fn is_fast_with_shared_starts(device: &burn::tensor::Device) -> bool {
-    is_processor(device)
-}
-
-/// What the number of a batch's rows is best a multiple of on a device; rows that nobody reads fill it up.
-pub fn row_multiple(device: &burn::tensor::Device) -> usize {
-    if is_processor(device) { 1 } else { GPU_ROWS }
 }

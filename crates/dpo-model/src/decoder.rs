@@ -204,7 +204,7 @@ impl Decoder {
     /// - output: `[n_scored]`
     pub fn hidden_logps(&self, hidden: Tensor<2>, scored: &ScoredRows) -> Tensor<1> {
         let spec = LogitSpec { softcap: self.config.logit_softcap, precision: self.precision };
-        scored.asked(completion_logps(self.divided(hidden), self.head(), scored.targets(), spec))
+        completion_logps(self.divided(hidden), self.head(), scored.targets(), spec)
     }
 
     /// As [`Decoder::logps`], with what `outputs` asks for beside it.
@@ -235,23 +235,21 @@ impl Decoder {
         let spec = LogitSpec { softcap: self.config.logit_softcap, precision: self.precision };
         let Some(reference) = outputs.divergence_from else {
             if !outputs.squares {
-                let logps = scored.asked(completion_logps(hidden, head, targets, spec));
+                let logps = completion_logps(hidden, head, targets, spec);
                 return ScoredTokens { logps, log_sum_squares: None, kl: None };
             }
             let LogpsAndSquares { logps, log_sum_squares } =
                 completion_logps_and_squares(hidden, head, targets, spec);
-            let (logps, log_sum_squares) = (scored.asked(logps), Some(scored.asked(log_sum_squares)));
-            return ScoredTokens { logps, log_sum_squares, kl: None };
+            return ScoredTokens { logps, log_sum_squares: Some(log_sum_squares), kl: None };
         };
         let log_sum_squares = outputs.squares.then(|| {
             let (hidden, head) = (hidden.clone().inner(), head.clone().inner());
-            let said = completion_logps_and_squares(hidden, head, targets.clone(), spec);
-            scored.asked(said.log_sum_squares)
+            completion_logps_and_squares(hidden, head, targets.clone(), spec).log_sum_squares
         });
         let spec = DivergenceSpec { logits: spec, reference_softcap: reference.softcap };
         let LogpsAndKl { logps, kl } =
             completion_logps_and_kl(hidden, head, reference.rows.clone(), targets, spec);
-        ScoredTokens { logps: scored.asked(logps), log_sum_squares, kl: Some(scored.asked(kl)) }
+        ScoredTokens { logps, log_sum_squares, kl: Some(kl) }
     }
 
     /// `[vocab_size, d_model]`.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use burn::tensor::{Device, Tensor};
 use dpo_core::{CompletionLogps, TokenLogps};
 use dpo_data::{PackedBatch, TokenTree, TreeSpan, pack};
-use dpo_kernels::{EXACT_ROWS, TreeLayout, TreeRange, row_multiple};
+use dpo_kernels::{EXACT_ROWS, TreeLayout, TreeRange};
 use dpo_model::{
     Decoder, Distributions, PackedInput, RecomputedLogps, ScoredRows, ScoredTokens, TokenOutputs,
 };
@@ -23,11 +23,9 @@ pub struct DeviceBatch {
     pub n_tokens: Vec<usize>,
 }
 
-/// A tree of its own that nobody reads, where the matrix products of so few rows would round otherwise than those of more, and
-/// where a device is best with whole multiples of rows.
-fn padding(n_tokens: usize, device: &Device) -> Option<Range<usize>> {
-    let n_rows = n_tokens.max(EXACT_ROWS).next_multiple_of(row_multiple(device));
-    (n_tokens > 0 && n_rows > n_tokens).then_some(n_tokens..n_rows)
+/// A tree of its own that nobody reads, where the matrix products of so few rows would round otherwise than those of more.
+fn padding(n_tokens: usize) -> Option<Range<usize>> {
+    (1..EXACT_ROWS).contains(&n_tokens).then_some(n_tokens..EXACT_ROWS)
 }
 
 /// Trees end to end; with a start in common laid once, if it may be.
@@ -49,7 +47,7 @@ impl DeviceBatch {
             |span: &TreeSpan| TreeRange { trunk: span.prompt.clone(), branches: span.completions.clone() };
         let mut trees: Vec<TreeRange> = batch.trees.iter().map(tree).collect();
         let (mut ids, mut positions) = (batch.ids.clone(), batch.positions.clone());
-        if let Some(padding) = padding(ids.len(), device) {
+        if let Some(padding) = padding(ids.len()) {
             ids.resize(padding.end, 0);
             positions.extend(0..padding.len() as u32);
             trees.push(TreeRange { trunk: padding, branches: Vec::new() });

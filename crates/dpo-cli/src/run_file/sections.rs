@@ -29,7 +29,7 @@ pub(crate) struct ModelSection {
     pub(crate) base: Option<String>,
     /// Reference model, in the same forms; without it, the model to start from is the reference
     ///
-    /// Its tokenizer must be the same. Its log-probs are computed once, before training.
+    /// Its tokenizer must be the same. Its log-probs are computed once, before training; with `tdpo` it stays in memory, too.
     #[arg(long, value_name = "MODEL")]
     pub(crate) reference: Option<String>,
     /// Operands of matrix products, of the model and of its reference; files keep the types they came in

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use dpo_data::Clock;
+use anyhow::{Context, Result, bail};
+use dpo_data::{Clock, FileReport};
 use dpo_train::RunMode;
 
+use super::progress::note;
 use crate::{
-    run_file::{RunConfig, sections::RunSection, values::Resume},
+    run_file::{RunConfig, choices::SaveDtype, config::RunSettings, sections::RunSection, values::Resume},
     terminal::WrongUsage,
 };
 
@@ -48,6 +49,12 @@ pub(crate) fn old_config(dir: &Path) -> Result<RunConfig> {
     Ok(file.init()?)
 }
 
+/// The text of `config.toml` with another format of the written model, the one setting of `[run]` that decides what comes out.
+pub(super) fn with_save_dtype(before: &RunConfig, save_dtype: SaveDtype) -> String {
+    let run = RunSettings { save_dtype, ..before.run.clone() };
+    RunConfig { run, ..before.clone() }.to_toml()
+}
+
 /// What stands in `config.toml` of a run directory.
 pub(super) fn config_text(dir: &Path) -> Result<String> {
     let path = dir.join("config.toml");
@@ -78,6 +85,40 @@ fn run_of(path: &Path) -> Result<PathBuf> {
 /// Whether a run was trained to its end.
 pub(super) fn is_complete(dir: &Path) -> bool {
     record(dir)["status"] == "complete" && dir.join("model").is_dir()
+}
+
+/// Refuses other training rows than those that the run in `dir` began with: the order of all of them would be another one. Of a
+/// stream that is said.
+pub(super) fn compare_data(dir: &Path, files: &[FileReport], is_streamed: bool) -> Result<()> {
+    let record = record(dir);
+    let before = record["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for (before, now) in before.iter().zip(files) {
+        let (digest, path) = (before["blake3"].as_str().unwrap_or_default(), now.path.display());
+        // A file that was not read to its end has no digest.
+        if digest.is_empty() || now.blake3.is_empty() || digest == now.blake3 {
+            continue;
+        }
+        if is_streamed {
+            note(&format!(
+                "warning: {path} has changed since the run began. It goes on to the bits of an uninterrupted run only if the \
+                 rows of the steps that were made are the same, each in its place"
+            ));
+            continue;
+        }
+        bail!(
+            "{path} has changed since the run in {} began ({} rows then, {} now), and with it the order of its rows; put the \
+             file back, or start another run with --out",
+            dir.display(),
+            before["rows"],
+            now.rows
+        );
+    }
+    Ok(())
+}
+
+/// The digest of the base that the run in this directory began with; empty where it did not come to that.
+pub(super) fn base_digest(dir: &Path) -> String {
+    record(dir)["base_digest"].as_str().unwrap_or_default().to_owned()
 }
 
 /// `run.json`; null where there is none.

@@ -128,8 +128,20 @@ impl Session {
     /// The directory of the run where `--resume auto` finds nothing left to do.
     pub(crate) fn complete(&self) -> Result<Option<PathBuf>> {
         let is_auto = self.mode == RunMode::Resume && self.config.run.resume == Resume::Auto;
-        if !is_auto || !resume::is_complete(&self.config.run.out) {
+        let out = &self.config.run.out;
+        if !is_auto || !resume::is_complete(out) {
             return Ok(None);
+        }
+        if resume::old_config(out)?.run.save_dtype != self.config.run.save_dtype {
+            // Its model is written anew, from the last checkpoint.
+            if Checkpoints::open(&out.join("checkpoints"))?.last_complete()?.checkpoint.is_some() {
+                return Ok(None);
+            }
+            bail!(
+                "{} is complete, and has no checkpoint to write its model in another format from; leave `run.save_dtype` as \
+                 it was, or start another run with --out",
+                out.display()
+            );
         }
         Ok(Some(self.open_dir()?.path().to_owned()))
     }
@@ -152,6 +164,11 @@ impl Session {
         let dir = self.open_dir()?;
         let mut record = RunRecord::new(&self.config, &self.source, self.workshop.clock);
         record.data = self.check.files_of_stream().unwrap_or(&self.train.report.files).to_vec();
+        if self.mode == RunMode::Resume {
+            let is_streamed = self.config.data.stream.is_some();
+            resume::compare_data(dir.path(), &record.data, is_streamed)?;
+            record.base_digest = resume::base_digest(dir.path());
+        }
         self.write_data_report(&dir)?;
         record.write(&dir.run_json())?;
         let prepared = self.prepare(&dir, stop, &mut record);
@@ -163,6 +180,14 @@ impl Session {
 
     fn prepare(&self, dir: &RunDir, stop: StopFlag, record: &mut RunRecord) -> Result<Prepared> {
         let (policy, digest) = self.workshop.load(&self.source)?;
+        if !record.base_digest.is_empty() && record.base_digest != digest {
+            bail!(
+                "{} is not the model that the run in {} began with: its weights or its configuration have changed; put it \
+                 back, or start another run with --out",
+                self.source.name,
+                dir.path().display()
+            );
+        }
         record.base_digest.clone_from(&digest);
         let checkpoints = Checkpoints::open(&dir.checkpoints())?;
         let checkpoint = self.checkpoint(&checkpoints)?;
@@ -215,6 +240,12 @@ impl Session {
             }
             // An older version wrote fewer keys, those of today at their defaults.
             text = resume::config_text(out)?;
+            if before.run.save_dtype != self.config.run.save_dtype {
+                let dir = RunDir::open(out, self.mode, &text)?;
+                let text = resume::with_save_dtype(&before, self.config.run.save_dtype);
+                dpo_train::write_atomically(&dir.config(), text.as_bytes())?;
+                return Ok(dir);
+            }
         }
         Ok(RunDir::open(out, self.mode, &text)?)
     }

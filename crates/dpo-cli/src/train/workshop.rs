@@ -8,7 +8,10 @@ use dpo_data::Clock;
 use dpo_model::Decoder;
 use indicatif::MultiProgress;
 
-use super::{progress::StopFlag, reference};
+use super::{
+    progress::{StopFlag, note},
+    reference,
+};
 use crate::{
     data::{RowCache, note_max_length},
     device,
@@ -93,7 +96,19 @@ impl Workshop {
 
     fn weights_of(&self, source: &ModelSource) -> Result<Decoder> {
         match self.base_quant {
-            Some(quant) => source.load_base_packed(&self.device, quant.ggml_type()),
+            Some(quant) => {
+                let base = source.load_base_packed(&self.device, quant.ggml_type())?;
+                let (n_packed, n) = base.n_packed();
+                if n_packed < n {
+                    note(&format!(
+                        "{} of {n} frozen matrices stay in float32: the width of their input is no multiple of the {} numbers of \
+                         a block",
+                        n - n_packed,
+                        quant.ggml_type().block_len()
+                    ));
+                }
+                Ok(base)
+            }
             None => source.load_base(&self.device),
         }
     }

@@ -10,7 +10,7 @@ use burn::{
 
 use super::{dims2, reshape, slice, softcap};
 use crate::{
-    FusedPrimitives, GPU_ROWS, LogitSpec,
+    FusedPrimitives, LogitSpec,
     saved::{LogpsOutput, LogpsSaved},
 };
 
@@ -18,9 +18,7 @@ use crate::{
 const CHUNK: usize = 1 << 24;
 
 pub(super) fn chunks(n: usize, vocab: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
-    // Whole multiples, so that chunks of one batch are as large as those of another.
     let n_rows = (CHUNK / vocab).max(1);
-    let n_rows = if n_rows > GPU_ROWS { n_rows / GPU_ROWS * GPU_ROWS } else { n_rows };
     (0..n).step_by(n_rows).map(move |start| start..(start + n_rows).min(n))
 }
 

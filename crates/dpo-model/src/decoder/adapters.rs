@@ -98,6 +98,14 @@ impl Decoder {
         self
     }
 
+    /// How many matrices of the blocks are packed, and how many there are.
+    pub fn n_packed(&self) -> (usize, usize) {
+        let mut model = self.clone();
+        let projections = model.projections();
+        let packed = projections.iter().filter(|(_, projection)| projection.packed().is_some());
+        (packed.count(), projections.len())
+    }
+
     /// Calls `f` with each packed matrix as numbers, and where it is.
     pub(super) fn for_each_packed(&self, mut f: impl FnMut(ParameterInfo, Tensor<1>)) {
         // The paths are found on a clone: parameters are shared, not copied.

@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use dpo_kernels::{TreeLayout, TreeRange, row_multiple};
+use dpo_kernels::{TreeLayout, TreeRange};
 
 /// Token ids, positions and layout of trees that lie end to end.
 #[derive(Debug, Clone)]
@@ -153,10 +153,8 @@ pub(super) struct TextPosition {
 /// Which rows predict which tokens.
 #[derive(Debug, Clone)]
 pub struct ScoredRows {
-    /// Behind those that are asked for as many of the first row as the device is best with, see [`row_multiple`].
     rows: Tensor<1, Int>,
     targets: Tensor<1, Int>,
-    n_scored: usize,
 }
 
 impl ScoredRows {
@@ -166,19 +164,7 @@ impl ScoredRows {
     pub fn new(rows: &[u32], targets: &[u32], device: &Device) -> Self {
         assert_eq!(rows.len(), targets.len(), "one target a row");
         let device = device.clone().inner();
-        let n_scored = rows.len();
-        let n_rows = n_scored.next_multiple_of(row_multiple(&device));
-        let filled = |values: &[u32]| {
-            let mut values = values.to_vec();
-            values.resize(n_rows, 0);
-            int_tensor(&values, &device)
-        };
-        Self { rows: filled(rows), targets: filled(targets), n_scored }
-    }
-
-    /// What was asked for, of numbers of all rows.
-    pub(super) fn asked(&self, of_rows: Tensor<1>) -> Tensor<1> {
-        if of_rows.dims()[0] == self.n_scored { of_rows } else { of_rows.narrow(0, 0, self.n_scored) }
+        Self { rows: int_tensor(rows, &device), targets: int_tensor(targets, &device) }
     }
 
     pub(super) fn rows(&self) -> Tensor<1, Int> {
