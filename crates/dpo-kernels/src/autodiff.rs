@@ -21,7 +21,12 @@ use crate::{
         GatedLoraSaved, KlOutput, KlSaved, LayerNormSaved, LogpsOutput, LogpsSaved, LoraSaved, ReferenceHead,
     },
 };
-use backward::*;
+use backward::{
+    ActivateBackward, AttentionBackward, AttentionLayerBackward, FeedForwardBackward, GatedBackward,
+    GatedLoraBackward, LayerNormBackward, LinearBackward, LinearConstantBackward, LinearFrozenBackward,
+    LogpsBackward, LogpsKlBackward, LoraBackward, LoraFrozenBackward, RmsNormBackward, RotaryBackward,
+    RowsBackward,
+};
 
 // The halves are called on the backend inside; these bodies are never reached.
 impl<B: FusedPrimitives, C: CheckpointStrategy> FusedPrimitives for Autodiff<B, C> {}
