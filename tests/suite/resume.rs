@@ -145,7 +145,7 @@ fn a_run_resumes_only_on_what_it_began_with() {
     let sandbox = Sandbox::new();
     let rows = json(golden("runs/train_conv.json"));
     let rows = rows.as_array().unwrap();
-    let text = |n: usize| rows[..n].iter().map(|row| format!("{row}\n")).collect::<String>();
+    let text = |n: usize| rows[..n].iter().map(|row| row.to_string() + "\n").collect::<String>();
     let data = sandbox.file("rows.jsonl", &text(64));
     let base = sandbox.path("base");
     copy_folder(&golden("runs/model"), &base);
