@@ -32,6 +32,7 @@ mod rounds;
 mod saved_model;
 mod scoring;
 mod streaming;
+mod tables;
 mod token_level;
 mod training_golden;
 mod variants;

@@ -122,14 +122,14 @@ impl ModelSource {
 
     /// The model on `device` with the matrices of the blocks packed, without adapters.
     pub(crate) fn load_base_packed(&self, device: &Device, ggml_type: GgmlType) -> Result<Decoder> {
-        device::refuse_oversized(device, &self.hf.decoder)?;
-        self.loaded(Decoder::load_packed(&self.hf.decoder, self.weights.as_ref(), device, ggml_type))
+        let place = device::place(device, &self.hf.decoder)?;
+        self.loaded(Decoder::load_packed(&self.hf.decoder, self.weights.as_ref(), place, ggml_type))
     }
 
     /// The model on `device`, without adapters.
     pub(crate) fn load_base(&self, device: &Device) -> Result<Decoder> {
-        device::refuse_oversized(device, &self.hf.decoder)?;
-        self.loaded(Decoder::load(&self.hf.decoder, self.weights.as_ref(), device))
+        let place = device::place(device, &self.hf.decoder)?;
+        self.loaded(Decoder::load(&self.hf.decoder, self.weights.as_ref(), place))
     }
 
     fn loaded(&self, model: Result<Decoder, ModelError>) -> Result<Decoder> {

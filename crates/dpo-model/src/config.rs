@@ -17,7 +17,7 @@ pub use shape::{
     AttentionConfig, AttentionInputs, FeedForwardConfig, FeedForwardKind, LayerConfig, Multipliers,
     NormConfig, NormKind, NormPlaces, QueryKeyNorm, Residual,
 };
-pub use tensors::{LinearModule, ParameterInfo, StoredAs};
+pub use tensors::{LinearModule, ParameterInfo, StoredAs, TablePart};
 
 use crate::weights::WeightDtype;
 use serde::Serialize;

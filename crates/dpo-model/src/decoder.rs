@@ -16,6 +16,7 @@ mod pass;
 mod recompute;
 mod rotary;
 mod scored;
+mod table;
 
 pub use gradients::{GradientList, GradientSums};
 pub use input::{PackedInput, ScoredRows};
@@ -62,22 +63,60 @@ pub struct Decoder {
     precision: Precision,
 }
 
+/// Where a decoder is to be.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Without autodiff.
+    pub device: Device,
+    /// Bytes that one tensor may take there, where that has a limit; tables of more are kept in parts.
+    pub largest_tensor: Option<u64>,
+}
+
+impl From<&Device> for Place {
+    /// Without a limit.
+    fn from(device: &Device) -> Self {
+        Self { device: device.clone(), largest_tensor: None }
+    }
+}
+
+/// What a head in parts says of scored tokens.
+fn in_parts(
+    hidden: &Tensor<2>,
+    head: &[Tensor<2>],
+    targets: &Tensor<1, Int>,
+    spec: LogitSpec,
+    outputs: TokenOutputs<'_>,
+) -> ScoredTokens {
+    let log_sum_squares = outputs.squares.then(|| table::log_sum_squares(hidden, head, targets, spec));
+    let said = match outputs.divergence_from {
+        Some(Distributions { hidden: of, head: parts, softcap }) => {
+            let spec = DivergenceSpec { logits: spec, reference_softcap: *softcap };
+            table::logps_and_kl(hidden, head, (of, parts), targets, spec)
+        }
+        None => {
+            ScoredTokens { logps: table::logps(hidden, head, targets, spec), log_sum_squares: None, kl: None }
+        }
+    };
+    ScoredTokens { log_sum_squares, ..said }
+}
+
 impl Decoder {
     /// A decoder whose parameters are what `values` gives for each.
     pub fn from_values<E>(
         config: &DecoderConfig,
-        device: &Device,
+        place: impl Into<Place>,
         mut values: impl FnMut(&ParameterInfo) -> Result<Vec<f32>, E>,
     ) -> Result<Self, E> {
-        Self::built(config, device, |info| values(info).map(Values::Numbers))
+        Self::built(config, &place.into(), |info| values(info).map(Values::Numbers))
     }
 
     fn built<E>(
         config: &DecoderConfig,
-        device: &Device,
+        Place { device, largest_tensor }: &Place,
         mut values: impl FnMut(&ParameterInfo) -> Result<Values, E>,
     ) -> Result<Self, E> {
-        let mut init = parts::Init { device, names: config.names(), values: &mut values };
+        let (names, largest_tensor) = (config.names(), *largest_tensor);
+        let mut init = parts::Init { device, largest_tensor, names, values: &mut values };
         let words = [config.vocab_size, config.d_model];
         let places = [config.max_position_embeddings, config.d_model];
         let layers: Result<Vec<_>, E> =
@@ -101,10 +140,10 @@ impl Decoder {
     pub fn load(
         config: &DecoderConfig,
         source: &dyn WeightSource,
-        device: &Device,
+        place: impl Into<Place>,
     ) -> Result<Self, ModelError> {
         source.check(config)?;
-        Self::from_values(config, device, |info| Ok(info.from_stored(source.read_f32(&info.name)?)))
+        Self::from_values(config, place, |info| Ok(info.from_stored(source.read_f32(&info.name)?)))
     }
 
     /// As [`load`](Self::load), with the matrices of the blocks packed: in the blocks they came in, or in those of
@@ -114,11 +153,11 @@ impl Decoder {
     pub fn load_packed(
         config: &DecoderConfig,
         source: &dyn WeightSource,
-        device: &Device,
+        place: impl Into<Place>,
         ggml_type: GgmlType,
     ) -> Result<Self, ModelError> {
         source.check(config)?;
-        Self::built(config, device, |info| {
+        Self::built(config, &place.into(), |info| {
             let is_matrix = info.shape.len() == 2 && info.path.starts_with("layers.");
             let packed = if is_matrix { quantised::frozen(source, info, ggml_type)? } else { None };
             Ok(match packed {
@@ -203,8 +242,7 @@ impl Decoder {
     /// - `hidden`: `[n_scored, d_model]`
     /// - output: `[n_scored]`
     pub fn hidden_logps(&self, hidden: Tensor<2>, scored: &ScoredRows) -> Tensor<1> {
-        let spec = LogitSpec { softcap: self.config.logit_softcap, precision: self.precision };
-        completion_logps(self.divided(hidden), self.head(), scored.targets(), spec)
+        self.hidden_tokens(hidden, scored, TokenOutputs::default()).logps
     }
 
     /// As [`Decoder::logps`], with what `outputs` asks for beside it.
@@ -221,8 +259,7 @@ impl Decoder {
     /// nothing, and the model is on a plain device.
     pub fn distributions(&self, input: &PackedInput, scored: &ScoredRows) -> Distributions {
         let hidden = self.divided(self.scored_hidden(&input.without_dropout(), scored));
-        let rows = ReferenceRows { hidden, head: self.head() };
-        Distributions { rows, softcap: self.config.logit_softcap }
+        Distributions { hidden, head: self.head(), softcap: self.config.logit_softcap }
     }
 
     fn hidden_tokens(
@@ -233,6 +270,8 @@ impl Decoder {
     ) -> ScoredTokens {
         let (hidden, head, targets) = (self.divided(hidden), self.head(), scored.targets());
         let spec = LogitSpec { softcap: self.config.logit_softcap, precision: self.precision };
+        let [whole] = head.as_slice() else { return in_parts(&hidden, &head, &targets, spec, outputs) };
+        let head = whole.clone();
         let Some(reference) = outputs.divergence_from else {
             if !outputs.squares {
                 let logps = completion_logps(hidden, head, targets, spec);
@@ -246,15 +285,18 @@ impl Decoder {
             let (hidden, head) = (hidden.clone().inner(), head.clone().inner());
             completion_logps_and_squares(hidden, head, targets.clone(), spec).log_sum_squares
         });
+        let [reference_head] = reference.head.as_slice() else {
+            unreachable!("a device holds tables of the same words whole or in parts")
+        };
+        let rows = ReferenceRows { hidden: reference.hidden.clone(), head: reference_head.clone() };
         let spec = DivergenceSpec { logits: spec, reference_softcap: reference.softcap };
-        let LogpsAndKl { logps, kl } =
-            completion_logps_and_kl(hidden, head, reference.rows.clone(), targets, spec);
+        let LogpsAndKl { logps, kl } = completion_logps_and_kl(hidden, head, rows, targets, spec);
         ScoredTokens { logps, log_sum_squares, kl: Some(kl) }
     }
 
-    /// `[vocab_size, d_model]`.
-    fn head(&self) -> Tensor<2> {
-        self.head.as_ref().unwrap_or(&self.embedding).weight.val()
+    /// `[vocab_size, d_model]`, whole or in parts.
+    fn head(&self) -> Vec<Tensor<2>> {
+        self.head.as_ref().unwrap_or(&self.embedding).tables()
     }
 
     /// Dividing what the head reads divides the logits.
@@ -264,7 +306,10 @@ impl Decoder {
     }
 
     fn head_logits(&self, normed: Tensor<2>) -> Tensor<2> {
-        let logits = dpo_kernels::linear(self.divided(normed), self.head(), self.precision);
+        let divided = self.divided(normed);
+        let of_part = |part: Tensor<2>| dpo_kernels::linear(divided.clone(), part, self.precision);
+        let mut parts: Vec<Tensor<2>> = self.head().into_iter().map(of_part).collect();
+        let logits = if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(parts, 1) };
         match self.config.logit_softcap {
             Some(cap) => (logits / cap).tanh() * cap,
             None => logits,

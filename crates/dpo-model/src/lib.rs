@@ -10,9 +10,9 @@ mod quantised;
 pub mod weights;
 
 pub use adapter::{Adapter, LoraConfig, LoraKind, LoraScaling, LoraTargets};
-pub use config::{DecoderConfig, Family, HfConfig, ParameterInfo};
+pub use config::{DecoderConfig, Family, HfConfig, ParameterInfo, TablePart};
 pub use decoder::{
-    Decoder, Distributions, GradientList, GradientSums, PackedInput, RecomputedLogps, ScoredRows,
+    Decoder, Distributions, GradientList, GradientSums, PackedInput, Place, RecomputedLogps, ScoredRows,
     ScoredTokens, TokenOutputs,
 };
 pub use dpo_kernels::Precision;

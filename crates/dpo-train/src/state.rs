@@ -115,20 +115,19 @@ struct ToSave {
     dtype: WeightDtype,
 }
 
-/// Tensors are read from the device one at a time, in the order they are asked for.
+/// Tensors are read from the device one at a time, in the order they are asked for; the parts of a table become one.
 fn save_tensors(folder: &Path, config: &Map<String, Value>, tensors: &[ToSave]) -> Result<(), TrainError> {
     let stored = |ToSave { name, info, dtype, .. }: &ToSave| TensorInfo {
         name: name.clone(),
         shape: info.stored_shape(),
         dtype: *dtype,
     };
-    let infos: Vec<TensorInfo> = tensors.iter().map(stored).collect();
+    let infos: Vec<TensorInfo> = tensors.iter().filter(|save| save.info.is_first()).map(stored).collect();
     save_folder(folder, config, &infos, DEFAULT_MAX_SHARD_BYTES, |wanted: &TensorInfo| {
-        let Some(save) = tensors.iter().find(|save| save.name == wanted.name) else {
-            unreachable!("{} is one of those to save", wanted.name)
-        };
-        let values = save.tensor.to_data().iter::<f32>().collect();
-        Ok::<_, ModelError>(Cow::Owned(save.info.to_stored(values)))
+        let parts = tensors.iter().filter(|save| save.name == wanted.name);
+        let values =
+            parts.flat_map(|save| save.info.to_stored(save.tensor.to_data().iter::<f32>().collect()));
+        Ok::<_, ModelError>(Cow::Owned(values.collect()))
     })
     .map_err(TrainError::from_model)
 }
@@ -215,11 +214,13 @@ fn tensor(
 ) -> Result<Tensor<1>, TrainError> {
     let values = source.read_f32(name).map_err(TrainError::Model)?;
     let len = info.n_values();
-    if values.len() != len {
-        let what = format!("`{name}` has {} values instead of {len}", values.len());
+    let Some(own) = info.own(&values) else {
+        let wanted: usize = info.whole_shape().iter().product();
+        let what = format!("`{name}` has {} values instead of {wanted}", values.len());
         return Err(TrainError::CheckpointDamaged { path: source.path().to_owned(), what });
-    }
-    Ok(Tensor::from_data(TensorData::new(info.from_stored(values), [len]), device))
+    };
+    let own = if own.len() == values.len() { values } else { own.to_vec() };
+    Ok(Tensor::from_data(TensorData::new(info.from_stored(own), [len]), device))
 }
 
 fn json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, TrainError> {

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Result, bail};
 use burn::tensor::{DType, Device};
-use dpo_model::{DecoderConfig, Precision};
+use dpo_model::{DecoderConfig, Place, Precision, config::LinearModule};
 use dpo_train::StepZeroGate;
 
 use self::adapters::{Adapter, adapters};
@@ -95,18 +95,23 @@ fn device(backend: Backend) -> Device {
     }
 }
 
-/// Refuses a model of which a matrix is larger than what one buffer of the device may hold.
-pub(crate) fn refuse_oversized(device: &Device, config: &DecoderConfig) -> Result<()> {
-    let Some(Adapter { name, largest_buffer: Some(limit), .. }) = adapters::of(device) else { return Ok(()) };
-    let embedding = (config.vocab_size * config.d_model * size_of::<f32>()) as u64;
-    if embedding > limit {
-        let [embedding, limit] = [embedding, limit].map(mib);
+/// A device, and what one of its buffers may hold; a model of which a matrix of a block is larger than that is refused.
+pub(crate) fn place(device: &Device, config: &DecoderConfig) -> Result<Place> {
+    let Some(Adapter { name, largest_buffer, .. }) = adapters::of(device) else { return Ok(device.into()) };
+    let bytes = |module: &LinearModule| (module.d_in * module.d_out * size_of::<f32>()) as u64;
+    let largest = config.linear_modules().into_iter().max_by_key(bytes);
+    if let Some((module, limit)) =
+        largest.zip(largest_buffer).filter(|(module, limit)| bytes(module) > *limit)
+    {
         bail!(
-            "the embedding takes {embedding} in one buffer, and {name} allows {limit}; take `--backend cpu`, or a \
-             device with larger buffers (`dpo devices`)"
+            "`{}` takes {} in one buffer, and {name} allows {}; take `--backend cpu`, or a device with larger buffers \
+             (`dpo devices`)",
+            module.name,
+            mib(bytes(&module)),
+            mib(limit)
         );
     }
-    Ok(())
+    Ok(Place { device: device.clone(), largest_tensor: largest_buffer })
 }
 
 fn mib(bytes: u64) -> String {

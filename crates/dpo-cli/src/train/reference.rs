@@ -73,7 +73,10 @@ pub(crate) fn digest(model: &Decoder, source: &ModelSource) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&serde_json::to_vec(source.config())?);
     let mut add = |info: ParameterInfo, tensor: Tensor<1>| {
-        hasher.update(info.name.as_bytes());
+        // Whole or in parts, a table is the same.
+        if info.is_first() {
+            hasher.update(info.name.as_bytes());
+        }
         let data = tensor.into_data();
         hasher.update(data.as_bytes());
     };

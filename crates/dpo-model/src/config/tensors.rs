@@ -13,6 +13,17 @@ pub struct ParameterInfo {
     pub shape: Vec<usize>,
     /// How a checkpoint has it.
     pub stored_as: StoredAs,
+    /// Which rows of its tensor it is, of a table that is too large for a buffer of the device; `None` if it is all of them.
+    pub part: Option<TablePart>,
+}
+
+/// Some rows of a table whose others are parameters of their own, under the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TablePart {
+    /// Rows before it.
+    pub first_row: usize,
+    /// Rows of the whole table.
+    pub n_rows: usize,
 }
 
 /// How a matrix lies in a checkpoint.
@@ -29,7 +40,37 @@ impl ParameterInfo {
     pub(crate) fn at(names: &TensorNames, path: &str, shape: &[usize]) -> Self {
         let is_matrix = shape.len() == 2 && path.starts_with("layers.") && path.ends_with(".weight");
         let stored_as = if is_matrix { names.matrices } else { StoredAs::OutIn };
-        Self { path: path.to_owned(), name: names.of_path(path), shape: shape.to_vec(), stored_as }
+        Self {
+            path: path.to_owned(),
+            name: names.of_path(path),
+            shape: shape.to_vec(),
+            stored_as,
+            part: None,
+        }
+    }
+
+    /// Whether it is the first or only parameter of its name.
+    pub fn is_first(&self) -> bool {
+        self.part.is_none_or(|part| part.first_row == 0)
+    }
+
+    /// The axes of all parameters of its name together.
+    pub fn whole_shape(&self) -> Vec<usize> {
+        let mut shape = self.shape.clone();
+        if let Some(part) = self.part {
+            shape[0] = part.n_rows;
+        }
+        shape
+    }
+
+    /// Its own among the values of all parameters of its name, which lie row after row; `None` where these are too few or too many.
+    pub fn own<'a>(&self, values: &'a [f32]) -> Option<&'a [f32]> {
+        if values.len() != self.whole_shape().iter().product::<usize>() {
+            return None;
+        }
+        let width: usize = self.shape.iter().skip(1).product();
+        let start = self.part.map_or(0, |part| part.first_row * width);
+        Some(&values[start..start + self.n_values()])
     }
 
     /// Whether weight decay applies, as transformers decides it: not to norms and biases.
@@ -47,11 +88,12 @@ impl ParameterInfo {
         self.shape.iter().product()
     }
 
-    /// Its axes in a checkpoint.
+    /// Its axes in a checkpoint; of a part those of the whole table.
     pub fn stored_shape(&self) -> Vec<usize> {
+        let shape = self.whole_shape();
         match self.stored_as {
-            StoredAs::OutIn => self.shape.clone(),
-            StoredAs::InOut => self.shape.iter().rev().copied().collect(),
+            StoredAs::OutIn => shape,
+            StoredAs::InOut => shape.into_iter().rev().collect(),
         }
     }
 

@@ -9,7 +9,7 @@ use super::{
     Decoder,
     gradients::{GradientList, GradientSums},
 };
-use crate::config::{ParameterInfo, TensorNames};
+use crate::config::{ParameterInfo, TablePart, TensorNames};
 
 impl Decoder {
     /// Name and shape of everything that is trained, in the fixed order: the adapter where there is one, else all
@@ -67,6 +67,10 @@ struct Path {
     names: &'static TensorNames,
     modules: Vec<String>,
     chosen: Chosen,
+    /// Rows of the tables, which may lie in parts.
+    tables: [(&'static str, usize); 3],
+    /// Rows of the parts of a table that were visited.
+    n_visited: usize,
 }
 
 /// Which parameters a walk is about.
@@ -78,7 +82,13 @@ enum Chosen {
 
 impl Path {
     fn new(model: &Decoder, chosen: Chosen) -> Self {
-        Self { names: model.config().names(), modules: Vec::new(), chosen }
+        let config = model.config();
+        let tables = [
+            ("embedding", config.vocab_size),
+            ("head", config.vocab_size),
+            ("position_table", config.max_position_embeddings),
+        ];
+        Self { names: config.names(), modules: Vec::new(), chosen, tables, n_visited: 0 }
     }
 
     /// The variants of an enum are alternatives and no part of a path.
@@ -95,9 +105,24 @@ impl Path {
     }
 
     /// The parameter that is being visited; `None` where the walk is not about it.
-    fn info(&self, shape: &[usize]) -> Option<ParameterInfo> {
-        let info = ParameterInfo::at(self.names, &self.modules.join("."), shape);
+    fn info(&mut self, shape: &[usize]) -> Option<ParameterInfo> {
+        let info = match self.modules.as_slice() {
+            [table, parts, idx] if parts == "parts" => {
+                let (table, idx) = (table.clone(), idx.clone());
+                self.part_of(&table, idx == "0", shape)
+            }
+            modules => ParameterInfo::at(self.names, &modules.join("."), shape),
+        };
         (info.is_adapter() == (self.chosen == Chosen::Adapter)).then_some(info)
+    }
+
+    /// Rows of a table.
+    fn part_of(&mut self, table: &str, is_first: bool, shape: &[usize]) -> ParameterInfo {
+        let first_row = if is_first { 0 } else { self.n_visited };
+        self.n_visited = first_row + shape[0];
+        let n_rows = self.tables.iter().find(|(name, _)| *name == table).map_or(shape[0], |(_, n)| *n);
+        let part = (shape[0] < n_rows).then_some(TablePart { first_row, n_rows });
+        ParameterInfo { part, ..ParameterInfo::at(self.names, &format!("{table}.weight"), shape) }
     }
 }
 

@@ -9,12 +9,14 @@ use dpo_kernels::{
     lora_linear_frozen, rms_norm, select_rows,
 };
 
-use super::{lora::Lora, pass::Pass};
+use super::{lora::Lora, pass::Pass, table};
 use crate::config::{NormConfig, NormKind, ParameterInfo, TensorNames};
 
-/// Where parameters come from while a decoder is built.
+/// Where parameters come from while a decoder is built, and where they go.
 pub(super) struct Init<'a, F> {
     pub(super) device: &'a Device,
+    /// Bytes that one tensor may take there.
+    pub(super) largest_tensor: Option<u64>,
     pub(super) names: &'static TensorNames,
     /// Values of a parameter.
     pub(super) values: &'a mut F,
@@ -39,6 +41,25 @@ impl<E, F: FnMut(&ParameterInfo) -> Result<Values, E>> Init<'_, F> {
         Ok(Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), self.device)))
     }
 
+    /// Rows of a table, in as many nearly equal parts as the device makes necessary.
+    fn table(&mut self, path: &str, [n_rows, width]: [usize; 2]) -> Result<Vec<Param<Tensor<2>>>, E> {
+        let row_bytes = (width * size_of::<f32>()) as u64;
+        let rows_at_most = self.largest_tensor.map_or(n_rows, |bytes| (bytes / row_bytes).max(1) as usize);
+        if n_rows <= rows_at_most {
+            return Ok(vec![self.param(path, [n_rows, width])?]);
+        }
+        let values = match self.values(path, &[n_rows, width])? {
+            Values::Numbers(values) => values,
+            Values::Packed(matrix) => matrix.values(),
+        };
+        let rows = n_rows.div_ceil(n_rows.div_ceil(rows_at_most));
+        let part = |values: &[f32]| {
+            let data = TensorData::new(values.to_vec(), [values.len() / width, width]);
+            Param::from_tensor(Tensor::from_data(data, self.device))
+        };
+        Ok(values.chunks(rows * width).map(part).collect())
+    }
+
     fn matrix(&mut self, path: &str, shape: [usize; 2]) -> Result<Weight, E> {
         Ok(match self.values(path, &shape)? {
             Values::Packed(matrix) => Weight { dense: None, packed: Some(matrix) },
@@ -59,8 +80,8 @@ struct Weight {
 /// A row of numbers for each token.
 #[derive(Module, Debug)]
 pub(super) struct Embedding {
-    /// `[vocab_size, d_model]`
-    pub(super) weight: Param<Tensor<2>>,
+    /// `[vocab_size, d_model]`, whole, or rows that follow each other where no buffer of the device holds all of them.
+    pub(super) parts: Vec<Param<Tensor<2>>>,
 }
 
 impl Embedding {
@@ -69,12 +90,20 @@ impl Embedding {
         shape: [usize; 2],
         init: &mut Init<impl FnMut(&ParameterInfo) -> Result<Values, E>>,
     ) -> Result<Self, E> {
-        Ok(Self { weight: init.param(&format!("{path}.weight"), shape)? })
+        Ok(Self { parts: init.table(&format!("{path}.weight"), shape)? })
+    }
+
+    /// Its parts, in order.
+    pub(super) fn tables(&self) -> Vec<Tensor<2>> {
+        self.parts.iter().map(Param::val).collect()
     }
 
     /// `[n]` ids to `[n, d_model]`. No gradient flows through rows where `constant`, `[n, 1]`, is 1.
     pub(super) fn lookup(&self, ids: Tensor<1, Int>, constant: Option<Tensor<2>>) -> Tensor<2> {
-        let rows = select_rows(self.weight.val(), ids);
+        let rows = match self.parts.as_slice() {
+            [whole] => select_rows(whole.val(), ids),
+            _ => table::rows_of(&self.tables(), &ids),
+        };
         match constant {
             Some(constant) => rows.clone() * (1.0 - constant.clone()) + rows.detach() * constant,
             None => rows,

@@ -1,7 +1,6 @@
 //! What is said of scored tokens.
 
 use burn::tensor::Tensor;
-use dpo_kernels::ReferenceRows;
 
 /// What is wanted of each scored token beside its log-probability.
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,7 +14,10 @@ pub struct TokenOutputs<'a> {
 /// What a model says of every word where each scored token is predicted, as far as the head: no `[tokens, vocabulary]` tensor.
 #[derive(Debug, Clone)]
 pub struct Distributions {
-    pub(super) rows: ReferenceRows,
+    /// What the head reads.
+    pub(super) hidden: Tensor<2>,
+    /// The head, whole or in parts.
+    pub(super) head: Vec<Tensor<2>>,
     pub(super) softcap: Option<f64>,
 }
 

@@ -36,7 +36,8 @@ pub fn write_model(
         .iter()
         .map(|(name, values)| spec((*name).to_owned(), vec![values.len()], GgmlType::F32))
         .collect();
-    let mut weights: HashMap<String, (ParameterInfo, Tensor<1>)> = HashMap::new();
+    // Of a table in parts, each part.
+    let mut weights: HashMap<String, Vec<(ParameterInfo, Tensor<1>)>> = HashMap::new();
     model.for_each_weight(|info, tensor| {
         let Some(name) = gguf_name(&info.path) else { unreachable!("no name for {}", info.path) };
         let names = match name.as_str() {
@@ -44,18 +45,21 @@ pub fn write_model(
             _ => vec![name],
         };
         for name in names {
-            specs.push(spec(name.clone(), info.shape.clone(), stored_type(&info, matrices)));
-            weights.insert(name, (info.clone(), tensor.clone()));
+            if info.is_first() {
+                specs.push(spec(name.clone(), info.whole_shape(), stored_type(&info, matrices)));
+            }
+            weights.entry(name).or_default().push((info.clone(), tensor.clone()));
         }
     });
     writer.write(&specs, |spec| {
         if let Some((_, values)) = factors.iter().find(|(name, _)| *name == spec.name) {
             return Ok(Cow::Borrowed(values.as_slice()));
         }
-        let (info, tensor) = &weights[&spec.name];
-        let values = tensor.to_data().iter::<f32>().collect();
+        let parts = &weights[&spec.name];
+        let values = parts.iter().flat_map(|(_, tensor)| tensor.to_data().iter::<f32>().collect::<Vec<_>>());
+        let info = &parts[0].0;
         let change = Change::of(architecture, config, info);
-        Ok::<_, ModelError>(Cow::Owned(change.write(values, info.shape[0])))
+        Ok::<_, ModelError>(Cow::Owned(change.write(values.collect(), info.whole_shape()[0])))
     })?;
     verify(path, config).inspect_err(|_| {
         let _ = std::fs::remove_file(path);
