@@ -266,6 +266,16 @@ pub trait FusedPrimitives: Backend {
         portable::logps::logit_rows::<Self>(logits, targets, softcap, has_squares)
     }
 
+    /// `KL(p_ref ‖ p)` of rows of logits, the policy's and the reference's, `[rows, vocab]` each before the cap; `log_sum_exps` are theirs,
+    /// `[rows]`.
+    fn logit_divergences(
+        logits: [FloatTensor<Self>; 2],
+        log_sum_exps: [FloatTensor<Self>; 2],
+        softcaps: [Option<f64>; 2],
+    ) -> FloatTensor<Self> {
+        portable::divergence::of_logits::<Self>(logits, log_sum_exps, softcaps)
+    }
+
     /// Gradient of the rows' log-probabilities for their logits; `row_numbers` are each row's log-sum-exp and the
     /// gradient that it got, `[rows]`.
     fn logit_gradient(

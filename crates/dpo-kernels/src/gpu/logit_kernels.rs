@@ -84,6 +84,49 @@ pub(super) fn row_numbers_kernel(
     }
 }
 
+/// `Σ_v p_ref·(ln p_ref − ln p)` of each row. Each unit adds up its share of the words, and shares are added in pairs.
+#[cube(launch)]
+pub(super) fn divergence_kernel(
+    logits: &Tensor<f32>,
+    reference: &Tensor<f32>,
+    log_sum_exp: &Tensor<f32>,
+    reference_log_sum_exp: &Tensor<f32>,
+    output: &mut Tensor<f32>,
+    vocab: u32,
+    softcap: f32,
+    reference_softcap: f32,
+    #[comptime] is_capped: bool,
+    #[comptime] is_reference_capped: bool,
+) {
+    let n_words = vocab as usize;
+    let row = CUBE_POS_X as usize;
+    let at = row * n_words;
+    let unit = UNIT_POS as usize;
+    let mut sum = 0.0f32;
+    let mut word = UNIT_POS as usize;
+    while word < n_words {
+        let logp = capped(logits[at + word], softcap, is_capped) - log_sum_exp[row];
+        let of_reference =
+            capped(reference[at + word], reference_softcap, is_reference_capped) - reference_log_sum_exp[row];
+        sum += of_reference.exp() * (of_reference - logp);
+        word += comptime!(UNITS);
+    }
+    let mut sums = Shared::<[f32]>::new_slice(comptime!(UNITS));
+    sums[unit] = sum;
+    sync_cube();
+    let mut half = CUBE_DIM as usize / 2;
+    while half > 0 {
+        if unit < half {
+            sums[unit] = sums[unit] + sums[unit + half];
+        }
+        sync_cube();
+        half = half / 2;
+    }
+    if unit == 0 {
+        output[row] = sums[0];
+    }
+}
+
 /// In place: `grad·(onehot − softmax)`, times the slope of the cap, `1 − (l/c)²`.
 #[cube(launch)]
 pub(super) fn gradient_kernel(

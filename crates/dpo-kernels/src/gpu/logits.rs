@@ -11,7 +11,7 @@ use burn_cubecl::{
 };
 use cubecl::prelude::*;
 
-use super::logit_kernels::{UNITS, WORDS, gradient_kernel, row_numbers_kernel};
+use super::logit_kernels::{UNITS, WORDS, divergence_kernel, gradient_kernel, row_numbers_kernel};
 
 /// `[3, rows]`, see [`GpuOps::row_numbers`](super::ops::GpuOps::row_numbers).
 pub(super) fn row_numbers(logits: CubeTensor, targets: CubeTensor, softcap: Option<f64>) -> CubeTensor {
@@ -32,6 +32,36 @@ pub(super) fn row_numbers(logits: CubeTensor, targets: CubeTensor, softcap: Opti
         n_rows as u32,
         softcap.unwrap_or(1.0) as f32,
         softcap.is_some(),
+    );
+    output
+}
+
+/// `[rows]`, see [`GpuOps::divergences`](super::ops::GpuOps::divergences).
+pub(super) fn divergences(
+    logits: [CubeTensor; 2],
+    log_sum_exps: [CubeTensor; 2],
+    softcaps: [Option<f64>; 2],
+) -> CubeTensor {
+    let [logits, reference] = logits.map(into_contiguous);
+    let [log_sum_exp, reference_log_sum_exp] = log_sum_exps.map(into_contiguous);
+    let (n_rows, vocab) = (logits.shape()[0], logits.shape()[1]);
+    let shape = Shape::new([n_rows]);
+    let output =
+        empty_device_contiguous_dtype(logits.client.clone(), logits.device.clone(), shape, logits.dtype);
+    divergence_kernel::launch(
+        &output.client,
+        CubeCount::Static(n_rows as u32, 1, 1),
+        CubeDim::new_1d(UNITS as u32),
+        logits.into_tensor_arg(),
+        reference.into_tensor_arg(),
+        log_sum_exp.into_tensor_arg(),
+        reference_log_sum_exp.into_tensor_arg(),
+        output.clone().into_tensor_arg(),
+        vocab as u32,
+        softcaps[0].unwrap_or(1.0) as f32,
+        softcaps[1].unwrap_or(1.0) as f32,
+        softcaps[0].is_some(),
+        softcaps[1].is_some(),
     );
     output
 }

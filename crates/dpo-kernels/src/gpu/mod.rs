@@ -105,6 +105,18 @@ impl FusedPrimitives for Cube {
         LogpsOutput { logps: row(0), log_sum_exp: row(1), log_sum_squares: has_squares.then(|| row(2)) }
     }
 
+    fn logit_divergences(
+        [logits, reference]: [FloatTensor<Self>; 2],
+        [log_sum_exp, reference_log_sum_exp]: [FloatTensor<Self>; 2],
+        softcaps: [Option<f64>; 2],
+    ) -> FloatTensor<Self> {
+        if !is_f32(&logits) || !is_f32(&reference) {
+            let log_sum_exps = [log_sum_exp, reference_log_sum_exp];
+            return portable::divergence::of_logits::<Self>([logits, reference], log_sum_exps, softcaps);
+        }
+        Self::divergences(logits, reference, log_sum_exp, reference_log_sum_exp, softcaps)
+    }
+
     fn logit_gradient(
         logits: FloatTensor<Self>,
         targets: IntTensor<Self>,

@@ -89,6 +89,16 @@ pub(super) trait GpuOps: Backend {
         softcap: Option<f64>,
     ) -> FloatTensor<Self>;
 
+    /// `KL(p_ref ‖ p)` of each row of logits and the reference's.
+    #[fusion(meta = |_logits, _reference, log_sum_exp, _reference_log_sum_exp, _softcaps| log_sum_exp.clone())]
+    fn divergences(
+        logits: FloatTensor<Self>,
+        reference: FloatTensor<Self>,
+        log_sum_exp: FloatTensor<Self>,
+        reference_log_sum_exp: FloatTensor<Self>,
+        softcaps: [Option<f64>; 2],
+    ) -> FloatTensor<Self>;
+
     /// `grad·(onehot − softmax)`, times the slope of the cap: `[rows, vocab]`, where the logits were.
     #[fusion(meta = |logits, _targets, _log_sum_exp, _grad, _softcap| logits.clone())]
     fn gradient_of_logits(
@@ -156,6 +166,16 @@ impl GpuOps for CubeBackend {
         softcap: Option<f64>,
     ) -> FloatTensor<Self> {
         logits::row_numbers(logits, targets, softcap)
+    }
+
+    fn divergences(
+        logits: FloatTensor<Self>,
+        reference: FloatTensor<Self>,
+        log_sum_exp: FloatTensor<Self>,
+        reference_log_sum_exp: FloatTensor<Self>,
+        softcaps: [Option<f64>; 2],
+    ) -> FloatTensor<Self> {
+        logits::divergences([logits, reference], [log_sum_exp, reference_log_sum_exp], softcaps)
     }
 
     fn gradient_of_logits(

@@ -47,6 +47,19 @@ fn log_softmax<B: FusedPrimitives>(logits: FloatTensor<B>, log_sum_exp: FloatTen
     B::float_sub(logits, reshape::<B, 2>(log_sum_exp, [n, 1]))
 }
 
+/// `Σ_v p_ref·(ln p_ref − ln p)` of each row.
+pub(crate) fn of_logits<B: FusedPrimitives>(
+    [policy, reference]: [FloatTensor<B>; 2],
+    [log_sum_exp, reference_log_sum_exp]: [FloatTensor<B>; 2],
+    [softcap, reference_softcap]: [Option<f64>; 2],
+) -> FloatTensor<B> {
+    let [n, _] = dims2::<B>(&policy);
+    let policy = log_softmax::<B>(capped::<B>(policy, softcap), log_sum_exp);
+    let reference = log_softmax::<B>(capped::<B>(reference, reference_softcap), reference_log_sum_exp);
+    let terms = B::float_mul(B::float_exp(reference.clone()), B::float_sub(reference, policy));
+    reshape::<B, 1>(B::float_sum_dim(terms, 1), [n])
+}
+
 pub(crate) fn forward<B: FusedPrimitives>(
     hidden: FloatTensor<B>,
     head: FloatTensor<B>,
@@ -62,13 +75,11 @@ pub(crate) fn forward<B: FusedPrimitives>(
         let held_against = logits::<B>(&reference.hidden, &reference.head, &rows, spec.reference());
         let said = B::logit_rows(policy.clone(), targets.clone(), spec.logits.softcap, false);
         let by_reference = B::logit_rows(held_against.clone(), targets, spec.reference_softcap, false);
-        let policy = log_softmax::<B>(capped::<B>(policy, spec.logits.softcap), said.log_sum_exp.clone());
-        let held_against = log_softmax::<B>(
-            capped::<B>(held_against, spec.reference_softcap),
-            by_reference.log_sum_exp.clone(),
-        );
-        let terms = B::float_mul(B::float_exp(held_against.clone()), B::float_sub(held_against, policy));
-        kls.push(reshape::<B, 1>(B::float_sum_dim(terms, 1), [rows.len()]));
+        kls.push(B::logit_divergences(
+            [policy, held_against],
+            [said.log_sum_exp.clone(), by_reference.log_sum_exp.clone()],
+            [spec.logits.softcap, spec.reference_softcap],
+        ));
         logps.push(said.logps);
         sums.push(said.log_sum_exp);
         reference_sums.push(by_reference.log_sum_exp);
