@@ -13,6 +13,7 @@ mod lora;
 mod parameters;
 mod parts;
 mod pass;
+mod place;
 mod recompute;
 mod rotary;
 mod scored;
@@ -20,6 +21,7 @@ mod table;
 
 pub use gradients::{GradientList, GradientSums};
 pub use input::{PackedInput, ScoredRows};
+pub use place::Place;
 pub use recompute::RecomputedLogps;
 pub use scored::{Distributions, ScoredTokens, TokenOutputs};
 
@@ -61,43 +63,6 @@ pub struct Decoder {
     /// Of the operands of its matrix products.
     #[module(skip)]
     precision: Precision,
-}
-
-/// Where a decoder is to be.
-#[derive(Debug, Clone)]
-pub struct Place {
-    /// Without autodiff.
-    pub device: Device,
-    /// Bytes that one tensor may take there, where that has a limit; tables of more are kept in parts.
-    pub largest_tensor: Option<u64>,
-}
-
-impl From<&Device> for Place {
-    /// Without a limit.
-    fn from(device: &Device) -> Self {
-        Self { device: device.clone(), largest_tensor: None }
-    }
-}
-
-/// What a head in parts says of scored tokens.
-fn in_parts(
-    hidden: &Tensor<2>,
-    head: &[Tensor<2>],
-    targets: &Tensor<1, Int>,
-    spec: LogitSpec,
-    outputs: TokenOutputs<'_>,
-) -> ScoredTokens {
-    let log_sum_squares = outputs.squares.then(|| table::log_sum_squares(hidden, head, targets, spec));
-    let said = match outputs.divergence_from {
-        Some(Distributions { hidden: of, head: parts, softcap }) => {
-            let spec = DivergenceSpec { logits: spec, reference_softcap: *softcap };
-            table::logps_and_kl(hidden, head, (of, parts), targets, spec)
-        }
-        None => {
-            ScoredTokens { logps: table::logps(hidden, head, targets, spec), log_sum_squares: None, kl: None }
-        }
-    };
-    ScoredTokens { log_sum_squares, ..said }
 }
 
 impl Decoder {
@@ -270,7 +235,9 @@ impl Decoder {
     ) -> ScoredTokens {
         let (hidden, head, targets) = (self.divided(hidden), self.head(), scored.targets());
         let spec = LogitSpec { softcap: self.config.logit_softcap, precision: self.precision };
-        let [whole] = head.as_slice() else { return in_parts(&hidden, &head, &targets, spec, outputs) };
+        let [whole] = head.as_slice() else {
+            return table::said_of_tokens(&hidden, &head, &targets, spec, outputs);
+        };
         let head = whole.clone();
         let Some(reference) = outputs.divergence_from else {
             if !outputs.squares {

@@ -72,6 +72,12 @@ pub(crate) fn open(backend: Backend) -> Result<Device> {
     if backend == Backend::Auto {
         note(&format!("backend auto: {}, {}", name(wanted), there[0].name));
     }
+    let n_gpus = there.iter().filter(|adapter| !adapter.is_software).count();
+    if wanted != Backend::Cpu && n_gpus > 1 {
+        let chooses =
+            if wanted == Backend::Cuda { "CUDA_VISIBLE_DEVICES" } else { "CUBECL_WGPU_DEFAULT_DEVICE" };
+        note(&format!("{n_gpus} GPUs are there, and a run uses one of them, which {chooses} chooses"));
+    }
     if wanted != Backend::Cpu && there.iter().all(|adapter| adapter.is_software) {
         note(&format!("{} is software that runs on the processor; `--backend cpu` is faster", there[0].name));
     }

@@ -8,7 +8,26 @@ use dpo_kernels::{
     completion_logps_and_squares, select_rows,
 };
 
-use super::ScoredTokens;
+use super::{Distributions, ScoredTokens, TokenOutputs};
+
+/// What a head in parts says of scored tokens.
+pub(super) fn said_of_tokens(
+    hidden: &Tensor<2>,
+    head: &[Tensor<2>],
+    targets: &Tensor<1, Int>,
+    spec: LogitSpec,
+    outputs: TokenOutputs<'_>,
+) -> ScoredTokens {
+    let log_sum_squares = outputs.squares.then(|| log_sum_squares(hidden, head, targets, spec));
+    let said = match outputs.divergence_from {
+        Some(Distributions { hidden: of, head: parts, softcap }) => {
+            let spec = DivergenceSpec { logits: spec, reference_softcap: *softcap };
+            logps_and_kl(hidden, head, (of, parts), targets, spec)
+        }
+        None => ScoredTokens { logps: logps(hidden, head, targets, spec), log_sum_squares: None, kl: None },
+    };
+    ScoredTokens { log_sum_squares, ..said }
+}
 
 /// Ids as rows of a part that begins at `start`; of those elsewhere its first or last row, and 0 in `is_here`, `[n]`.
 struct Local {
@@ -84,18 +103,13 @@ fn sums(of_parts: &[PartSaid]) -> Vec<Tensor<1>> {
 }
 
 /// Log-probability of each target under a head in parts, `[n]`.
-pub(super) fn logps(
-    hidden: &Tensor<2>,
-    parts: &[Tensor<2>],
-    targets: &Tensor<1, Int>,
-    spec: LogitSpec,
-) -> Tensor<1> {
+fn logps(hidden: &Tensor<2>, parts: &[Tensor<2>], targets: &Tensor<1, Int>, spec: LogitSpec) -> Tensor<1> {
     let said = said(hidden, parts, targets, spec);
     sum(said.iter().map(|part| part.picked.clone())) - log_sum_exp(&sums(&said))
 }
 
 /// `ln Σ_v p(v)²` of each row, `[n]`, without a gradient.
-pub(super) fn log_sum_squares(
+fn log_sum_squares(
     hidden: &Tensor<2>,
     parts: &[Tensor<2>],
     targets: &Tensor<1, Int>,
@@ -115,7 +129,7 @@ pub(super) fn log_sum_squares(
 
 /// The log-probabilities, and `KL(p_ref ‖ p) = Σ_p w_p·[KL_p + ln w_p − ln (p's share of part p)]` with the reference's shares
 /// `w_p` of the parts; `reference` has what its head reads, and its head in the same parts.
-pub(super) fn logps_and_kl(
+fn logps_and_kl(
     hidden: &Tensor<2>,
     parts: &[Tensor<2>],
     (reference_hidden, reference_parts): (&Tensor<2>, &[Tensor<2>]),
