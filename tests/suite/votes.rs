@@ -124,6 +124,11 @@ fn votes_are_measured_as_they_are_trained_on() {
     let scored = run("score", &votes, &format!("{each} --only-group ann")).success().out;
     assert_eq!(scored.lines().count(), 64);
     assert!(scored.lines().all(|line| line.contains("\"group\":\"ann\"")), "{scored}");
+    let mut args = vec![votes.clone().into()];
+    args.extend(flags(&format!("{each} --only-group bo --json")));
+    let found: Value = serde_json::from_str(&sandbox.run("check", &args).success().out).unwrap();
+    // A vote on each of 64 rows, a quarter of them for neither.
+    assert_eq!((&found["rows_kept"], &found["length_bias"]["n_pairs"]), (&json!(64), &json!(48)), "{found}");
     for (command, more) in [("eval", each), ("train", each), ("train", "--column group=ann")] {
         let ended = run(command, &votes, &format!("{more} --only-group cy"));
         assert_ne!(ended.code, Some(0));

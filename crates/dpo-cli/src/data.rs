@@ -108,8 +108,8 @@ impl<'a> DataReader<'a> {
                 names.join(", ")
             ));
         }
-        if let Some(group) = selection.group.as_ref().filter(|group| !loaded.groups.contains(*group)) {
-            return Err(anyhow!("{}: {}", names.join(", "), no_such_group(group, &loaded.groups)));
+        if let Some(group) = &selection.group {
+            refuse_no_such_group(names, group, &loaded.groups)?;
         }
         if loaded.trees.is_empty() {
             let report = loaded.report.lines().join("\n  ");
@@ -189,18 +189,22 @@ impl<'a> DataReader<'a> {
     }
 }
 
-/// What is said of a group that no row is of.
-fn no_such_group(group: &str, groups: &BTreeSet<String>) -> String {
+/// Refuses a group that no row of these files is of, with those that there are.
+pub(crate) fn refuse_no_such_group(names: &[String], group: &str, groups: &BTreeSet<String>) -> Result<()> {
     const SHOWN: usize = 10;
+    if groups.contains(group) {
+        return Ok(());
+    }
+    let names = names.join(", ");
     let shown: Vec<String> = groups.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
     let others = match groups.len().saturating_sub(SHOWN) {
         0 => String::new(),
         n => format!(" and {n} more"),
     };
-    match shown.as_slice() {
-        [] => format!("no row is of the group `{group}`, nor of any other"),
-        shown => format!("no row is of the group `{group}`; there are {}{others}", shown.join(", ")),
-    }
+    Err(match shown.as_slice() {
+        [] => anyhow!("{names}: no row is of the group `{group}`, nor of any other"),
+        shown => anyhow!("{names}: no row is of the group `{group}`; there are {}{others}", shown.join(", ")),
+    })
 }
 
 impl LoadedData {

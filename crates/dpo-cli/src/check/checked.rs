@@ -5,17 +5,17 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow};
 use dpo_data::{
     Cause, Clock, DataReport, Fault, FileReport, Findings, Found, FoundRow, FoundRows, PreferenceExample,
-    Severity, SourceConfig, check_examples, read_examples,
+    Severity, check_examples, read_examples,
     report::{CauseRows, Effect},
 };
 
 use super::{CheckArgs, model::ModelChecks, own::OwnAnswers, tokens::TokenChecks};
 use crate::{
-    data::{source_config, special_text},
+    data::{Selection, refuse_no_such_group, source_config, special_text},
     device,
     hub::Hub,
     model_source::ModelSource,
-    run_file::choices::Annotators,
+    run_file::{choices::Annotators, config::DataConfig},
 };
 
 /// Prompts that a model answers itself where nobody says how many.
@@ -56,11 +56,10 @@ impl Entry {
 impl Checked {
     /// Reads what `args` names and looks at it.
     pub(crate) fn new(args: &CheckArgs) -> Result<Self> {
-        let config = args.rows.config(&args.data, None)?;
+        let config = args.rows.config(&args.data, args.only_group.as_ref())?;
         let hub = Hub::from_env(true)?;
-        let source = source_config(&config);
-        let (examples, mut report) = read(&hub, &args.data, "train", &source)?;
-        let (mut eval, eval_report) = read(&hub, &args.eval_data, "test", &source)?;
+        let (examples, mut report) = read(&hub, &args.data, "train", &config)?;
+        let (mut eval, eval_report) = read(&hub, &args.eval_data, "test", &config)?;
         let first_file = report.files.len() as u32;
         eval.iter_mut().for_each(|example| example.row.file += first_file);
         let mut findings = check_examples(&examples, (!args.eval_data.is_empty()).then_some(&eval));
@@ -145,7 +144,7 @@ fn read(
     hub: &Hub,
     names: &[String],
     split: &str,
-    source: &SourceConfig,
+    config: &DataConfig,
 ) -> Result<(Vec<PreferenceExample>, DataReport)> {
     let mut report = DataReport::default();
     if names.is_empty() {
@@ -155,7 +154,16 @@ fn read(
     for name in names {
         paths.extend(hub.dataset(name, split)?);
     }
-    let examples = read_examples(&paths, source, &mut report)?;
+    let mut examples = read_examples(&paths, &source_config(config), &mut report)?;
+    if let Some(group) = &config.only_group {
+        let groups = examples.iter().filter_map(|example| example.group.clone()).collect();
+        refuse_no_such_group(names, group, &groups)?;
+        let selection = Selection::training(config);
+        examples.retain(|example| {
+            let refusal = selection.refusal(example.group.as_deref(), false);
+            refusal.inspect(|cause| report.count(*cause, example.row)).is_none()
+        });
+    }
     if examples.is_empty() {
         return Err(anyhow!("{}: no row can be used:\n  {}", names.join(", "), report.lines().join("\n  ")));
     }

@@ -48,6 +48,9 @@ pub(crate) struct CheckArgs {
     backend: Backend,
     #[command(flatten)]
     rows: RowArgs,
+    /// Look at the rows of this group alone; the column `group` has to be named, or `--annotators` be each
+    #[arg(long, value_name = "GROUP")]
+    only_group: Option<String>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
