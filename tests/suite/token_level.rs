@@ -38,6 +38,7 @@ fn distributions_move_away_from_where_they_began() {
                 .iter()
                 .map(|line| line[format!("eval_{side}")].as_f64().unwrap())
                 .collect();
+            assert!(run.read("report.html").contains("Divergence"), "{tuned}: no chart of them");
             assert!(of_evals[0] == 0.0 && of_evals[1..].iter().all(|kl| *kl > 0.0), "{tuned}: {of_evals:?}");
         }
     }

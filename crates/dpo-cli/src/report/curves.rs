@@ -18,6 +18,7 @@ pub(super) fn html(run: &Run) -> String {
         plain("Reward margin", "chosen less rejected", with_held_out(run, "rewards/margins", |e| e.margin)),
         plain("Rewards", rewards_note(run), both(run, "rewards")),
         plain("Log-probabilities", "of whole answers, in nats", both(run, "logps")),
+        plain("Divergence", "Σ KL(reference ‖ policy) over an answer's tokens, in nats", both(run, "kl")),
         plain("Gradient norm", "before clipping", one(run, "grad_norm", Stroke::Smoothed)),
         plain("Learning rate", "", one(run, "learning_rate", Stroke::Plain)),
         Chart {
@@ -37,7 +38,8 @@ fn rewards_note(run: &Run) -> &'static str {
 }
 
 fn loss(run: &Run) -> Chart {
-    let is_sigmoid = run.setting("loss", "kind").and_then(toml::Value::as_str) == Some("sigmoid");
+    let kind = run.setting("loss", "kind").and_then(toml::Value::as_str);
+    let is_sigmoid = matches!(kind, Some("sigmoid" | "tdpo"));
     Chart {
         // −ln σ(0): the loss of a model that has no preference.
         baseline: is_sigmoid.then_some((std::f64::consts::LN_2, "no preference, ln 2")),

@@ -14,7 +14,7 @@ use super::series::Thinned;
 const MAX_BYTES: u64 = 64 << 20;
 
 /// The keys of a metrics line that are drawn; the step comes first.
-pub(super) const METRICS: [&str; 13] = [
+pub(super) const METRICS: [&str; 15] = [
     "step",
     "epoch",
     "loss",
@@ -26,6 +26,8 @@ pub(super) const METRICS: [&str; 13] = [
     "rewards/margins",
     "logps/chosen",
     "logps/rejected",
+    "kl/chosen",
+    "kl/rejected",
     "num_tokens",
     "tokens_per_second",
 ];
