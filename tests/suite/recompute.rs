@@ -27,8 +27,13 @@ use crate::{
 
 /// Pairs of a few tokens below 90, some of them the pad token.
 fn trees() -> Vec<TokenTree> {
+    six_pairs(|place, step, idx| (place * step + idx) % 90)
+}
+
+/// Pairs of a few tokens: of each its place in its text, the text's step, and the number of the pair.
+pub fn six_pairs(id: impl Fn(usize, usize, usize) -> usize) -> Vec<TokenTree> {
     let tree = |idx: usize| {
-        let ids = |n: usize, step: usize| (0..n).map(|place| ((place * step + idx) % 90) as u32).collect();
+        let ids = |n: usize, step: usize| (0..n).map(|place| id(place, step, idx) as u32).collect();
         TokenTree {
             row: RowId { file: 0, row: idx as u64 },
             prompt: ids(9 + idx % 4, 5),

@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, path::Path};
 
 use burn::module::Module;
 use dpo_core::{LossConfig, LossKind, Modifiers, Objective, Part};
-use dpo_data::{BatchOrder, Relation, RowId, Sampling, TokenTree};
+use dpo_data::{BatchOrder, Sampling, TokenTree};
 use dpo_model::{Decoder, HfConfig, HfFolder, Place, weights::WeightDtype};
 use dpo_train::{
     Activations, AdamWConfig, BatchGradient, Checkpoint, Checkpoints, Decay, DeviceBatch, Evaluation,
@@ -15,6 +15,7 @@ use dpo_train::{
 use crate::{
     decoder_golden::{MODELS, load},
     program::Sandbox,
+    recompute::six_pairs,
     support::{cpu, golden, max_difference, values},
 };
 
@@ -32,20 +33,7 @@ fn in_parts(name: &str) -> Decoder {
 
 /// Six pairs of tokens from all parts of a vocabulary.
 fn trees(vocab: usize) -> Vec<TokenTree> {
-    let tree = |idx: usize| {
-        let ids = |n: usize, step: usize| {
-            (0..n).map(|place| ((place * step * 13 + idx * 7) % vocab) as u32).collect::<Vec<u32>>()
-        };
-        TokenTree {
-            row: RowId { file: 0, row: idx as u64 },
-            prompt: ids(9 + idx % 4, 5),
-            completions: vec![ids(5 + idx % 3, 7), ids(4 + idx % 5, 11)],
-            relation: Relation::Pair,
-            weight: 1.0,
-            group: None,
-        }
-    };
-    (0..6).map(tree).collect()
+    six_pairs(|place, step, idx| (place * step * 13 + idx * 7) % vocab)
 }
 
 /// Log-probs, their squares and whole distributions: TDPO with WPO's weights.

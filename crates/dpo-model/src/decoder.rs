@@ -21,6 +21,7 @@ mod table;
 
 pub use gradients::{GradientList, GradientSums};
 pub use input::{PackedInput, ScoredRows};
+pub use parameters::joined_values;
 pub use place::Place;
 pub use recompute::RecomputedLogps;
 pub use scored::{Distributions, ScoredTokens, TokenOutputs};
@@ -277,10 +278,7 @@ impl Decoder {
         let of_part = |part: Tensor<2>| dpo_kernels::linear(divided.clone(), part, self.precision);
         let mut parts: Vec<Tensor<2>> = self.head().into_iter().map(of_part).collect();
         let logits = if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(parts, 1) };
-        match self.config.logit_softcap {
-            Some(cap) => (logits / cap).tanh() * cap,
-            None => logits,
-        }
+        table::capped(logits, self.config.logit_softcap)
     }
 
     /// Number of parameters.

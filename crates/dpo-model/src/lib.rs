@@ -13,7 +13,7 @@ pub use adapter::{Adapter, LoraConfig, LoraKind, LoraScaling, LoraTargets};
 pub use config::{DecoderConfig, Family, HfConfig, ParameterInfo, TablePart};
 pub use decoder::{
     Decoder, Distributions, GradientList, GradientSums, PackedInput, Place, RecomputedLogps, ScoredRows,
-    ScoredTokens, TokenOutputs,
+    ScoredTokens, TokenOutputs, joined_values,
 };
 pub use dpo_kernels::Precision;
 pub use error::ModelError;

@@ -4,7 +4,7 @@ use std::{borrow::Cow, path::Path};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dpo_model::{
-    Decoder, ModelError, ParameterInfo, WeightSource,
+    Decoder, ModelError, ParameterInfo, WeightSource, joined_values,
     weights::{DEFAULT_MAX_SHARD_BYTES, HfFolder, TensorInfo, WeightDtype, save_folder},
 };
 use serde::{Deserialize, Serialize};
@@ -124,10 +124,12 @@ fn save_tensors(folder: &Path, config: &Map<String, Value>, tensors: &[ToSave]) 
     };
     let infos: Vec<TensorInfo> = tensors.iter().filter(|save| save.info.is_first()).map(stored).collect();
     save_folder(folder, config, &infos, DEFAULT_MAX_SHARD_BYTES, |wanted: &TensorInfo| {
-        let parts = tensors.iter().filter(|save| save.name == wanted.name);
-        let values =
-            parts.flat_map(|save| save.info.to_stored(save.tensor.to_data().iter::<f32>().collect()));
-        Ok::<_, ModelError>(Cow::Owned(values.collect()))
+        let mut parts = tensors.iter().filter(|save| save.name == wanted.name).peekable();
+        let Some(first) = parts.peek().copied() else {
+            unreachable!("{} is one of those to save", wanted.name)
+        };
+        let values = joined_values(parts.map(|save| &save.tensor));
+        Ok::<_, ModelError>(Cow::Owned(first.info.to_stored(values)))
     })
     .map_err(TrainError::from_model)
 }

@@ -165,8 +165,8 @@ fn tell_what_rounding_lost(
     for (info, tensor) in weights {
         let trained = info.to_stored(tensor.to_data().iter::<f32>().collect());
         let (written, base) = (written.read_f32(&info.name)?, source.values(&info.name)?);
-        let own = |values: &[f32]| info.own(values).unwrap_or_default().to_vec();
-        for ((trained, written), base) in trained.into_iter().zip(own(&written)).zip(own(&base)) {
+        let [written, base] = [&written, &base].map(|values| info.own(values).unwrap_or_default());
+        for ((&trained, &written), &base) in trained.iter().zip(written).zip(base) {
             let change = f64::from(trained) - f64::from(base);
             kept += change * (f64::from(written) - f64::from(base));
             all += change * change;

@@ -39,6 +39,11 @@ impl Reference {
         Self::of(model, &digest, backend)
     }
 
+    /// The model itself.
+    pub(crate) fn model(&self) -> &Decoder {
+        &self.model
+    }
+
     /// Log-probs of these rows, unless somebody stops it.
     pub(crate) fn logps(&self, what: &str, trees: &[TokenTree], stop: &StopFlag) -> Result<ReferenceLogps> {
         let bar = Bar::hidden_until_used(&format!("reference log-probs of {what}"), "rows");

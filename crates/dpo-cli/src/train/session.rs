@@ -197,9 +197,9 @@ impl Session {
         let before = sampler.answer(&policy, &prompts)?;
 
         let mut policy = tuning::prepared(policy, &self.config)?;
-        data.moving = self.moving_reference(&policy)?;
+        data.moving = self.moving_reference(&policy, reference.as_ref())?;
         if data.moving.is_none() && self.trainer.loss.objective.reads_distributions() {
-            data.reference_model = Some(self.reference_model(&policy)?);
+            data.reference_model = Some(self.reference_model(&policy, reference.as_ref()));
         }
         let mut trainer =
             Trainer::new(self.trainer.clone(), data, checkpoints, self.source.raw_config().clone());

@@ -65,13 +65,24 @@ pub(super) fn forward_with_squares(
     }
 }
 
+/// Of the hidden rows and of the head, as tensors.
+fn gradients(
+    of: &head_backward::Rows<'_>,
+    against: Option<&head_backward::Rows<'_>>,
+    wanted: [bool; 2],
+) -> [Option<FlexTensor>; 2] {
+    let (n, d_model, vocab) = (of.head.targets.len(), of.head.d_model, of.head.vocab);
+    let [dhidden, dhead] = head_backward::backward(of, against, wanted);
+    [dhidden.map(|grad| tensor(grad, [n, d_model])), dhead.map(|grad| tensor(grad, [vocab, d_model]))]
+}
+
 /// Gradients of [`forward`] for the hidden rows and the head, where wanted.
 pub(super) fn backward(
     saved: LogpsSaved<Flex>,
     grad: FlexTensor,
     wanted: [bool; 2],
 ) -> [Option<FlexTensor>; 2] {
-    let ([n, d_model], [vocab, _]) = (dims2(&saved.hidden), dims2(&saved.head));
+    let vocab = dims2(&saved.head)[0];
     let f32 = all_f32([&saved.hidden, &saved.head, &saved.log_sum_exp, &grad]);
     let Some(ids) = row_numbers(&saved.targets, vocab).filter(|_| f32) else {
         return portable::logps::backward::<Flex>(saved, grad, wanted);
@@ -80,8 +91,7 @@ pub(super) fn backward(
     let [log_sum_exp, grad] = [saved.log_sum_exp, grad].map(contiguous);
     let rows =
         head_backward::Rows { head: head.rows(&ids), log_sum_exp: values(&log_sum_exp), grad: values(&grad) };
-    let [dhidden, dhead] = head_backward::backward(&rows, None, wanted);
-    [dhidden.map(|grad| tensor(grad, [n, d_model])), dhead.map(|grad| tensor(grad, [vocab, d_model]))]
+    gradients(&rows, None, wanted)
 }
 
 /// As [`forward`], with the divergence from what a reference says.
@@ -114,7 +124,7 @@ pub(super) fn backward_with_kl(
     grads: [FlexTensor; 2],
     wanted: [bool; 2],
 ) -> [Option<FlexTensor>; 2] {
-    let ([n, d_model], [vocab, _]) = (dims2(&saved.logps.hidden), dims2(&saved.logps.head));
+    let vocab = dims2(&saved.logps.head)[0];
     let f32 = all_f32([&saved.logps.hidden, &saved.logps.head, &saved.reference.hidden])
         && all_f32([&saved.reference.head, &grads[0], &grads[1]]);
     let Some(ids) = row_numbers(&saved.logps.targets, vocab).filter(|_| f32) else {
@@ -135,6 +145,5 @@ pub(super) fn backward_with_kl(
         log_sum_exp: values(&sums[1]),
         grad: values(&kl_grad),
     };
-    let [dhidden, dhead] = head_backward::backward(&of, Some(&against), wanted);
-    [dhidden.map(|grad| tensor(grad, [n, d_model])), dhead.map(|grad| tensor(grad, [vocab, d_model]))]
+    gradients(&of, Some(&against), wanted)
 }

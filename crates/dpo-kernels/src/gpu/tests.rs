@@ -157,8 +157,8 @@ fn compared([n, d_model, vocab]: [usize; 3], softcap: Option<f64>, device: &Devi
     vec![floats(said.logps), floats(said.kl), of(&hidden, &mut gradients), of(&head, &mut gradients)]
 }
 
-/// Several chunks of rows, of which the first is a multiple of a vector: burn's own sum of so many words is wrong there on
-/// Mesa's software Vulkan.
+/// Several chunks of rows, of which the first is a multiple of a vector: what burn fuses of the portable body is wrong there
+/// on Mesa's software Vulkan.
 #[test]
 fn divergences_are_those_of_the_processor() {
     let Some(device) = device() else { return };

@@ -8,7 +8,7 @@ use burn::backend::{
 
 use super::{
     dims2,
-    logps::{capped, chunks, targets_of},
+    logps::{OfLogits, capped, chunks, targets_of},
     reshape, row_of, slice, softcap,
 };
 use crate::{
@@ -97,12 +97,12 @@ pub(crate) fn forward<B: FusedPrimitives>(
 pub(crate) fn backward<B: FusedPrimitives>(
     saved: KlSaved<B>,
     [logp_grad, kl_grad]: [FloatTensor<B>; 2],
-    [hidden_wanted, head_wanted]: [bool; 2],
+    wanted: [bool; 2],
 ) -> [Option<FloatTensor<B>>; 2] {
     let KlSaved { logps, reference, reference_log_sum_exp, reference_softcap } = saved;
     let LogpsSaved { hidden, head, targets, log_sum_exp, spec } = logps;
     let (n, vocab) = (hidden.shape()[0], head.shape()[0]);
-    let (mut dhidden, mut dhead) = (Vec::new(), None);
+    let mut gradients = OfLogits::<B>::wanted(wanted);
     for rows in chunks(n, vocab) {
         let of_rows = |x: &FloatTensor<B>| B::float_slice(x.clone(), &[slice(rows.clone())]);
         let policy = logits::<B>(&hidden, &head, &rows, spec);
@@ -125,17 +125,7 @@ pub(crate) fn backward<B: FusedPrimitives>(
             Some(slope) => B::float_mul(of_kl, slope),
             None => of_kl,
         };
-        let d = B::float_add(of_logps, of_kl);
-        if hidden_wanted {
-            dhidden.push(B::product(d.clone(), head.clone(), spec.precision));
-        }
-        if head_wanted {
-            let part = B::product(B::float_transpose(d), of_rows(&hidden), spec.precision);
-            dhead = Some(match dhead {
-                Some(sum) => B::float_add(sum, part),
-                None => part,
-            });
-        }
+        gradients.add(B::float_add(of_logps, of_kl), of_rows(&hidden), &head, spec.precision);
     }
-    [hidden_wanted.then(|| B::float_cat(dhidden, 0)), dhead]
+    gradients.into_gradients()
 }

@@ -10,7 +10,7 @@ use burn::{
 
 use super::{dims2, reshape, slice, softcap};
 use crate::{
-    FusedPrimitives, LogitSpec,
+    FusedPrimitives, LogitSpec, Precision,
     saved::{LogpsOutput, LogpsSaved},
 };
 
@@ -127,32 +127,60 @@ pub(crate) fn logit_gradient<B: Backend>(
     }
 }
 
+/// Gradients of the hidden rows and of the head, where wanted, of those of logits, chunk after chunk.
+pub(super) struct OfLogits<B: FusedPrimitives> {
+    hidden: Option<Vec<FloatTensor<B>>>,
+    head: Option<FloatTensor<B>>,
+    head_wanted: bool,
+}
+
+impl<B: FusedPrimitives> OfLogits<B> {
+    pub(super) fn wanted([hidden_wanted, head_wanted]: [bool; 2]) -> Self {
+        Self { hidden: hidden_wanted.then(Vec::new), head: None, head_wanted }
+    }
+
+    /// Adds the gradient of the logits that the next hidden rows have under the head.
+    pub(super) fn add(
+        &mut self,
+        of_logits: FloatTensor<B>,
+        hidden: FloatTensor<B>,
+        head: &FloatTensor<B>,
+        precision: Precision,
+    ) {
+        if let Some(rows) = &mut self.hidden {
+            rows.push(B::product(of_logits.clone(), head.clone(), precision));
+        }
+        if self.head_wanted {
+            let part = B::product(B::float_transpose(of_logits), hidden, precision);
+            self.head = Some(match self.head.take() {
+                Some(sum) => B::float_add(sum, part),
+                None => part,
+            });
+        }
+    }
+
+    pub(super) fn into_gradients(self) -> [Option<FloatTensor<B>>; 2] {
+        [self.hidden.map(|rows| B::float_cat(rows, 0)), self.head]
+    }
+}
+
 /// A chunk's logits are made again and turned into their gradient.
 pub(crate) fn backward<B: FusedPrimitives>(
     saved: LogpsSaved<B>,
     grad: FloatTensor<B>,
-    [hidden_wanted, head_wanted]: [bool; 2],
+    wanted: [bool; 2],
 ) -> [Option<FloatTensor<B>>; 2] {
     let LogpsSaved { hidden, head, targets, log_sum_exp, spec: LogitSpec { softcap, precision } } = saved;
     let n = hidden.shape()[0];
     let vocab = head.shape()[0];
-    let (mut dhidden, mut dhead) = (Vec::new(), None);
+    let mut gradients = OfLogits::<B>::wanted(wanted);
     for rows in chunks(n, vocab) {
         let of_rows = |x: &FloatTensor<B>| B::float_slice(x.clone(), &[slice(rows.clone())]);
         let h = of_rows(&hidden);
         let logits = B::product(h.clone(), B::float_transpose(head.clone()), precision);
         let row_numbers = [of_rows(&log_sum_exp), of_rows(&grad)];
         let d = B::logit_gradient(logits, targets_of::<B>(&targets, &rows), row_numbers, softcap);
-        if hidden_wanted {
-            dhidden.push(B::product(d.clone(), head.clone(), precision));
-        }
-        if head_wanted {
-            let part = B::product(B::float_transpose(d), h, precision);
-            dhead = Some(match dhead {
-                Some(sum) => B::float_add(sum, part),
-                None => part,
-            });
-        }
+        gradients.add(d, h, &head, precision);
     }
-    [hidden_wanted.then(|| B::float_cat(dhidden, 0)), dhead]
+    gradients.into_gradients()
 }

@@ -173,6 +173,16 @@ impl<F: FnMut(ParameterInfo, Tensor<1>) -> Tensor<1>> ModuleMapper for Replace<F
     }
 }
 
+/// The values of tensors, one after the other: of the parts of a table all of its own. Those of a single tensor are not copied again.
+pub fn joined_values<'a>(tensors: impl IntoIterator<Item = &'a Tensor<1>>) -> Vec<f32> {
+    let values = tensors.into_iter().map(|tensor| tensor.to_data().iter::<f32>().collect::<Vec<_>>());
+    let joined = values.reduce(|mut all, part| {
+        all.extend(part);
+        all
+    });
+    joined.unwrap_or_default()
+}
+
 pub(super) fn flat<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
     tensor.reshape([-1])
 }

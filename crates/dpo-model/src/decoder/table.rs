@@ -70,6 +70,14 @@ fn log_sum_exp(of_parts: &[Tensor<1>]) -> Tensor<1> {
     ((stacked - max.clone()).exp().sum_dim(1).log() + max).squeeze_dim(1)
 }
 
+/// `c·tanh(l/c)` where there is a cap.
+pub(super) fn capped<const D: usize>(logits: Tensor<D>, softcap: Option<f64>) -> Tensor<D> {
+    match softcap {
+        Some(cap) => (logits / cap).tanh() * cap,
+        None => logits,
+    }
+}
+
 /// What one part says of rows.
 struct PartSaid {
     /// The logit of the target, where it is here; 0 elsewhere.
@@ -80,11 +88,7 @@ struct PartSaid {
 
 /// The logits of the rows that are picked of a part, `[n]`, under the cap.
 fn picked_logits(hidden: &Tensor<2>, part: &Tensor<2>, rows: Tensor<1, Int>, spec: LogitSpec) -> Tensor<1> {
-    let logits = (hidden.clone() * select_rows(part.clone(), rows)).sum_dim(1).squeeze_dim(1);
-    match spec.softcap {
-        Some(cap) => (logits / cap).tanh() * cap,
-        None => logits,
-    }
+    capped((hidden.clone() * select_rows(part.clone(), rows)).sum_dim(1).squeeze_dim(1), spec.softcap)
 }
 
 fn said(hidden: &Tensor<2>, parts: &[Tensor<2>], targets: &Tensor<1, Int>, spec: LogitSpec) -> Vec<PartSaid> {

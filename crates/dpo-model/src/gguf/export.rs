@@ -5,7 +5,7 @@ use super::config_out::{architecture, model_metadata, rope_tensors};
 use super::{GgmlType, GgufModel, GgufTensorSpec, GgufValue, GgufWriter};
 use crate::adapter::{Adapter, AdapterModule, LoraKind};
 use crate::config::{DecoderConfig, ParameterInfo};
-use crate::decoder::Decoder;
+use crate::decoder::{Decoder, joined_values};
 use crate::error::ModelError;
 use crate::weights::WeightSource;
 use burn::tensor::Tensor;
@@ -56,10 +56,10 @@ pub fn write_model(
             return Ok(Cow::Borrowed(values.as_slice()));
         }
         let parts = &weights[&spec.name];
-        let values = parts.iter().flat_map(|(_, tensor)| tensor.to_data().iter::<f32>().collect::<Vec<_>>());
+        let values = joined_values(parts.iter().map(|(_, tensor)| tensor));
         let info = &parts[0].0;
         let change = Change::of(architecture, config, info);
-        Ok::<_, ModelError>(Cow::Owned(change.write(values.collect(), info.whole_shape()[0])))
+        Ok::<_, ModelError>(Cow::Owned(change.write(values, info.whole_shape()[0])))
     })?;
     verify(path, config).inspect_err(|_| {
         let _ = std::fs::remove_file(path);

@@ -63,21 +63,25 @@ pub(in super::super) fn what_it_says(
 
 impl Session {
     /// The reference as it is before the run, where it is to follow `policy`, which is what training starts from.
-    pub(super) fn moving_reference(&self, policy: &Decoder) -> Result<Option<MovingReference>> {
+    pub(super) fn moving_reference(
+        &self,
+        policy: &Decoder,
+        reference: Option<&Reference>,
+    ) -> Result<Option<MovingReference>> {
         let Some(updates) = self.config.reference_updates else { return Ok(None) };
-        Ok(Some(MovingReference::new(updates, self.reference_model(policy)?, policy)?))
+        Ok(Some(MovingReference::new(updates, self.reference_model(policy, reference), policy)?))
     }
 
     /// The reference as it is before the run; `policy` is what training starts from.
-    pub(super) fn reference_model(&self, policy: &Decoder) -> Result<Decoder> {
-        match &self.reference {
-            Some(other) => Ok(other.load(&self.workshop.device)?),
+    pub(super) fn reference_model(&self, policy: &Decoder, reference: Option<&Reference>) -> Decoder {
+        match reference.filter(|_| self.reference.is_some()) {
+            Some(other) => other.model().clone(),
             // An adapter that was not trained yet changes nothing.
-            None => Ok(policy.clone().valid()),
+            None => policy.clone().valid(),
         }
     }
 
-    /// What the reference says of every row before the run, and the reference where it is asked on the way.
+    /// What the reference says of every row before the run, and the reference, where there is one.
     pub(super) fn reference_pass(
         &self,
         policy: &Decoder,
@@ -120,7 +124,7 @@ impl Session {
         let (moving, reference_model) = (None, None);
         let trees = self.train.trees.clone();
         let data = TrainData { trees, reference: train, moving, reference_model, eval_sets };
-        Ok((data, self.config.data.stream.map(|_| reference)))
+        Ok((data, Some(reference)))
     }
 
     /// Whether the objective asks how far the policy has drifted, KTO's measure.
