@@ -45,9 +45,7 @@ impl CompletionLogps {
             "the completions' lengths are those of `per_token`"
         );
         assert_eq!(n_scored.len(), n_tokens.len(), "one token count a completion");
-        let counts: Vec<f32> = n_tokens.iter().map(|&length| length as f32).collect();
         let device = per_token.device().inner();
-        let token_counts = Tensor::from_data(counts.as_slice(), (&device, per_token.dtype()));
         let mut start = 0;
         let mut sum = |&length: &usize| {
             let tokens = start..start + length;
@@ -57,7 +55,19 @@ impl CompletionLogps {
                 _ => per_token.clone().slice([tokens]).sum(),
             }
         };
-        Self::new(Tensor::cat(n_scored.iter().map(&mut sum).collect(), 0), token_counts)
+        Self::from_sums(Tensor::cat(n_scored.iter().map(&mut sum).collect(), 0), n_tokens)
+    }
+
+    /// Sums that have been made, of completions of so many tokens.
+    ///
+    /// # Shapes
+    /// - `sums`: `[n_completions]`
+    /// - `n_tokens`: `n_completions` numbers
+    pub fn from_sums(sums: Tensor<1>, n_tokens: &[usize]) -> Self {
+        let counts: Vec<f32> = n_tokens.iter().map(|&length| length as f32).collect();
+        let device = sums.device().inner();
+        let token_counts = Tensor::from_data(counts.as_slice(), (&device, sums.dtype()));
+        Self::new(sums, token_counts)
     }
 
     /// Number of completions.

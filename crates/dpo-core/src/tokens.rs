@@ -10,6 +10,7 @@ pub struct TokenLogps {
     per_token: Tensor<1>,
     n_scored: Vec<usize>,
     n_tokens: Vec<usize>,
+    sums: Option<Tensor<1>>,
 }
 
 impl TokenLogps {
@@ -22,7 +23,14 @@ impl TokenLogps {
     pub fn new(per_token: Tensor<1>, n_scored: &[usize], n_tokens: &[usize]) -> Self {
         assert_shape!(per_token, [n_scored.iter().sum::<usize>()]);
         assert_eq!(n_scored.len(), n_tokens.len(), "one token count a completion");
-        Self { per_token, n_scored: n_scored.to_vec(), n_tokens: n_tokens.to_vec() }
+        Self { per_token, n_scored: n_scored.to_vec(), n_tokens: n_tokens.to_vec(), sums: None }
+    }
+
+    /// The same, with their sums over each completion, `[n_completions]`, where these have been made.
+    #[must_use]
+    pub fn with_sums(self, sums: Tensor<1>) -> Self {
+        assert_shape!(sums, [self.n_tokens.len()]);
+        Self { sums: Some(sums), ..self }
     }
 
     /// Where the log-probs are, without autodiff.
@@ -32,7 +40,12 @@ impl TokenLogps {
 
     /// Sums over each completion, `log π(y|x) = Σ_t ℓ_t`.
     pub fn completions(&self) -> CompletionLogps {
-        CompletionLogps::from_scored_tokens(self.per_token.clone(), &self.n_scored, &self.n_tokens)
+        match &self.sums {
+            Some(sums) => CompletionLogps::from_sums(sums.clone(), &self.n_tokens),
+            None => {
+                CompletionLogps::from_scored_tokens(self.per_token.clone(), &self.n_scored, &self.n_tokens)
+            }
+        }
     }
 
     /// Sums of something else of the same tokens over each completion, `[n_completions]`.

@@ -25,7 +25,7 @@ use backward::{
     ActivateBackward, AttentionBackward, AttentionLayerBackward, FeedForwardBackward, GatedBackward,
     GatedLoraBackward, LayerNormBackward, LinearBackward, LinearConstantBackward, LinearFrozenBackward,
     LogpsBackward, LogpsKlBackward, LoraBackward, LoraFrozenBackward, RmsNormBackward, RotaryBackward,
-    RowsBackward,
+    RowsBackward, SpansBackward,
 };
 
 // The halves are called on the backend inside; these bodies are never reached.
@@ -123,6 +123,14 @@ impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         let output = B::rows_forward(matrix.primitive().clone(), rows.clone());
         match RowsBackward.prepare::<C>([matrix.node()]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((matrix, rows), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn span_sums(x: FloatTensor<Self>, lengths: Vec<usize>) -> FloatTensor<Self> {
+        let output = B::spans_forward(x.primitive().clone(), &lengths);
+        match SpansBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(lengths, output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }

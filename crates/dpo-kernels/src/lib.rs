@@ -12,6 +12,7 @@
 //! | [`linear_constant`], [`linear_frozen`] | the weight, shared or packed |
 //! | [`lora_linear`], [`lora_linear_frozen`] | input, the adapter and what is between its matrices, the weight, shared or packed |
 //! | [`select_rows`] | the numbers of the rows |
+//! | [`span_sums`] | the lengths |
 //! | [`rms_norm`] | input, one number a row |
 //! | [`layer_norm`] | input, two numbers a row |
 //! | [`rotary`] | the angles |
@@ -61,21 +62,9 @@ pub use tensor::{
     LogpsAndKl, LogpsAndSquares, ReferenceRows, activate, attention_layer, completion_logps,
     completion_logps_and_kl, completion_logps_and_squares, gated, gated_feed_forward, gated_lora_linear,
     layer_norm, linear, linear_constant, linear_frozen, lora_linear, lora_linear_frozen, rms_norm, rotary,
-    select_rows, tree_attention,
+    select_rows, span_sums, tree_attention,
 };
 
 /// Batches of at least this many rows give each row the same bits, whatever the other rows are. Smaller ones are padded by
 /// whoever compares bits.
 pub const EXACT_ROWS: usize = 64;
-
-/// Whether attention on a device is at its best over trees that share their start, see [`TreeLayout::with_shared_start`]; all
-/// devices can do it.
-pub fn is_fast_with_shared_starts(device: &burn::tensor::Device) -> bool {
-    #[cfg(feature = "cpu")]
-    return matches!(device.clone().inner().as_dispatch(), burn::backend::DispatchDevice::Flex(_));
-    #[cfg(not(feature = "cpu"))]
-    {
-        let _ = device;
-        false
-    }
-}

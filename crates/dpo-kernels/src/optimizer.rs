@@ -59,7 +59,7 @@ pub fn adamw<const D: usize>(
     }
 }
 
-/// Sum of the squares of all elements, `[1]`.
+/// Sums of squares whose sum is that of all elements, `[n]`: one where the device adds them up itself.
 pub fn squared_norm<const D: usize>(x: Tensor<D>) -> Tensor<1> {
     Tensor::from_dispatch(<Dispatch as FusedOps>::squared_norm(x.into_dispatch()))
 }

@@ -143,3 +143,15 @@ pub struct LogpsOutput<B: Backend> {
     /// `ln Σ_v p(v)²` of each row, where it was asked for.
     pub(crate) log_sum_squares: Option<FloatTensor<B>>,
 }
+
+/// What rows of logits get their gradient from, `[rows]` each.
+pub struct RowGradients<B: Backend> {
+    /// Log-sum-exp of the policy's logits.
+    pub log_sum_exp: FloatTensor<B>,
+    /// Log-sum-exp of the reference's.
+    pub reference_log_sum_exp: FloatTensor<B>,
+    /// Gradient of the log-probability.
+    pub logp_grad: FloatTensor<B>,
+    /// Gradient of the divergence.
+    pub kl_grad: FloatTensor<B>,
+}

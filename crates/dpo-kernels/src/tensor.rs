@@ -118,6 +118,17 @@ pub fn lora_linear_frozen(
     ))
 }
 
+/// Sums over spans that lie one behind the other: those of completions over their tokens.
+///
+/// # Shapes
+/// - `x`: `[n]`
+/// - `lengths`: numbers that add up to `n`; 0 gives a sum of 0
+/// - output: `[n_spans]`
+pub fn span_sums(x: Tensor<1>, lengths: &[usize]) -> Tensor<1> {
+    assert_eq!(lengths.iter().sum::<usize>(), x.dims()[0], "spans that lie one behind the other");
+    Tensor::from_dispatch(<Dispatch as FusedOps>::span_sums(x.into_dispatch(), lengths.to_vec()))
+}
+
 /// Rows of a matrix, in any order and as often as wanted: an embedding's, or those that are scored.
 ///
 /// # Shapes

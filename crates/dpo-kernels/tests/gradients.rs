@@ -8,7 +8,7 @@ use dpo_kernels::{
     Activation, AttentionSpec, DivergenceSpec, FeedForwardSpec, LogitSpec, LoraSpec, Precision,
     ReferenceRows, TreeLayout, TreeRange, activate, attention_layer, completion_logps,
     completion_logps_and_kl, gated, gated_feed_forward, gated_lora_linear, layer_norm, linear, lora_linear,
-    rms_norm, rotary, select_rows, tree_attention,
+    rms_norm, rotary, select_rows, span_sums, tree_attention,
 };
 
 type Op<'a> = &'a dyn Fn(&[Tensor<2>]) -> Tensor<2>;
@@ -192,6 +192,15 @@ fn a_matrix_whose_rows_are_taken_and_that_multiplies_has_its_gradient() {
     check("product and rows", &[[4, 4]], &|x| {
         let product = linear(x[0].clone(), x[0].clone(), Precision::F32);
         select_rows(x[0].clone(), rows()).matmul(product)
+    });
+}
+
+/// Three numbers, none, four.
+#[test]
+fn span_sums_have_their_gradient() {
+    check("span_sums", &[[1, 7]], &|x| {
+        let sums = span_sums(x[0].clone().reshape([7]), &[3, 0, 4]);
+        (sums.clone() * sums).reshape([1, 3])
     });
 }
 

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use dpo_kernels::{
     Activation, AttentionSpec, DivergenceSpec, LogitSpec, Precision, ReferenceRows, TreeLayout, TreeRange,
     activate, completion_logps, completion_logps_and_kl, completion_logps_and_squares, gated, layer_norm,
-    rotary, tree_attention,
+    rotary, span_sums, tree_attention,
 };
 
 fn matrix<const R: usize, const C: usize>(rows: [[f32; C]; R]) -> Tensor<2> {
@@ -24,6 +24,12 @@ fn assert_values(found: TensorData, expected: &[f32]) {
     for (found, expected) in found.iter().zip(expected) {
         assert!((found - expected).abs() <= 2e-7 * expected.abs().max(1.0), "{found} is not {expected}");
     }
+}
+
+#[test]
+fn sums_of_spans() {
+    let sums = span_sums(vector([1.0, 2.0, 4.0, -8.0]), &[3, 0, 1]);
+    assert_values(sums.into_data(), &[7.0, 0.0, -8.0]);
 }
 
 /// `gelu(1) = Φ(1) = 0.8413447`, `gelu(−1) = −(1 − Φ(1))`; the approximation gives 0.8411920 and −0.1588080;

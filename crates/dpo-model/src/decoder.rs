@@ -32,7 +32,7 @@ use burn::{
 };
 use dpo_kernels::{
     DivergenceSpec, LogitSpec, LogpsAndKl, LogpsAndSquares, Precision, ReferenceRows, completion_logps,
-    completion_logps_and_kl, completion_logps_and_squares, is_fast_with_shared_starts, select_rows,
+    completion_logps_and_kl, completion_logps_and_squares, select_rows,
 };
 
 use crate::{
@@ -287,10 +287,9 @@ impl Decoder {
     }
 
     /// Whether trees of a batch may have the rows in common that their texts begin with: not where the angles of a text depend
-    /// on how long it is, and not on a device whose attention is better without.
+    /// on how long it is.
     pub fn shares_starts(&self) -> bool {
-        let is_of_length = self.config.ropes.iter().any(|rope| rope.short_text_len().is_some());
-        !is_of_length && is_fast_with_shared_starts(&self.device())
+        !self.config.ropes.iter().any(|rope| rope.short_text_len().is_some())
     }
 
     /// Where the parameters live.

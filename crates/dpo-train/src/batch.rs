@@ -5,7 +5,7 @@ use std::ops::Range;
 use burn::tensor::{Device, Tensor};
 use dpo_core::{CompletionLogps, TokenLogps};
 use dpo_data::{PackedBatch, TokenTree, TreeSpan, pack};
-use dpo_kernels::{EXACT_ROWS, TreeLayout, TreeRange};
+use dpo_kernels::{EXACT_ROWS, TreeLayout, TreeRange, span_sums};
 use dpo_model::{
     Decoder, Distributions, PackedInput, RecomputedLogps, ScoredRows, ScoredTokens, TokenOutputs,
 };
@@ -106,11 +106,12 @@ impl DeviceBatch {
 
     /// Sums of token log-probs over each completion.
     pub fn completion_logps(&self, token_logps: Tensor<1>) -> CompletionLogps {
-        CompletionLogps::from_scored_tokens(token_logps, &self.n_scored, &self.n_tokens)
+        CompletionLogps::from_sums(span_sums(token_logps, &self.n_scored), &self.n_tokens)
     }
 
     /// Token log-probs with the completions that they belong to.
     pub fn tokens(&self, token_logps: Tensor<1>) -> TokenLogps {
-        TokenLogps::new(token_logps, &self.n_scored, &self.n_tokens)
+        let sums = span_sums(token_logps.clone(), &self.n_scored);
+        TokenLogps::new(token_logps, &self.n_scored, &self.n_tokens).with_sums(sums)
     }
 }

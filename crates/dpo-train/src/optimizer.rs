@@ -74,7 +74,13 @@ impl AdamW {
         let mut after = Vec::with_capacity(gradients.len());
         let policy = policy.map_parameters(|info, param| {
             let Some(gradient) = gradients.next() else { unreachable!("one gradient a parameter") };
-            let zeros = || Moments { first: param.zeros_like(), second: param.zeros_like() };
+            // They last, and a GPU keeps what lasts apart from what comes and goes.
+            let zeros = || {
+                param.device().memory_persistent_allocations(&param, |param| Moments {
+                    first: param.zeros_like(),
+                    second: param.zeros_like(),
+                })
+            };
             let moments = before.next().unwrap_or_else(zeros);
             let step = self.numbers(&info, learning_rate, grad_scale);
             let AdamWUpdate { param, first, second } =
@@ -96,7 +102,9 @@ impl AdamW {
 /// Global norm of all gradients, `√Σ g²`.
 pub fn gradient_norm(gradients: &GradientList) -> f64 {
     let squares: Vec<Tensor<1>> = gradients.iter().map(|gradient| squared_norm(gradient.clone())).collect();
-    let squares = host_values(Tensor::cat(squares, 0));
+    // A few at a time: a GPU's kernel that joins some hundred tensors takes 20 s to compile.
+    let squares: Vec<f64> =
+        squares.chunks(16).flat_map(|some| host_values(Tensor::cat(some.to_vec(), 0))).collect();
     squares.iter().sum::<f64>().sqrt()
 }
 

@@ -87,6 +87,9 @@ backward!(LayerNormBackward, 3, LayerNormSaved<B>, |saved, grad, wanted| {
 backward!(RotaryBackward, 1, ([FloatTensor<B>; 2], usize), |saved, grad, _wanted| {
     [Some(B::rotate(grad, saved.0, saved.1, Rotation::Backward))]
 });
+backward!(SpansBackward, 1, Vec<usize>, |lengths, grad, _wanted| {
+    [Some(B::spans_backward(grad, &lengths))]
+});
 backward!(GatedBackward, 2, ([FloatTensor<B>; 2], Activation), |saved, grad, wanted| {
     B::gated_backward(saved.0, grad, saved.1, wanted)
 });

@@ -77,6 +77,11 @@ pub trait FusedOps: FusedPrimitives {
         Self::rows_forward(matrix, rows)
     }
 
+    /// See [`crate::span_sums`].
+    fn span_sums(x: FloatTensor<Self>, lengths: Vec<usize>) -> FloatTensor<Self> {
+        Self::spans_forward(x, &lengths)
+    }
+
     /// See [`crate::rms_norm`].
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self> {
         Self::rms_norm_forward(x, weight, epsilon).0

@@ -11,7 +11,8 @@ use crate::{
     portable,
     saved::{
         AttentionLayerSaved, AttentionSaved, AttentionWeights, FeedForwardSaved, FeedForwardWeights,
-        KlOutput, KlSaved, LayerNormSaved, LogpsOutput, LogpsSaved, LoraSaved, ReferenceHead, RowStatistics,
+        KlOutput, KlSaved, LayerNormSaved, LogpsOutput, LogpsSaved, LoraSaved, ReferenceHead, RowGradients,
+        RowStatistics,
     },
 };
 
@@ -104,6 +105,16 @@ pub trait FusedPrimitives: Backend {
     /// Gradient of `select_rows` for a matrix of `n_rows`.
     fn rows_backward(rows: IntTensor<Self>, grad: FloatTensor<Self>, n_rows: usize) -> FloatTensor<Self> {
         portable::rows::backward::<Self>(rows, grad, n_rows)
+    }
+
+    /// Sums over spans that lie one behind the other, of so many numbers each.
+    fn spans_forward(x: FloatTensor<Self>, lengths: &[usize]) -> FloatTensor<Self> {
+        portable::spans::forward::<Self>(x, lengths)
+    }
+
+    /// Gradient of `span_sums`: each number gets that of its span.
+    fn spans_backward(grad: FloatTensor<Self>, lengths: &[usize]) -> FloatTensor<Self> {
+        portable::spans::backward::<Self>(grad, lengths)
     }
 
     /// Output and `1/rms` of each row, `[n, 1]`.
@@ -256,6 +267,11 @@ pub trait FusedPrimitives: Backend {
         portable::divergence::backward::<Self>(saved, grads, wanted)
     }
 
+    /// Logits that exist at a time on the device of `like`.
+    fn logits_at_a_time(_like: &FloatTensor<Self>) -> usize {
+        portable::logps::CHUNK
+    }
+
     /// What rows of logits, `[rows, vocab]` before the cap, say of their targets, `[rows, 1]`.
     fn logit_rows(
         logits: FloatTensor<Self>,
@@ -274,6 +290,17 @@ pub trait FusedPrimitives: Backend {
         softcaps: [Option<f64>; 2],
     ) -> FloatTensor<Self> {
         portable::divergence::of_logits::<Self>(logits, log_sum_exps, softcaps)
+    }
+
+    /// Gradient of the rows' log-probabilities and divergences for the policy's logits; `softcaps` are the policy's and the
+    /// reference's.
+    fn logit_kl_gradient(
+        logits: [FloatTensor<Self>; 2],
+        targets: IntTensor<Self>,
+        rows: RowGradients<Self>,
+        softcaps: [Option<f64>; 2],
+    ) -> FloatTensor<Self> {
+        portable::divergence::gradient_of_logits::<Self>(logits, targets, rows, softcaps)
     }
 
     /// Gradient of the rows' log-probabilities for their logits; `row_numbers` are each row's log-sum-exp and the
@@ -335,7 +362,7 @@ pub trait FusedPrimitives: Backend {
         portable::adamw::update::<Self>(param, grad, moments, step)
     }
 
-    /// Sum of squares, `[1]`, in an order that does not depend on the number of threads.
+    /// Sums of squares whose sum is that of all numbers, `[n]`, each in an order that does not depend on the number of threads.
     fn sum_of_squares(x: FloatTensor<Self>) -> FloatTensor<Self> {
         portable::adamw::sum_of_squares::<Self>(x)
     }

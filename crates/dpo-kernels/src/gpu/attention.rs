@@ -2,18 +2,19 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use burn::{backend::TensorMetadata, tensor::Shape};
-use burn_cubecl::{
-    CubeDevice, kernel::into_contiguous, ops::numeric::empty_device_contiguous_dtype, tensor::CubeTensor,
-};
+use burn::backend::TensorMetadata;
+use burn_cubecl::{CubeDevice, kernel::into_contiguous, tensor::CubeTensor};
 use cubecl::prelude::*;
 
 use super::{
     VECTOR,
-    attention_kernels::{
-        BLOCK, Heads, LANES, forward_kernel, key_and_value_gradients_kernel, query_gradient_kernel,
-    },
-    blocks::Blocks,
+    attention_backward::{key_and_value_gradients_kernel, query_gradient_kernel},
+    attention_forward::forward_kernel,
+    attention_rows::Heads,
+    blocks::{Blocks, n_parts_of_start},
+    products::sum_of_parts,
+    tensors::{empty, numbers},
+    tiles::SIDE,
 };
 use crate::{AttentionSpec, TreeLayout};
 
@@ -52,21 +53,9 @@ impl Table {
 
     fn made(layout: &TreeLayout, like: &CubeTensor) -> Self {
         let blocks = Blocks::of(layout);
-        let handle = like.client.create_from_slice(u32::as_bytes(&blocks.numbers));
-        let shape = Shape::new([blocks.numbers.len()]);
-        let numbers = CubeTensor::new_contiguous(
-            like.client.clone(),
-            like.device.clone(),
-            shape,
-            handle,
-            burn::tensor::DType::U32,
-        );
+        let numbers = numbers(like, &blocks.numbers);
         Self { blocks: Arc::new(blocks), numbers }
     }
-}
-
-fn empty(like: &CubeTensor, shape: Shape) -> CubeTensor {
-    empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape, like.dtype)
 }
 
 fn heads(spec: &AttentionSpec) -> Heads {
@@ -84,87 +73,122 @@ fn scalars(spec: &AttentionSpec) -> (f32, f32, u32) {
     (spec.scale as f32, spec.softcap.unwrap_or(1.0) as f32, window)
 }
 
-fn cubes(n_blocks: usize, n_heads: usize) -> CubeCount {
-    CubeCount::Static(n_blocks as u32, n_heads as u32, 1)
+/// Cubes for blocks, heads, and so many parts of a head that one adds up at a time.
+fn cubes(n_blocks: usize, n_heads: usize, n_parts: usize) -> CubeCount {
+    CubeCount::Static(n_blocks as u32, n_heads as u32, n_parts as u32)
 }
 
-const CUBE: u32 = (BLOCK * LANES) as u32;
+/// Cubes a head for its gradients.
+fn n_parts(heads: Heads) -> usize {
+    heads.parts().div_ceil(heads.own_parts())
+}
+
+const CUBE: u32 = (SIDE * SIDE) as u32;
 
 pub(super) fn forward(inputs: [CubeTensor; 3], spec: &AttentionSpec) -> (CubeTensor, CubeTensor) {
     let [query, key, value] = inputs.map(into_contiguous);
     let table = Table::of(&spec.layout, &query);
-    let output = empty(&query, query.shape());
-    let log_sums = empty(&query, Shape::new([query.shape()[0], spec.n_heads]));
+    let output = empty(&query, [query.shape()[0], query.shape()[1]]);
+    let log_sums = empty(&query, [query.shape()[0], spec.n_heads]);
     let (scale, softcap, window) = scalars(spec);
-    forward_kernel::launch(
-        &output.client,
-        cubes(table.blocks.n_row_blocks, spec.n_heads),
-        CubeDim::new_1d(CUBE),
-        VECTOR,
-        query.into_tensor_arg(),
-        key.into_tensor_arg(),
-        value.into_tensor_arg(),
-        table.numbers.into_tensor_arg(),
-        output.clone().into_tensor_arg(),
-        log_sums.clone().into_tensor_arg(),
-        scale,
-        softcap,
-        window,
-        heads(spec),
-    );
+    #[allow(unsafe_code)]
+    // SAFETY: rows and keys are those of the layout's table, which are rows of the tensors; units that have none write nothing.
+    unsafe {
+        forward_kernel::launch_unchecked(
+            &output.client,
+            cubes(table.blocks.n_row_blocks, spec.n_heads, 1),
+            CubeDim::new_1d(CUBE),
+            VECTOR,
+            query.into_tensor_arg(),
+            key.into_tensor_arg(),
+            value.into_tensor_arg(),
+            table.numbers.into_tensor_arg(),
+            output.clone().into_tensor_arg(),
+            log_sums.clone().into_tensor_arg(),
+            scale,
+            softcap,
+            window,
+            heads(spec),
+        );
+    }
     (output, log_sums)
 }
 
-pub(super) fn query_gradient(inputs: [CubeTensor; 5], spec: &AttentionSpec) -> CubeTensor {
-    let [query, key, value, grad, stats] = inputs.map(into_contiguous);
+pub(super) fn query_gradient(inputs: [CubeTensor; 6], spec: &AttentionSpec) -> CubeTensor {
+    let [query, key, value, grad, log_sums, shares] = inputs.map(into_contiguous);
     let table = Table::of(&spec.layout, &query);
-    let output = empty(&query, query.shape());
+    let output = empty(&query, [query.shape()[0], query.shape()[1]]);
     let (scale, softcap, window) = scalars(spec);
-    query_gradient_kernel::launch(
-        &output.client,
-        cubes(table.blocks.n_row_blocks, spec.n_heads),
-        CubeDim::new_1d(CUBE),
-        VECTOR,
-        query.into_tensor_arg(),
-        key.into_tensor_arg(),
-        value.into_tensor_arg(),
-        grad.into_tensor_arg(),
-        stats.into_tensor_arg(),
-        table.numbers.into_tensor_arg(),
-        output.clone().into_tensor_arg(),
-        scale,
-        softcap,
-        window,
-        heads(spec),
-    );
+    #[allow(unsafe_code)]
+    // SAFETY: rows and keys are those of the layout's table, which are rows of the tensors; units that have none write nothing.
+    unsafe {
+        query_gradient_kernel::launch_unchecked(
+            &output.client,
+            cubes(table.blocks.n_row_blocks, spec.n_heads, n_parts(heads(spec))),
+            CubeDim::new_1d(CUBE),
+            VECTOR,
+            query.into_tensor_arg(),
+            key.into_tensor_arg(),
+            value.into_tensor_arg(),
+            grad.into_tensor_arg(),
+            log_sums.into_tensor_arg(),
+            shares.into_tensor_arg(),
+            table.numbers.into_tensor_arg(),
+            output.clone().into_tensor_arg(),
+            scale,
+            softcap,
+            window,
+            heads(spec),
+        );
+    }
     output
 }
 
-pub(super) fn key_and_value_gradients(inputs: [CubeTensor; 5], spec: &AttentionSpec) -> CubeTensor {
-    let [query, key, value, grad, stats] = inputs.map(into_contiguous);
+/// Rows that [`key_and_value_gradients`] gives: those of the batch, then what later parts add to its start.
+pub(super) fn rows_of_gradients(layout: &TreeLayout) -> usize {
+    layout.n_rows() + layout.shared().len() * n_parts_of_start(layout).saturating_sub(1)
+}
+
+pub(super) fn key_and_value_gradients(
+    inputs: [CubeTensor; 6],
+    spec: &AttentionSpec,
+) -> (CubeTensor, CubeTensor) {
+    let [query, key, value, grad, log_sums, shares] = inputs.map(into_contiguous);
     let table = Table::of(&spec.layout, &query);
-    let (n_rows, width) = (key.shape()[0], key.shape()[1]);
-    let output = empty(&key, Shape::new([2, n_rows, width]));
+    let width = key.shape()[1];
+    let n_out = rows_of_gradients(&spec.layout);
+    let n_members = spec.n_heads / spec.n_kv_heads;
+    let [key_gradient, value_gradient] = [(); 2].map(|()| empty(&key, [n_members * n_out, width]));
     let (scale, softcap, window) = scalars(spec);
-    key_and_value_gradients_kernel::launch(
-        &output.client,
-        cubes(table.blocks.n_key_blocks, spec.n_kv_heads),
-        CubeDim::new_1d(CUBE),
-        VECTOR,
-        query.into_tensor_arg(),
-        key.into_tensor_arg(),
-        value.into_tensor_arg(),
-        grad.into_tensor_arg(),
-        stats.into_tensor_arg(),
-        table.numbers.into_tensor_arg(),
-        output.clone().into_tensor_arg(),
-        table.blocks.keys_at() as u32,
-        table.blocks.positions_at() as u32,
-        n_rows as u32,
-        scale,
-        softcap,
-        window,
-        heads(spec),
-    );
-    output
+    #[allow(unsafe_code)]
+    // SAFETY: rows and keys are those of the layout's table, which are rows of the tensors; units that have none write nothing.
+    unsafe {
+        key_and_value_gradients_kernel::launch_unchecked(
+            &key_gradient.client,
+            cubes(table.blocks.n_key_blocks, spec.n_heads, n_parts(heads(spec))),
+            CubeDim::new_1d(CUBE),
+            VECTOR,
+            query.into_tensor_arg(),
+            key.into_tensor_arg(),
+            value.into_tensor_arg(),
+            grad.into_tensor_arg(),
+            log_sums.into_tensor_arg(),
+            shares.into_tensor_arg(),
+            table.numbers.into_tensor_arg(),
+            key_gradient.clone().into_tensor_arg(),
+            value_gradient.clone().into_tensor_arg(),
+            table.blocks.keys_at() as u32,
+            table.blocks.positions_at() as u32,
+            n_out as u32,
+            scale,
+            softcap,
+            window,
+            heads(spec),
+        );
+    }
+    if n_members == 1 {
+        return (key_gradient, value_gradient);
+    }
+    let of_group = |gradients| sum_of_parts(gradients, [n_out, width], n_members);
+    (of_group(key_gradient), of_group(value_gradient))
 }

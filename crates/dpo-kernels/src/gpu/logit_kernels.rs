@@ -5,16 +5,12 @@
 
 use cubecl::prelude::*;
 
+use super::caps::{cap_slope, capped};
+
 /// Units of a cube.
 pub(super) const UNITS: usize = 256;
 /// Words that a unit turns into their gradient.
 pub(super) const WORDS: usize = 8;
-
-/// `c·tanh(l/c)` where there is a cap.
-#[cube]
-fn capped(logit: f32, softcap: f32, #[comptime] is_capped: bool) -> f32 {
-    if comptime!(is_capped) { (logit / softcap).tanh() * softcap } else { logit }
-}
 
 /// `output` is `[3, n_rows]`: log-probability of the target, log-sum-exp, `ln Σ p²`.
 ///
@@ -127,6 +123,46 @@ pub(super) fn divergence_kernel(
     }
 }
 
+/// In place: `g·(onehot − p) + h·(p − p_ref)`, times the slope of the cap; `g` and `h` are what the row's log-probability and divergence
+/// got.
+#[cube(launch)]
+pub(super) fn kl_gradient_kernel(
+    logits: &mut Tensor<f32>,
+    reference: &Tensor<f32>,
+    targets: &Tensor<i32>,
+    log_sum_exp: &Tensor<f32>,
+    reference_log_sum_exp: &Tensor<f32>,
+    logp_grad: &Tensor<f32>,
+    kl_grad: &Tensor<f32>,
+    vocab: u32,
+    softcap: f32,
+    reference_softcap: f32,
+    #[comptime] is_capped: bool,
+    #[comptime] is_reference_capped: bool,
+) {
+    let n_words = vocab as usize;
+    let row = CUBE_POS_Y as usize;
+    let target = targets[row] as usize;
+    let start = CUBE_POS_X as usize * comptime!(UNITS * WORDS) + UNIT_POS as usize;
+    #[unroll]
+    for idx in 0..comptime!(WORDS) {
+        let word = start + idx * comptime!(UNITS);
+        if word < n_words {
+            let at = row * n_words + word;
+            let score = capped(logits[at], softcap, is_capped);
+            let held_against = capped(reference[at], reference_softcap, is_reference_capped);
+            let p = (score - log_sum_exp[row]).exp();
+            let p_ref = (held_against - reference_log_sum_exp[row]).exp();
+            let mut of_logp = -p;
+            if word == target {
+                of_logp += 1.0f32;
+            }
+            let slope = of_logp * logp_grad[row] + (p - p_ref) * kl_grad[row];
+            logits[at] = slope * cap_slope(score, softcap, is_capped);
+        }
+    }
+}
+
 /// In place: `grad·(onehot − softmax)`, times the slope of the cap, `1 − (l/c)²`.
 #[cube(launch)]
 pub(super) fn gradient_kernel(
@@ -152,11 +188,7 @@ pub(super) fn gradient_kernel(
             if word == target {
                 slope += 1.0f32;
             }
-            if comptime!(is_capped) {
-                let tanh = score / softcap;
-                slope = slope * (1.0f32 - tanh * tanh);
-            }
-            logits[at] = slope * grad[row];
+            logits[at] = slope * cap_slope(score, softcap, is_capped) * grad[row];
         }
     }
 }

@@ -11,7 +11,9 @@ use burn_cubecl::{
 };
 use cubecl::prelude::*;
 
-use super::logit_kernels::{UNITS, WORDS, divergence_kernel, gradient_kernel, row_numbers_kernel};
+use super::logit_kernels::{
+    UNITS, WORDS, divergence_kernel, gradient_kernel, kl_gradient_kernel, row_numbers_kernel,
+};
 
 /// `[3, rows]`, see [`GpuOps::row_numbers`](super::ops::GpuOps::row_numbers).
 pub(super) fn row_numbers(logits: CubeTensor, targets: CubeTensor, softcap: Option<f64>) -> CubeTensor {
@@ -89,6 +91,39 @@ pub(super) fn gradient(
         vocab as u32,
         softcap.unwrap_or(1.0) as f32,
         softcap.is_some(),
+    );
+    logits
+}
+
+/// `[rows, vocab]`, see [`GpuOps::kl_gradient_of_logits`](super::ops::GpuOps::kl_gradient_of_logits); `of_rows` are both log-sum-exps and both
+/// gradients.
+pub(super) fn kl_gradient(
+    [logits, reference]: [CubeTensor; 2],
+    targets: CubeTensor,
+    of_rows: [CubeTensor; 4],
+    softcaps: [Option<f64>; 2],
+) -> CubeTensor {
+    let [logits, reference] = [logits, reference].map(into_contiguous);
+    let logits = if logits.can_mut() { logits } else { logits.copy() };
+    let targets = into_contiguous(cast(targets, DType::I32));
+    let [log_sum_exp, reference_log_sum_exp, logp_grad, kl_grad] = of_rows.map(into_contiguous);
+    let (n_rows, vocab) = (logits.shape()[0], logits.shape()[1]);
+    kl_gradient_kernel::launch(
+        &logits.client,
+        CubeCount::Static(vocab.div_ceil(UNITS * WORDS) as u32, n_rows as u32, 1),
+        CubeDim::new_1d(UNITS as u32),
+        logits.clone().into_tensor_arg(),
+        reference.into_tensor_arg(),
+        targets.into_tensor_arg(),
+        log_sum_exp.into_tensor_arg(),
+        reference_log_sum_exp.into_tensor_arg(),
+        logp_grad.into_tensor_arg(),
+        kl_grad.into_tensor_arg(),
+        vocab as u32,
+        softcaps[0].unwrap_or(1.0) as f32,
+        softcaps[1].unwrap_or(1.0) as f32,
+        softcaps[0].is_some(),
+        softcaps[1].is_some(),
     );
     logits
 }

@@ -3,44 +3,56 @@
 //! Everything but these operations is the portable body, whose element-wise parts burn fuses. A kernel here takes f32;
 //! tensors of other types go to the portable bodies.
 //!
-//! Matrix products are burn's, in the form it takes for best without trying others out: to try them, each compiled and
-//! timed, took minutes before the first step on an H100.
+//! Matrix products are our own where there are tensor cores for them, and else burn's, in the form it takes for best without trying others
+//! out: to try them, each compiled and timed, took minutes before the first step on an H100.
 
 mod attention;
-mod attention_kernels;
+mod attention_backward;
+mod attention_forward;
+mod attention_rows;
 mod blocks;
+mod caps;
 mod logit_kernels;
 mod logits;
 mod ops;
+mod product_kernels;
+mod products;
 mod rotary;
+mod row_kernels;
+mod rows;
+mod tensors;
 #[cfg(test)]
 mod tests;
+mod tiles;
 
 use burn::{
     backend::{
-        Backend, Cube, TensorMetadata,
+        Cube, TensorMetadata,
         tensor::{FloatTensor, IntTensor},
     },
     tensor::DType,
 };
 
 use crate::{
-    AttentionSpec, FusedPrimitives, Precision,
+    AdamWStep, AttentionSpec, FusedPrimitives, Precision,
     backend::Rotation,
     portable::{self, dims2, reshape, row_of, slice},
-    saved::{AttentionSaved, LogpsOutput},
+    saved::{AttentionSaved, LogpsOutput, RowGradients},
 };
 use ops::GpuOps;
 
 /// Numbers of a vector load; widths of heads are multiples of it, or the portable body attends.
 const VECTOR: usize = 4;
 
+/// Logits that exist at a time on a device with room for them: 256 MiB.
+const MOST_LOGITS: usize = 1 << 26;
+
 fn is_f32(x: &FloatTensor<Cube>) -> bool {
     x.dtype() == DType::F32
 }
 
 fn can_attend(query: &FloatTensor<Cube>, spec: &AttentionSpec) -> bool {
-    is_f32(query) && spec.head_dim.is_multiple_of(VECTOR) && spec.layout.shared().is_empty()
+    is_f32(query) && spec.head_dim.is_multiple_of(VECTOR)
 }
 
 impl FusedPrimitives for Cube {
@@ -67,6 +79,56 @@ impl FusedPrimitives for Cube {
         Self::turned(x, cos, sin, head_dim, sign)
     }
 
+    fn spans_forward(x: FloatTensor<Self>, lengths: &[usize]) -> FloatTensor<Self> {
+        if !is_f32(&x) || lengths.is_empty() {
+            return portable::spans::forward::<Self>(x, lengths);
+        }
+        Self::sums_of_spans(x, lengths.to_vec())
+    }
+
+    fn rms_norm_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        if !is_f32(&x) {
+            return portable::norm::forward::<Self>(x, weight, epsilon);
+        }
+        Self::rms_norm_of(x, weight, epsilon)
+    }
+
+    fn rms_norm_backward(
+        saved: [FloatTensor<Self>; 3],
+        grad: FloatTensor<Self>,
+        [x_wanted, weight_wanted]: [bool; 2],
+    ) -> [Option<FloatTensor<Self>>; 2] {
+        if !is_f32(&grad) {
+            return portable::norm::backward::<Self>(saved, grad, [x_wanted, weight_wanted]);
+        }
+        let [x, weight, inv_rms] = saved;
+        let dweight =
+            weight_wanted.then(|| Self::rms_norm_weight_gradient(x.clone(), inv_rms.clone(), grad.clone()));
+        let dx = x_wanted.then(|| Self::rms_norm_input_gradient(x, weight, inv_rms, grad));
+        [dx, dweight]
+    }
+
+    fn adamw_update(
+        param: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        [first, second]: [FloatTensor<Self>; 2],
+        step: &AdamWStep,
+    ) -> [FloatTensor<Self>; 3] {
+        if !is_f32(&param) {
+            return portable::adamw::update::<Self>(param, grad, [first, second], step);
+        }
+        let (param, first, second) = Self::adamw_of(param, grad, first, second, step.clone());
+        [param, first, second]
+    }
+
+    fn sum_of_squares(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        if is_f32(&x) { Self::sums_of_squares(x) } else { portable::adamw::sum_of_squares::<Self>(x) }
+    }
+
     fn attention_forward(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
@@ -89,6 +151,12 @@ impl FusedPrimitives for Cube {
             return portable::attention::backward::<Self>(saved, grad, spec, wanted);
         }
         attention_gradients(saved, grad, spec, wanted)
+    }
+
+    fn logits_at_a_time(like: &FloatTensor<Self>) -> usize {
+        // Half of what the device gives at once, and as much as keeps it busy.
+        let most = like.device().client().properties().memory.max_page_size / 8;
+        (most as usize).clamp(portable::logps::CHUNK, MOST_LOGITS)
     }
 
     fn logit_rows(
@@ -117,6 +185,29 @@ impl FusedPrimitives for Cube {
         Self::divergences(logits, reference, log_sum_exp, reference_log_sum_exp, softcaps)
     }
 
+    fn logit_kl_gradient(
+        [logits, reference]: [FloatTensor<Self>; 2],
+        targets: IntTensor<Self>,
+        rows: RowGradients<Self>,
+        softcaps: [Option<f64>; 2],
+    ) -> FloatTensor<Self> {
+        if !is_f32(&logits) || !is_f32(&reference) {
+            let logits = [logits, reference];
+            return portable::divergence::gradient_of_logits::<Self>(logits, targets, rows, softcaps);
+        }
+        let RowGradients { log_sum_exp, reference_log_sum_exp, logp_grad, kl_grad } = rows;
+        Self::kl_gradient_of_logits(
+            logits,
+            reference,
+            targets,
+            log_sum_exp,
+            reference_log_sum_exp,
+            logp_grad,
+            kl_grad,
+            softcaps,
+        )
+    }
+
     fn logit_gradient(
         logits: FloatTensor<Self>,
         targets: IntTensor<Self>,
@@ -138,39 +229,30 @@ fn attention_gradients<B: GpuOps>(
     [query_wanted, key_wanted, value_wanted]: [bool; 3],
 ) -> [Option<FloatTensor<B>>; 3] {
     let AttentionSaved { query, key, value, output, log_sum_exp } = saved;
-    let stats = statistics::<B>(output, log_sum_exp, &grad, spec);
-    let [n, width] = dims2::<B>(&key);
+    let shares = B::head_products(output, grad.clone(), spec.n_heads);
     let dquery = query_wanted.then(|| {
-        B::query_gradient(
-            query.clone(),
-            key.clone(),
-            value.clone(),
-            grad.clone(),
-            stats.clone(),
-            spec.clone(),
-        )
+        let [query, key, value, grad] = [&query, &key, &value, &grad].map(Clone::clone);
+        B::query_gradient(query, key, value, grad, log_sum_exp.clone(), shares.clone(), spec.clone())
     });
     if !key_wanted && !value_wanted {
         return [dquery, None, None];
     }
-    let both = B::key_and_value_gradients(query, key, value, grad, stats, spec.clone());
-    let part = |idx: usize| {
-        let part = B::float_slice(both.clone(), &[slice(idx..idx + 1), slice(0..n), slice(0..width)]);
-        reshape::<B, 2>(part, [n, width])
-    };
-    [dquery, key_wanted.then(|| part(0)), value_wanted.then(|| part(1))]
+    let (dkey, dvalue) =
+        B::key_and_value_gradients(query, key, value, grad, log_sum_exp, shares, spec.clone());
+    let whole = |gradient| with_start::<B>(gradient, spec);
+    [dquery, key_wanted.then(|| whole(dkey)), value_wanted.then(|| whole(dvalue))]
 }
 
-/// Of each row and head the log-sum-exp, then `Σ_d g·out`: `[n, 2·n_heads]`.
-fn statistics<B: Backend>(
-    output: FloatTensor<B>,
-    log_sum_exp: FloatTensor<B>,
-    grad: &FloatTensor<B>,
-    spec: &AttentionSpec,
-) -> FloatTensor<B> {
-    let [n, _] = dims2::<B>(&output);
-    let products = B::float_mul(output, grad.clone());
-    let products = reshape::<B, 3>(products, [n, spec.n_heads, spec.head_dim]);
-    let dots = reshape::<B, 2>(B::float_sum_dim(products, 2), [n, spec.n_heads]);
-    B::float_cat(vec![log_sum_exp, dots], 1)
+/// Adds what lies behind the rows of the batch to its start, see [`attention::rows_of_gradients`].
+fn with_start<B: GpuOps>(gradient: FloatTensor<B>, spec: &AttentionSpec) -> FloatTensor<B> {
+    let (n_shared, n) = (spec.layout.shared().len(), spec.layout.n_rows());
+    let [n_out, width] = dims2::<B>(&gradient);
+    if n_out == n {
+        return gradient;
+    }
+    let rows = |rows| B::float_slice(gradient.clone(), &[slice(rows), slice(0..width)]);
+    let more = reshape::<B, 3>(rows(n..n_out), [(n_out - n) / n_shared, n_shared, width]);
+    let more = reshape::<B, 2>(B::float_sum_dim(more, 0), [n_shared, width]);
+    let start = B::float_add(rows(0..n_shared), more);
+    B::float_slice_assign(rows(0..n), &[slice(0..n_shared), slice(0..width)], start)
 }

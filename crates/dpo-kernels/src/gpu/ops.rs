@@ -8,29 +8,27 @@ use burn::{
     },
     tensor::{DType, Shape},
 };
-use burn_cubecl::{
-    CubeBackend,
-    kernel::{
-        cast,
-        matmul::{MatmulStrategy, matmul},
-    },
-};
+use burn_cubecl::CubeBackend;
 
-use super::{attention, logits, rotary};
-use crate::{AttentionSpec, Precision};
+use super::{attention, logits, products, rotary, rows};
+use crate::{AdamWStep, AttentionSpec, Precision};
 
 /// `[n, n_heads]` beside `[n, n_heads · head_dim]`.
 fn of_heads(query: &TensorSpec, spec: &AttentionSpec) -> TensorSpec {
     TensorSpec::new(Shape::new([query.shape[0], spec.n_heads]), query.dtype)
 }
 
-/// Two of `key`, one above the other.
-fn both(key: &TensorSpec) -> TensorSpec {
-    TensorSpec::new(Shape::new([2, key.shape[0], key.shape[1]]), key.dtype)
+/// As `key`, with what later parts add to the start of the batch.
+fn with_parts(key: &TensorSpec, spec: &AttentionSpec) -> TensorSpec {
+    TensorSpec::new(Shape::new([attention::rows_of_gradients(&spec.layout), key.shape[1]]), key.dtype)
 }
 
 fn three_a_row(logits: &TensorSpec) -> TensorSpec {
     TensorSpec::new(Shape::new([3, logits.shape[0]]), logits.dtype)
+}
+
+fn one_a_row(x: &TensorSpec) -> TensorSpec {
+    TensorSpec::new(Shape::new([x.shape[0], 1]), x.dtype)
 }
 
 fn of_product(lhs: &TensorSpec, rhs: &TensorSpec) -> TensorSpec {
@@ -49,27 +47,29 @@ pub(super) trait GpuOps: Backend {
         spec: AttentionSpec,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// Gradient for the queries; `stats` is `[n, 2·n_heads]`.
-    #[fusion(meta = |query, _key, _value, _grad, _stats, _spec| query.clone())]
+    /// Gradient for the queries; `log_sums` and `shares` are `[n, n_heads]`.
+    #[fusion(meta = |query, _key, _value, _grad, _log_sums, _shares, _spec| query.clone())]
     fn query_gradient(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         grad: FloatTensor<Self>,
-        stats: FloatTensor<Self>,
+        log_sums: FloatTensor<Self>,
+        shares: FloatTensor<Self>,
         spec: AttentionSpec,
     ) -> FloatTensor<Self>;
 
-    /// Gradients for keys and values, `[2, n, n_kv_heads · head_dim]`.
-    #[fusion(meta = |_query, key, _value, _grad, _stats, _spec| both(key))]
+    /// Gradients for keys and values, of as many rows as [`attention::rows_of_gradients`].
+    #[fusion(meta = |_query, key, value, _grad, _log_sums, _shares, spec| (with_parts(key, spec), with_parts(value, spec)))]
     fn key_and_value_gradients(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         grad: FloatTensor<Self>,
-        stats: FloatTensor<Self>,
+        log_sums: FloatTensor<Self>,
+        shares: FloatTensor<Self>,
         spec: AttentionSpec,
-    ) -> FloatTensor<Self>;
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// Heads turned by angles of which `cos` and `sin`, `[n, half]`, are given; `sign` is 1, or −1 to turn back.
     #[fusion(meta = |x, _cos, _sin, _head_dim, _sign| x.clone())]
@@ -109,6 +109,67 @@ pub(super) trait GpuOps: Backend {
         softcap: Option<f64>,
     ) -> FloatTensor<Self>;
 
+    /// `g·(onehot − p) + h·(p − p_ref)`, times the slope of the cap: `[rows, vocab]`, where the logits were.
+    #[fusion(meta = |logits, _reference, _targets, _sums, _reference_sums, _logp_grad, _kl_grad, _softcaps| logits.clone())]
+    #[allow(clippy::too_many_arguments)] // The stream of fused operations takes no tensors in arrays.
+    fn kl_gradient_of_logits(
+        logits: FloatTensor<Self>,
+        reference: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        log_sum_exp: FloatTensor<Self>,
+        reference_log_sum_exp: FloatTensor<Self>,
+        logp_grad: FloatTensor<Self>,
+        kl_grad: FloatTensor<Self>,
+        softcaps: [Option<f64>; 2],
+    ) -> FloatTensor<Self>;
+
+    /// Sums over spans, `[n_spans]`.
+    #[fusion(meta = |x, lengths| TensorSpec::new(Shape::new([lengths.len()]), x.dtype))]
+    fn sums_of_spans(x: FloatTensor<Self>, lengths: Vec<usize>) -> FloatTensor<Self>;
+
+    /// Output, and `1/rms` of each row, `[n, 1]`.
+    #[fusion(meta = |x, _weight, _epsilon| (x.clone(), one_a_row(x)))]
+    fn rms_norm_of(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Gradient of the norm for its input.
+    #[fusion(meta = |x, _weight, _inv_rms, _grad| x.clone())]
+    fn rms_norm_input_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        inv_rms: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// Gradient of the norm for its weight, `[width]`.
+    #[fusion(meta = |x, _inv_rms, _grad| TensorSpec::new(Shape::new([x.shape[1]]), x.dtype))]
+    fn rms_norm_weight_gradient(
+        x: FloatTensor<Self>,
+        inv_rms: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// `Σ_d a·b` of each row and head, `[n, n_heads]`.
+    #[fusion(meta = |a, _b, n_heads| TensorSpec::new(Shape::new([a.shape[0], *n_heads]), a.dtype))]
+    fn head_products(a: FloatTensor<Self>, b: FloatTensor<Self>, n_heads: usize) -> FloatTensor<Self>;
+
+    /// Some sums of squares whose sum is that of all numbers.
+    #[fusion(meta = |x| TensorSpec::new(Shape::new([rows::n_parts(x.shape.num_elements())]), x.dtype))]
+    fn sums_of_squares(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Parameter, first and second moment after the step.
+    #[fusion(meta = |param, _grad, first, second, _step| (param.clone(), first.clone(), second.clone()))]
+    fn adamw_of(
+        param: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        step: AdamWStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
     /// `lhs · rhs` of operands in `precision`, added up and given in f32.
     #[fusion(meta = |lhs, rhs, _precision| of_product(lhs, rhs))]
     fn matrix_product(
@@ -133,10 +194,11 @@ impl GpuOps for CubeBackend {
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         grad: FloatTensor<Self>,
-        stats: FloatTensor<Self>,
+        log_sums: FloatTensor<Self>,
+        shares: FloatTensor<Self>,
         spec: AttentionSpec,
     ) -> FloatTensor<Self> {
-        attention::query_gradient([query, key, value, grad, stats], &spec)
+        attention::query_gradient([query, key, value, grad, log_sums, shares], &spec)
     }
 
     fn key_and_value_gradients(
@@ -144,10 +206,11 @@ impl GpuOps for CubeBackend {
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         grad: FloatTensor<Self>,
-        stats: FloatTensor<Self>,
+        log_sums: FloatTensor<Self>,
+        shares: FloatTensor<Self>,
         spec: AttentionSpec,
-    ) -> FloatTensor<Self> {
-        attention::key_and_value_gradients([query, key, value, grad, stats], &spec)
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        attention::key_and_value_gradients([query, key, value, grad, log_sums, shares], &spec)
     }
 
     fn turned(
@@ -188,18 +251,72 @@ impl GpuOps for CubeBackend {
         logits::gradient(logits, targets, [log_sum_exp, grad], softcap)
     }
 
+    fn kl_gradient_of_logits(
+        logits: FloatTensor<Self>,
+        reference: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        log_sum_exp: FloatTensor<Self>,
+        reference_log_sum_exp: FloatTensor<Self>,
+        logp_grad: FloatTensor<Self>,
+        kl_grad: FloatTensor<Self>,
+        softcaps: [Option<f64>; 2],
+    ) -> FloatTensor<Self> {
+        let of_rows = [log_sum_exp, reference_log_sum_exp, logp_grad, kl_grad];
+        logits::kl_gradient([logits, reference], targets, of_rows, softcaps)
+    }
+
+    fn sums_of_spans(x: FloatTensor<Self>, lengths: Vec<usize>) -> FloatTensor<Self> {
+        rows::sums_of_spans(x, &lengths)
+    }
+
+    fn rms_norm_of(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        rows::rms_norm(x, weight, epsilon)
+    }
+
+    fn rms_norm_input_gradient(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        inv_rms: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        rows::rms_norm_input_gradient(x, weight, inv_rms, grad)
+    }
+
+    fn rms_norm_weight_gradient(
+        x: FloatTensor<Self>,
+        inv_rms: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        rows::rms_norm_weight_gradient(x, inv_rms, grad)
+    }
+
+    fn head_products(a: FloatTensor<Self>, b: FloatTensor<Self>, n_heads: usize) -> FloatTensor<Self> {
+        rows::head_products(a, b, n_heads)
+    }
+
+    fn sums_of_squares(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        rows::sum_of_squares(x)
+    }
+
+    fn adamw_of(
+        param: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        step: AdamWStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        rows::adamw(param, grad, [first, second], &step)
+    }
+
     fn matrix_product(
         lhs: FloatTensor<Self>,
         rhs: FloatTensor<Self>,
         precision: Precision,
     ) -> FloatTensor<Self> {
-        let [lhs, rhs] = match precision {
-            Precision::F32 => [lhs, rhs],
-            Precision::Bf16 => [lhs, rhs].map(|operand| cast(operand, DType::BF16)),
-        };
-        let product = |strategy| matmul(lhs.clone(), rhs.clone(), None, strategy, DType::F32);
-        product(MatmulStrategy::Cube)
-            .or_else(|_| product(MatmulStrategy::Autotune))
-            .unwrap_or_else(|error| panic!("a product of matrices: {error:?}"))
+        products::product(lhs, rhs, precision)
     }
 }

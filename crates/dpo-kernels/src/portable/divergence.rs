@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     DivergenceSpec, FusedPrimitives, LogitSpec,
-    saved::{KlOutput, KlSaved, LogpsSaved, ReferenceHead},
+    saved::{KlOutput, KlSaved, LogpsSaved, ReferenceHead, RowGradients},
 };
 
 /// Numbers of rows, `[n]` each, as `[2, n]`.
@@ -67,9 +67,9 @@ pub(crate) fn forward<B: FusedPrimitives>(
     targets: IntTensor<B>,
     spec: DivergenceSpec,
 ) -> KlOutput<B> {
-    let (n, vocab) = (hidden.shape()[0], head.shape()[0]);
+    let vocab = head.shape()[0];
     let (mut logps, mut sums, mut kls, mut reference_sums) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for rows in chunks(n, vocab) {
+    for rows in chunks::<B>(&hidden, vocab) {
         let targets = targets_of::<B>(&targets, &rows);
         let policy = logits::<B>(&hidden, &head, &rows, spec.logits);
         let held_against = logits::<B>(&reference.hidden, &reference.head, &rows, spec.reference());
@@ -92,8 +92,31 @@ pub(crate) fn forward<B: FusedPrimitives>(
     }
 }
 
-/// A chunk's logits are made again and turned into their gradient: that of the log-probabilities, and
-/// `d KL(p_ref ‖ p) / d logits = p − p_ref`, times the gradient of each row and the slope of the cap.
+/// Gradient of log-probabilities and divergences for logits, `[rows, vocab]` before the cap: of the former
+/// `onehot − softmax`, and `d KL(p_ref ‖ p) / d logits = p − p_ref`, times the gradient that each row got and the slope of the cap.
+pub(crate) fn gradient_of_logits<B: FusedPrimitives>(
+    [policy, reference]: [FloatTensor<B>; 2],
+    targets: IntTensor<B>,
+    rows: RowGradients<B>,
+    [softcap, reference_softcap]: [Option<f64>; 2],
+) -> FloatTensor<B> {
+    let RowGradients { log_sum_exp, reference_log_sum_exp, logp_grad, kl_grad } = rows;
+    let [n, _] = dims2::<B>(&policy);
+    let of_logps = B::logit_gradient(policy.clone(), targets, [log_sum_exp.clone(), logp_grad], softcap);
+    let policy = capped::<B>(policy, softcap);
+    let slope = softcap.map(|softcap| softcap::slope::<B>(policy.clone(), softcap));
+    let p = B::float_exp(log_softmax::<B>(policy, log_sum_exp));
+    let reference = capped::<B>(reference, reference_softcap);
+    let p_ref = B::float_exp(log_softmax::<B>(reference, reference_log_sum_exp));
+    let of_kl = B::float_mul(B::float_sub(p, p_ref), reshape::<B, 2>(kl_grad, [n, 1]));
+    let of_kl = match slope {
+        Some(slope) => B::float_mul(of_kl, slope),
+        None => of_kl,
+    };
+    B::float_add(of_logps, of_kl)
+}
+
+/// A chunk's logits are made again and turned into their gradient.
 pub(crate) fn backward<B: FusedPrimitives>(
     saved: KlSaved<B>,
     [logp_grad, kl_grad]: [FloatTensor<B>; 2],
@@ -101,31 +124,23 @@ pub(crate) fn backward<B: FusedPrimitives>(
 ) -> [Option<FloatTensor<B>>; 2] {
     let KlSaved { logps, reference, reference_log_sum_exp, reference_softcap } = saved;
     let LogpsSaved { hidden, head, targets, log_sum_exp, spec } = logps;
-    let (n, vocab) = (hidden.shape()[0], head.shape()[0]);
+    let vocab = head.shape()[0];
     let mut gradients = OfLogits::<B>::wanted(wanted);
-    for rows in chunks(n, vocab) {
+    for rows in chunks::<B>(&hidden, vocab) {
         let of_rows = |x: &FloatTensor<B>| B::float_slice(x.clone(), &[slice(rows.clone())]);
         let policy = logits::<B>(&hidden, &head, &rows, spec);
-        let of_logps = B::logit_gradient(
-            policy.clone(),
-            targets_of::<B>(&targets, &rows),
-            [of_rows(&log_sum_exp), of_rows(&logp_grad)],
-            spec.softcap,
-        );
-        let policy = capped::<B>(policy, spec.softcap);
-        let slope = spec.softcap.map(|softcap| softcap::slope::<B>(policy.clone(), softcap));
         let held_against =
             logits::<B>(&reference.hidden, &reference.head, &rows, LogitSpec { softcap: None, ..spec });
-        let held_against = capped::<B>(held_against, reference_softcap);
-        let p = B::float_exp(log_softmax::<B>(policy, of_rows(&log_sum_exp)));
-        let p_ref = B::float_exp(log_softmax::<B>(held_against, of_rows(&reference_log_sum_exp)));
-        let by_row = reshape::<B, 2>(of_rows(&kl_grad), [rows.len(), 1]);
-        let of_kl = B::float_mul(B::float_sub(p, p_ref), by_row);
-        let of_kl = match slope {
-            Some(slope) => B::float_mul(of_kl, slope),
-            None => of_kl,
+        let of_chunk = RowGradients {
+            log_sum_exp: of_rows(&log_sum_exp),
+            reference_log_sum_exp: of_rows(&reference_log_sum_exp),
+            logp_grad: of_rows(&logp_grad),
+            kl_grad: of_rows(&kl_grad),
         };
-        gradients.add(B::float_add(of_logps, of_kl), of_rows(&hidden), &head, spec.precision);
+        let targets = targets_of::<B>(&targets, &rows);
+        let softcaps = [spec.softcap, reference_softcap];
+        let of_logits = B::logit_kl_gradient([policy, held_against], targets, of_chunk, softcaps);
+        gradients.add(of_logits, of_rows(&hidden), &head, spec.precision);
     }
     gradients.into_gradients()
 }

@@ -15,10 +15,15 @@ use crate::{
 };
 
 /// Logits that exist at a time: 64 MiB in f32, half of what any device binds at once.
-const CHUNK: usize = 1 << 24;
+pub(crate) const CHUNK: usize = 1 << 24;
 
-pub(super) fn chunks(n: usize, vocab: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
-    let n_rows = (CHUNK / vocab).max(1);
+/// Rows of `hidden` whose logits exist at a time.
+pub(super) fn chunks<B: FusedPrimitives>(
+    hidden: &FloatTensor<B>,
+    vocab: usize,
+) -> impl Iterator<Item = std::ops::Range<usize>> + use<B> {
+    let n = hidden.shape()[0];
+    let n_rows = (B::logits_at_a_time(hidden) / vocab).max(1);
     (0..n).step_by(n_rows).map(move |start| start..(start + n_rows).min(n))
 }
 
@@ -53,11 +58,10 @@ fn outputs<B: FusedPrimitives>(
     LogitSpec { softcap, precision }: LogitSpec,
     has_squares: bool,
 ) -> LogpsOutput<B> {
-    let n = hidden.shape()[0];
     let vocab = head.shape()[0];
     let head = B::float_transpose(head);
     let (mut logps, mut sums, mut squares) = (Vec::new(), Vec::new(), Vec::new());
-    for rows in chunks(n, vocab) {
+    for rows in chunks::<B>(&hidden, vocab) {
         let h = B::float_slice(hidden.clone(), &[slice(rows.clone())]);
         let logits = B::product(h, head.clone(), precision);
         let of_rows = B::logit_rows(logits, targets_of::<B>(&targets, &rows), softcap, has_squares);
@@ -171,10 +175,9 @@ pub(crate) fn backward<B: FusedPrimitives>(
     wanted: [bool; 2],
 ) -> [Option<FloatTensor<B>>; 2] {
     let LogpsSaved { hidden, head, targets, log_sum_exp, spec: LogitSpec { softcap, precision } } = saved;
-    let n = hidden.shape()[0];
     let vocab = head.shape()[0];
     let mut gradients = OfLogits::<B>::wanted(wanted);
-    for rows in chunks(n, vocab) {
+    for rows in chunks::<B>(&hidden, vocab) {
         let of_rows = |x: &FloatTensor<B>| B::float_slice(x.clone(), &[slice(rows.clone())]);
         let h = of_rows(&hidden);
         let logits = B::product(h.clone(), B::float_transpose(head.clone()), precision);

@@ -14,6 +14,7 @@ pub(crate) mod norm;
 pub(crate) mod rotary;
 pub(crate) mod rows;
 pub(crate) mod softcap;
+pub(crate) mod spans;
 
 use burn::{
     backend::{Backend, TensorMetadata, tensor::FloatTensor},

@@ -38,7 +38,7 @@ impl<E, F: FnMut(&ParameterInfo) -> Result<Values, E>> Init<'_, F> {
             Values::Numbers(values) => values,
             Values::Packed(matrix) => matrix.values(),
         };
-        Ok(Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), self.device)))
+        Ok(Param::from_tensor(lasting(TensorData::new(values, shape), self.device)))
     }
 
     /// Rows of a table, in as many nearly equal parts as the device makes necessary.
@@ -55,7 +55,7 @@ impl<E, F: FnMut(&ParameterInfo) -> Result<Values, E>> Init<'_, F> {
         let rows = n_rows.div_ceil(n_rows.div_ceil(rows_at_most));
         let part = |values: &[f32]| {
             let data = TensorData::new(values.to_vec(), [values.len() / width, width]);
-            Param::from_tensor(Tensor::from_data(data, self.device))
+            Param::from_tensor(lasting(data, self.device))
         };
         Ok(values.chunks(rows * width).map(part).collect())
     }
@@ -64,11 +64,16 @@ impl<E, F: FnMut(&ParameterInfo) -> Result<Values, E>> Init<'_, F> {
         Ok(match self.values(path, &shape)? {
             Values::Packed(matrix) => Weight { dense: None, packed: Some(matrix) },
             Values::Numbers(values) => {
-                let tensor = Tensor::from_data(TensorData::new(values, shape), self.device);
+                let tensor = lasting(TensorData::new(values, shape), self.device);
                 Weight { dense: Some(Param::from_tensor(tensor)), packed: None }
             }
         })
     }
+}
+
+/// A tensor that lives as long as the model: a GPU keeps it apart from those that come and go, among which it looks for room.
+fn lasting<const D: usize>(data: TensorData, device: &Device) -> Tensor<D> {
+    device.memory_persistent_allocations(data, |data| Tensor::from_data(data, device))
 }
 
 /// A matrix as numbers, or packed.

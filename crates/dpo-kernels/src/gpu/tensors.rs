@@ -1,0 +1,48 @@
+//! Tensors as kernels read and make them.
+
+use burn::{
+    backend::TensorMetadata,
+    tensor::{DType, Shape},
+};
+use burn_cubecl::{kernel::into_contiguous, ops::numeric::empty_device_contiguous_dtype, tensor::CubeTensor};
+
+use cubecl::prelude::*;
+
+use super::VECTOR;
+
+/// A matrix whose rows are numbers side by side, each row `pitch` numbers behind the one before.
+pub(super) struct Rows {
+    pub(super) tensor: CubeTensor,
+    pub(super) pitch: usize,
+}
+
+impl Rows {
+    /// `tensor` as it lies, or a copy if its rows do not.
+    pub(super) fn of(tensor: CubeTensor) -> Self {
+        let strides = tensor.meta.strides();
+        let (pitch, is_side_by_side) = (strides[0], strides[1] == 1);
+        let width = tensor.shape()[1];
+        if is_side_by_side && pitch >= width {
+            return Self { tensor, pitch };
+        }
+        Self { tensor: into_contiguous(tensor), pitch: width }
+    }
+
+    /// Numbers that can be read at a time: [`VECTOR`], or one.
+    pub(super) fn vector(&self) -> usize {
+        let width = self.tensor.shape()[1];
+        if width.is_multiple_of(VECTOR) && self.pitch.is_multiple_of(VECTOR) { VECTOR } else { 1 }
+    }
+}
+
+/// A tensor of f32 on the same device, of which nothing is written yet.
+pub(super) fn empty<const D: usize>(like: &CubeTensor, dims: [usize; D]) -> CubeTensor {
+    empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), Shape::new(dims), DType::F32)
+}
+
+/// Numbers beside a tensor.
+pub(super) fn numbers(like: &CubeTensor, numbers: &[u32]) -> CubeTensor {
+    let handle = like.client.create_from_slice(u32::as_bytes(numbers));
+    let shape = Shape::new([numbers.len()]);
+    CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, DType::U32)
+}
