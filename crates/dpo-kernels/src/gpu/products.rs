@@ -5,6 +5,7 @@ use burn::{
     tensor::{DType, bf16},
 };
 use burn_cubecl::{
+    CubeDevice,
     kernel::{
         cast, into_contiguous,
         matmul::{MatmulStrategy, matmul},
@@ -53,7 +54,7 @@ impl Operand {
 /// `lhs · rhs` of f32 matrices, their numbers rounded to `precision`, or to TF32 where tensor cores multiply f32.
 pub(super) fn product(lhs: CubeTensor, rhs: CubeTensor, precision: Precision) -> CubeTensor {
     let [m, k, n] = [lhs.shape()[0], lhs.shape()[1], rhs.shape()[1]];
-    if m * k * n == 0 || !has_tensor_cores(&lhs.client, precision) {
+    if m * k * n == 0 || !has_tensor_cores(&lhs, precision) {
         return product_of_burn(lhs, rhs, precision);
     }
     let (lhs, rhs) = (Operand::of(lhs), Operand::of(rhs));
@@ -85,15 +86,20 @@ fn form(precision: Precision, [lhs_is_deep, rhs_is_deep]: [bool; 2]) -> Form {
     }
 }
 
-fn has_tensor_cores(client: &Client, precision: Precision) -> bool {
-    let operand = match precision {
+/// Whether the kernel's instructions are there: through CUDA, where it has been tested.
+fn has_tensor_cores(operand: &CubeTensor, precision: Precision) -> bool {
+    if !matches!(operand.device, CubeDevice::Cuda(_)) {
+        return false;
+    }
+    let client = &operand.client;
+    let number = match precision {
         Precision::F32 => tf32::elem_type_native(),
         Precision::Bf16 => bf16::elem_type_native(),
     };
     let Form { step, .. } = form(precision, [true; 2]);
     let config = MmaConfig {
-        a_type: operand.into(),
-        b_type: operand.into(),
+        a_type: number.into(),
+        b_type: number.into(),
         cd_type: f32::elem_type_native().into(),
         m: 16,
         n: 16,
