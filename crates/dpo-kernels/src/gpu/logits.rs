@@ -76,7 +76,7 @@ pub(super) fn gradient(
     softcap: Option<f64>,
 ) -> CubeTensor {
     let logits = into_contiguous(logits);
-    let logits = if logits.can_mut() { logits } else { logits.copy() };
+    let logits = if logits.can_mut() { logits } else { into_contiguous(logits.copy()) };
     let targets = into_contiguous(cast(targets, DType::I32));
     let [log_sum_exp, grad] = row_numbers.map(into_contiguous);
     let (n_rows, vocab) = (logits.shape()[0], logits.shape()[1]);
@@ -104,7 +104,7 @@ pub(super) fn kl_gradient(
     softcaps: [Option<f64>; 2],
 ) -> CubeTensor {
     let [logits, reference] = [logits, reference].map(into_contiguous);
-    let logits = if logits.can_mut() { logits } else { logits.copy() };
+    let logits = if logits.can_mut() { logits } else { into_contiguous(logits.copy()) };
     let targets = into_contiguous(cast(targets, DType::I32));
     let [log_sum_exp, reference_log_sum_exp, logp_grad, kl_grad] = of_rows.map(into_contiguous);
     let (n_rows, vocab) = (logits.shape()[0], logits.shape()[1]);

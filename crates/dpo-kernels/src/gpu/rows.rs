@@ -211,7 +211,8 @@ fn own(tensor: CubeTensor) -> CubeTensor {
     let client = tensor.client.clone();
     client.memory_persistent_allocation(tensor, |tensor| {
         let tensor = into_contiguous(tensor);
-        if tensor.can_mut() { tensor } else { tensor.copy() }
+        // A copy may have padded rows.
+        if tensor.can_mut() { tensor } else { into_contiguous(tensor.copy()) }
     })
 }
 
