@@ -12,7 +12,7 @@ use super::{
     attention_forward::forward_kernel,
     attention_rows::Heads,
     blocks::{Blocks, n_parts_of_start},
-    products::sum_of_parts,
+    sums::sum_of_parts,
     tensors::{empty, numbers},
     tiles::SIDE,
 };

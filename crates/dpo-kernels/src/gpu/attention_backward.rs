@@ -7,10 +7,13 @@
 use cubecl::prelude::*;
 
 use super::{
-    attention_rows::{Heads, OWN, first_seen, key_starts, own_rows, position_of, products, rows_of, starts},
+    attention_rows::{
+        Heads, OWN, add_weighted_rows, block_of, first_seen, key_starts, own_rows, position_of, products,
+        starts,
+    },
     blocks::KEY_NUMBERS,
     caps::{cap_slope, capped},
-    tiles::{BLOCK, NUMBERS, PART, SIDE, SPAN, VECTORS, add_weighted, clear_vectors, keep, load, own_place},
+    tiles::{BLOCK, NUMBERS, PART, SIDE, SPAN, VECTORS, clear_vectors, keep, own_place},
 };
 
 /// With `P` the weights, `g` the gradient and `shares` what of each row and head is `Σ_d g·out`: `dS = P∘(g·Vᵀ − Σ_d g·out)·scale`, times the
@@ -35,14 +38,14 @@ pub(super) fn query_gradient_kernel<N: Size>(
     let width = comptime!(heads.n * heads.vectors);
     let kv_width = comptime!(heads.n_kv * heads.vectors);
     let place = own_place();
-    let rows = rows_of(table);
+    let block = block_of(table);
     let head = CUBE_POS_Y as usize;
     let first_part = CUBE_POS_Z as usize * own_parts;
     let kv_at = head / comptime!(heads.group()) * vectors;
-    let own = own_rows(rows.first, rows.end, &place);
+    let own = own_rows(block.first, block.end, &place);
     let own_starts = starts(&own, head * vectors, width);
     let row_window = window as usize;
-    let n_keys = rows.n_shared + rows.n_trunk + rows.end - rows.own;
+    let n_keys = position_of(&block, block.end);
 
     let mut tiles = (
         Shared::<[Vector<f32, N>]>::new_slice(comptime!(VECTORS)),
@@ -53,14 +56,14 @@ pub(super) fn query_gradient_kernel<N: Size>(
     let mut toward = Array::<f32>::new(comptime!(OWN));
     let mut sums = Array::<Vector<f32, N>>::new(comptime!(heads.own_parts() * SPAN));
     clear_vectors::<N>(&mut sums, comptime!(heads.own_parts() * SPAN));
-    let mut start = first_seen(position_of(&rows, rows.first), row_window);
+    let mut start = first_seen(position_of(&block, block.first), row_window);
     while start < n_keys {
-        let keys = key_starts(&rows, start, n_keys, kv_at, &place, kv_width);
+        let keys = key_starts(&block, start, n_keys, kv_at, &place, kv_width);
         products::<N>(&mut tiles, &mut scores, query, &own_starts, key, &keys, &place, heads);
         products::<N>(&mut tiles, &mut toward, grad, &own_starts, value, &keys, &place, heads);
         #[unroll]
         for i in 0..comptime!(SPAN) {
-            let position = position_of(&rows, own[i]);
+            let position = position_of(&block, own[i]);
             let seen = first_seen(position, row_window);
             let log_sum = log_sums[own[i] * comptime!(heads.n) + head];
             let share = shares[own[i] * comptime!(heads.n) + head];
@@ -79,18 +82,22 @@ pub(super) fn query_gradient_kernel<N: Size>(
             }
         }
         keep(&mut slopes, &scores, &place);
-        #[unroll]
-        for part in 0..own_parts {
-            load::<N>(&mut tiles.1, key, &keys, first_part + part, &place, vectors);
-            sync_cube();
-            add_weighted::<N>(&mut sums, &slopes, &tiles.1, &place, part);
-            sync_cube();
-        }
+        add_weighted_rows::<N>(
+            &mut tiles.1,
+            &mut sums,
+            &slopes,
+            key,
+            &keys,
+            first_part,
+            &place,
+            own_parts,
+            heads,
+        );
         start += comptime!(BLOCK);
     }
     #[unroll]
     for i in 0..comptime!(SPAN) {
-        if rows.first + place.down + comptime!(i * SIDE) < rows.end {
+        if block.first + place.down + comptime!(i * SIDE) < block.end {
             #[unroll]
             for part in 0..own_parts {
                 let vector = (first_part + part) * comptime!(PART) + place.across;
@@ -191,21 +198,29 @@ pub(super) fn key_and_value_gradients_kernel<N: Size>(
             }
         }
         keep(&mut weights, &scores, &place);
-        #[unroll]
-        for part in 0..own_parts {
-            load::<N>(&mut tiles.1, grad, &row_starts, first_part + part, &place, vectors);
-            sync_cube();
-            add_weighted::<N>(&mut dvalue, &weights, &tiles.1, &place, part);
-            sync_cube();
-        }
+        add_weighted_rows::<N>(
+            &mut tiles.1,
+            &mut dvalue,
+            &weights,
+            grad,
+            &row_starts,
+            first_part,
+            &place,
+            own_parts,
+            heads,
+        );
         keep(&mut weights, &toward, &place);
-        #[unroll]
-        for part in 0..own_parts {
-            load::<N>(&mut tiles.1, query, &row_starts, first_part + part, &place, vectors);
-            sync_cube();
-            add_weighted::<N>(&mut dkey, &weights, &tiles.1, &place, part);
-            sync_cube();
-        }
+        add_weighted_rows::<N>(
+            &mut tiles.1,
+            &mut dkey,
+            &weights,
+            query,
+            &row_starts,
+            first_part,
+            &place,
+            own_parts,
+            heads,
+        );
         start += comptime!(BLOCK);
     }
     #[unroll]

@@ -9,9 +9,12 @@
 use cubecl::prelude::*;
 
 use super::{
-    attention_rows::{Heads, OWN, first_seen, key_starts, own_rows, position_of, products, rows_of, starts},
+    attention_rows::{
+        Heads, OWN, add_weighted_rows, block_of, first_seen, key_starts, own_rows, position_of, products,
+        starts,
+    },
     caps::capped,
-    tiles::{BLOCK, NUMBERS, PART, SIDE, SPAN, VECTORS, add_weighted, clear_vectors, keep, load, own_place},
+    tiles::{BLOCK, NUMBERS, PART, SIDE, SPAN, VECTORS, clear_vectors, keep, own_place},
 };
 
 /// The maximum of an empty row.
@@ -36,13 +39,13 @@ pub(super) fn forward_kernel<N: Size>(
     let width = comptime!(heads.n * heads.vectors);
     let kv_width = comptime!(heads.n_kv * heads.vectors);
     let place = own_place();
-    let rows = rows_of(table);
+    let block = block_of(table);
     let head = CUBE_POS_Y as usize;
     let kv_at = head / comptime!(heads.group()) * vectors;
-    let own = own_rows(rows.first, rows.end, &place);
+    let own = own_rows(block.first, block.end, &place);
     let own_starts = starts(&own, head * vectors, width);
     let row_window = window as usize;
-    let n_keys = rows.n_shared + rows.n_trunk + rows.end - rows.own;
+    let n_keys = position_of(&block, block.end);
 
     let mut tiles = (
         Shared::<[Vector<f32, N>]>::new_slice(comptime!(VECTORS)),
@@ -61,13 +64,13 @@ pub(super) fn forward_kernel<N: Size>(
         maxima[i] = f32::new(LEAST);
         shares[i] = 0.0f32;
     }
-    let mut start = first_seen(position_of(&rows, rows.first), row_window);
+    let mut start = first_seen(position_of(&block, block.first), row_window);
     while start < n_keys {
-        let keys = key_starts(&rows, start, n_keys, kv_at, &place, kv_width);
+        let keys = key_starts(&block, start, n_keys, kv_at, &place, kv_width);
         products::<N>(&mut tiles, &mut scores, query, &own_starts, key, &keys, &place, heads);
         #[unroll]
         for i in 0..comptime!(SPAN) {
-            let position = position_of(&rows, own[i]);
+            let position = position_of(&block, own[i]);
             let seen = first_seen(position, row_window);
             let mut max = maxima[i];
             #[unroll]
@@ -113,13 +116,7 @@ pub(super) fn forward_kernel<N: Size>(
             }
         }
         keep(&mut weights, &scores, &place);
-        #[unroll]
-        for part in 0..parts {
-            load::<N>(&mut tiles.1, value, &keys, part, &place, vectors);
-            sync_cube();
-            add_weighted::<N>(&mut sums, &weights, &tiles.1, &place, part);
-            sync_cube();
-        }
+        add_weighted_rows::<N>(&mut tiles.1, &mut sums, &weights, value, &keys, 0usize, &place, parts, heads);
         start += comptime!(BLOCK);
     }
     #[unroll]
@@ -135,7 +132,7 @@ pub(super) fn forward_kernel<N: Size>(
         for unit in 0..comptime!(SIDE) {
             sum += exchange[line * comptime!(SIDE) + unit];
         }
-        if rows.first + line < rows.end {
+        if block.first + line < block.end {
             #[unroll]
             for part in 0..parts {
                 let vector = comptime!(part * PART) + place.across;

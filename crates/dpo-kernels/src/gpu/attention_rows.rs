@@ -7,13 +7,14 @@ use cubecl::prelude::*;
 
 use super::{
     blocks::ROW_NUMBERS,
-    tiles::{PART, Place, SIDE, SPAN, add_products, clear, load},
+    tiles::{PART, Place, SIDE, SPAN, add_products, add_weighted, clear, load},
 };
 
 /// Parts of a head for which a cube adds gradients up: of wider heads, several cubes have some each.
 pub(super) const OWN_PARTS: usize = 4;
 /// Scores of a unit.
 pub(super) const OWN: usize = SPAN * SPAN;
+
 /// What a kernel is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Heads {
@@ -45,7 +46,7 @@ impl Heads {
 
 /// A block of rows as the table has it: what its rows see, in the order of their text.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Rows {
+pub(super) struct Block {
     /// The first row, and the one behind the last.
     pub(super) first: usize,
     pub(super) end: usize,
@@ -59,9 +60,9 @@ pub(super) struct Rows {
 }
 
 #[cube]
-pub(super) fn rows_of(table: &Tensor<u32>) -> Rows {
+pub(super) fn block_of(table: &Tensor<u32>) -> Block {
     let at = CUBE_POS_X as usize * comptime!(ROW_NUMBERS);
-    Rows {
+    Block {
         first: table[at] as usize,
         end: table[at + 1] as usize,
         n_shared: table[at + 2] as usize,
@@ -73,18 +74,18 @@ pub(super) fn rows_of(table: &Tensor<u32>) -> Rows {
 
 /// The position of a row in its text.
 #[cube]
-pub(super) fn position_of(rows: &Rows, row: usize) -> usize {
-    rows.n_shared + rows.n_trunk + row - rows.own
+pub(super) fn position_of(block: &Block, row: usize) -> usize {
+    block.n_shared + block.n_trunk + row - block.own
 }
 
 /// The row of a key.
 #[cube]
-fn row_of_key(rows: &Rows, key_idx: usize) -> usize {
+fn row_of_key(block: &Block, key_idx: usize) -> usize {
     let mut row = key_idx;
-    if key_idx >= rows.n_shared + rows.n_trunk {
-        row = rows.own + key_idx - rows.n_shared - rows.n_trunk;
-    } else if key_idx >= rows.n_shared {
-        row = rows.trunk + key_idx - rows.n_shared;
+    if key_idx >= block.n_shared + block.n_trunk {
+        row = block.own + key_idx - block.n_shared - block.n_trunk;
+    } else if key_idx >= block.n_shared {
+        row = block.trunk + key_idx - block.n_shared;
     }
     row
 }
@@ -128,7 +129,7 @@ pub(super) fn starts(rows: &Array<usize>, at: usize, #[comptime] width: usize) -
 /// Where the unit's keys of the tile at `start` begin.
 #[cube]
 pub(super) fn key_starts(
-    rows: &Rows,
+    block: &Block,
     start: usize,
     n_keys: usize,
     at: usize,
@@ -142,9 +143,31 @@ pub(super) fn key_starts(
         if key_idx >= n_keys {
             key_idx = n_keys - 1;
         }
-        starts[idx] = row_of_key(rows, key_idx) * width + at;
+        starts[idx] = row_of_key(block, key_idx) * width + at;
     }
     starts
+}
+
+/// Adds rows of `from`, each times its weight, to as many parts of the unit's sums as these have, of which `first_part` is the first.
+#[cube]
+pub(super) fn add_weighted_rows<N: Size>(
+    tile: &mut Shared<[Vector<f32, N>]>,
+    sums: &mut Array<Vector<f32, N>>,
+    weights: &Shared<[f32]>,
+    from: &Tensor<Vector<f32, N>>,
+    starts: &Array<usize>,
+    first_part: usize,
+    place: &Place,
+    #[comptime] n_parts: usize,
+    #[comptime] heads: Heads,
+) {
+    #[unroll]
+    for part in 0..n_parts {
+        load::<N>(tile, from, starts, first_part + part, place, heads.vectors);
+        sync_cube();
+        add_weighted::<N>(sums, weights, &*tile, place, part);
+        sync_cube();
+    }
 }
 
 /// Products of all parts of two tiles of rows.

@@ -5,7 +5,10 @@
 
 use cubecl::prelude::*;
 
-use super::caps::{cap_slope, capped};
+use super::{
+    caps::{cap_slope, capped},
+    sums::sum_of_cube,
+};
 
 /// Units of a cube.
 pub(super) const UNITS: usize = 256;
@@ -97,7 +100,6 @@ pub(super) fn divergence_kernel(
     let n_words = vocab as usize;
     let row = CUBE_POS_X as usize;
     let at = row * n_words;
-    let unit = UNIT_POS as usize;
     let mut sum = 0.0f32;
     let mut word = UNIT_POS as usize;
     while word < n_words {
@@ -108,19 +110,20 @@ pub(super) fn divergence_kernel(
         word += comptime!(UNITS);
     }
     let mut sums = Shared::<[f32]>::new_slice(comptime!(UNITS));
-    sums[unit] = sum;
-    sync_cube();
-    let mut half = CUBE_DIM as usize / 2;
-    while half > 0 {
-        if unit < half {
-            sums[unit] = sums[unit] + sums[unit + half];
-        }
-        sync_cube();
-        half = half / 2;
+    let total = sum_of_cube(sum, &mut sums);
+    if UNIT_POS == 0 {
+        output[row] = total;
     }
-    if unit == 0 {
-        output[row] = sums[0];
+}
+
+/// Slope of the log-probability of the target for a word's score: `onehot − p`.
+#[cube]
+fn logp_slope(p: f32, word: usize, target: usize) -> f32 {
+    let mut slope = -p;
+    if word == target {
+        slope += 1.0f32;
     }
+    slope
 }
 
 /// In place: `g·(onehot − p) + h·(p − p_ref)`, times the slope of the cap; `g` and `h` are what the row's log-probability and divergence
@@ -153,11 +156,7 @@ pub(super) fn kl_gradient_kernel(
             let held_against = capped(reference[at], reference_softcap, is_reference_capped);
             let p = (score - log_sum_exp[row]).exp();
             let p_ref = (held_against - reference_log_sum_exp[row]).exp();
-            let mut of_logp = -p;
-            if word == target {
-                of_logp += 1.0f32;
-            }
-            let slope = of_logp * logp_grad[row] + (p - p_ref) * kl_grad[row];
+            let slope = logp_slope(p, word, target) * logp_grad[row] + (p - p_ref) * kl_grad[row];
             logits[at] = slope * cap_slope(score, softcap, is_capped);
         }
     }
@@ -184,10 +183,7 @@ pub(super) fn gradient_kernel(
         if word < n_words {
             let at = row * n_words + word;
             let score = capped(logits[at], softcap, is_capped);
-            let mut slope = -(score - log_sum_exp[row]).exp();
-            if word == target {
-                slope += 1.0f32;
-            }
+            let slope = logp_slope((score - log_sum_exp[row]).exp(), word, target);
             logits[at] = slope * cap_slope(score, softcap, is_capped) * grad[row];
         }
     }

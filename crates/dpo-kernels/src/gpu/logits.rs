@@ -1,18 +1,17 @@
 //! Launches of the kernels on rows of logits.
 
-use burn::{
-    backend::TensorMetadata,
-    tensor::{DType, Shape},
-};
+use burn::{backend::TensorMetadata, tensor::DType};
 use burn_cubecl::{
     kernel::{cast, into_contiguous},
-    ops::numeric::empty_device_contiguous_dtype,
     tensor::CubeTensor,
 };
 use cubecl::prelude::*;
 
-use super::logit_kernels::{
-    UNITS, WORDS, divergence_kernel, gradient_kernel, kl_gradient_kernel, row_numbers_kernel,
+use super::{
+    logit_kernels::{
+        UNITS, WORDS, divergence_kernel, gradient_kernel, kl_gradient_kernel, row_numbers_kernel,
+    },
+    tensors::{empty, own},
 };
 
 /// `[3, rows]`, see [`GpuOps::row_numbers`](super::ops::GpuOps::row_numbers).
@@ -20,9 +19,7 @@ pub(super) fn row_numbers(logits: CubeTensor, targets: CubeTensor, softcap: Opti
     let logits = into_contiguous(logits);
     let targets = into_contiguous(cast(targets, DType::I32));
     let (n_rows, vocab) = (logits.shape()[0], logits.shape()[1]);
-    let shape = Shape::new([3, n_rows]);
-    let output =
-        empty_device_contiguous_dtype(logits.client.clone(), logits.device.clone(), shape, logits.dtype);
+    let output = empty(&logits, [3, n_rows]);
     row_numbers_kernel::launch(
         &output.client,
         CubeCount::Static(n_rows as u32, 1, 1),
@@ -47,9 +44,7 @@ pub(super) fn divergences(
     let [logits, reference] = logits.map(into_contiguous);
     let [log_sum_exp, reference_log_sum_exp] = log_sum_exps.map(into_contiguous);
     let (n_rows, vocab) = (logits.shape()[0], logits.shape()[1]);
-    let shape = Shape::new([n_rows]);
-    let output =
-        empty_device_contiguous_dtype(logits.client.clone(), logits.device.clone(), shape, logits.dtype);
+    let output = empty(&logits, [n_rows]);
     divergence_kernel::launch(
         &output.client,
         CubeCount::Static(n_rows as u32, 1, 1),
@@ -75,8 +70,7 @@ pub(super) fn gradient(
     row_numbers: [CubeTensor; 2],
     softcap: Option<f64>,
 ) -> CubeTensor {
-    let logits = into_contiguous(logits);
-    let logits = if logits.can_mut() { logits } else { into_contiguous(logits.copy()) };
+    let logits = own(logits);
     let targets = into_contiguous(cast(targets, DType::I32));
     let [log_sum_exp, grad] = row_numbers.map(into_contiguous);
     let (n_rows, vocab) = (logits.shape()[0], logits.shape()[1]);
@@ -103,8 +97,7 @@ pub(super) fn kl_gradient(
     of_rows: [CubeTensor; 4],
     softcaps: [Option<f64>; 2],
 ) -> CubeTensor {
-    let [logits, reference] = [logits, reference].map(into_contiguous);
-    let logits = if logits.can_mut() { logits } else { into_contiguous(logits.copy()) };
+    let (logits, reference) = (own(logits), into_contiguous(reference));
     let targets = into_contiguous(cast(targets, DType::I32));
     let [log_sum_exp, reference_log_sum_exp, logp_grad, kl_grad] = of_rows.map(into_contiguous);
     let (n_rows, vocab) = (logits.shape()[0], logits.shape()[1]);

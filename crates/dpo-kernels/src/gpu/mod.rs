@@ -20,6 +20,7 @@ mod products;
 mod rotary;
 mod row_kernels;
 mod rows;
+mod sums;
 mod tensors;
 #[cfg(test)]
 mod tests;

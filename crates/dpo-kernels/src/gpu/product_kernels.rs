@@ -8,6 +8,8 @@
 
 use cubecl::{cmma, prelude::*};
 
+use super::VECTOR;
+
 /// Rows and columns of a cube.
 pub(super) const TILE: usize = 128;
 /// Units of a cube: eight planes, two above each other and four side by side.
@@ -20,8 +22,6 @@ const FRAGMENT: usize = 16;
 /// Fragments of a plane: 64 rows by 32 columns.
 const DOWN: usize = 4;
 const ACROSS: usize = 2;
-/// Numbers of a vector.
-const VECTOR: usize = 4;
 
 /// What a kernel is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -53,6 +53,12 @@ impl Form {
     fn tile_vectors(self, is_deep: bool) -> usize {
         let n_lines = if is_deep { TILE } else { self.depth };
         n_lines * self.stride(is_deep) / VECTOR
+    }
+
+    /// How the tile of the left operand, `A`, or of the right one lies.
+    fn layout(self, ident: cmma::MatrixIdent) -> cmma::MatrixLayout {
+        let is_row_major = if ident == cmma::MatrixIdent::A { self.lhs_is_deep } else { !self.rhs_is_deep };
+        if is_row_major { cmma::MatrixLayout::RowMajor } else { cmma::MatrixLayout::ColMajor }
     }
 
     /// Vectors side by side in a line.
@@ -123,15 +129,75 @@ fn put<E: Numeric, N: Size>(
     }
 }
 
-/// Where a fragment begins in a tile, in vectors.
+/// The fragment of a tile that begins at `line` and the depth `k`; the tile itself begins at `start`, in vectors.
 #[cube]
-fn fragment_at(line: usize, k: usize, #[comptime] form: Form, #[comptime] is_deep: bool) -> usize {
+fn fragment<E: Numeric, N: Size>(
+    tile: &Shared<[Vector<E, N>]>,
+    start: usize,
+    line: usize,
+    k: usize,
+    #[comptime] ident: cmma::MatrixIdent,
+    #[comptime] form: Form,
+    #[comptime] is_deep: bool,
+) -> cmma::Matrix<Vector<E, N>> {
     let stride = comptime!(form.stride(is_deep));
     let mut at = k * stride + line;
     if comptime!(is_deep) {
         at = line * stride + k;
     }
-    at / comptime!(VECTOR)
+    let begin = start + at / comptime!(VECTOR);
+    cmma::Matrix::<Vector<E, N>>::from_slice(
+        ident,
+        FRAGMENT,
+        FRAGMENT,
+        form.step,
+        comptime!(form.layout(ident)),
+        &tile[begin..comptime!(2 * form.tile_vectors(is_deep))],
+        comptime!(stride as u32),
+    )
+}
+
+/// Adds the products of a tile to the sums of a plane, which has rows from `row` and columns from `column` on.
+#[cube]
+fn multiply<E: Numeric, N: Size>(
+    sums: &Sequence<cmma::Matrix<f32>>,
+    lhs_tile: &Shared<[Vector<E, N>]>,
+    lhs_start: usize,
+    rhs_tile: &Shared<[Vector<E, N>]>,
+    rhs_start: usize,
+    row: usize,
+    column: usize,
+    #[comptime] form: Form,
+) {
+    #[unroll]
+    for step in 0..comptime!(form.depth / form.step) {
+        let k = comptime!(step * form.step);
+        let mut columns = Sequence::<cmma::Matrix<Vector<E, N>>>::new();
+        #[unroll]
+        for j in 0..comptime!(ACROSS) {
+            let line = column + comptime!(j * FRAGMENT);
+            columns.push(fragment::<E, N>(
+                rhs_tile,
+                rhs_start,
+                line,
+                k,
+                cmma::MatrixIdent::B,
+                form,
+                form.rhs_is_deep,
+            ));
+        }
+        #[unroll]
+        for i in 0..comptime!(DOWN) {
+            let line = row + comptime!(i * FRAGMENT);
+            let rows =
+                fragment::<E, N>(lhs_tile, lhs_start, line, k, cmma::MatrixIdent::A, form, form.lhs_is_deep);
+            #[unroll]
+            for j in 0..comptime!(ACROSS) {
+                let sum = &sums[comptime!(i * ACROSS + j)];
+                cmma::execute(&rows, &columns[j], sum, sum);
+            }
+        }
+    }
 }
 
 /// `output[z] = lhs · rhs` over the `z`-th part of the depth; `lhs` is `[m, k]`, `rhs` `[k, n]`, laid as `form` says, each with a
@@ -151,10 +217,6 @@ pub(super) fn product_kernel<E: Numeric, N: Size>(
 ) {
     let lhs_len = comptime!(form.tile_vectors(form.lhs_is_deep));
     let rhs_len = comptime!(form.tile_vectors(form.rhs_is_deep));
-    let lhs_layout =
-        comptime!(if form.lhs_is_deep { cmma::MatrixLayout::RowMajor } else { cmma::MatrixLayout::ColMajor });
-    let rhs_layout =
-        comptime!(if form.rhs_is_deep { cmma::MatrixLayout::ColMajor } else { cmma::MatrixLayout::RowMajor });
     let (n_rows, n_columns, depth) = (m as usize, n as usize, k as usize);
     let start = CUBE_POS_Z as usize * k_of_part as usize;
     let mut end = start + k_of_part as usize;
@@ -207,44 +269,16 @@ pub(super) fn product_kernel<E: Numeric, N: Size>(
             fetch::<N>(&mut own_lhs, lhs, &lhs_window, form, form.lhs_is_deep);
             fetch::<N>(&mut own_rhs, rhs, &rhs_window, form, form.rhs_is_deep);
         }
-        #[unroll]
-        for step in 0..comptime!(form.depth / form.step) {
-            let k = comptime!(step * form.step);
-            let mut columns = Sequence::<cmma::Matrix<Vector<E, N>>>::new();
-            #[unroll]
-            for j in 0..comptime!(ACROSS) {
-                let line = column + comptime!(j * FRAGMENT);
-                let begin = is_second * rhs_len + fragment_at(line, k, form, form.rhs_is_deep);
-                columns.push(cmma::Matrix::<Vector<E, N>>::from_slice(
-                    cmma::MatrixIdent::B,
-                    FRAGMENT,
-                    FRAGMENT,
-                    form.step,
-                    rhs_layout,
-                    &rhs_tiles[begin..comptime!(2 * rhs_len)],
-                    comptime!(form.stride(form.rhs_is_deep) as u32),
-                ));
-            }
-            #[unroll]
-            for i in 0..comptime!(DOWN) {
-                let line = row + comptime!(i * FRAGMENT);
-                let begin = is_second * lhs_len + fragment_at(line, k, form, form.lhs_is_deep);
-                let rows = cmma::Matrix::<Vector<E, N>>::from_slice(
-                    cmma::MatrixIdent::A,
-                    FRAGMENT,
-                    FRAGMENT,
-                    form.step,
-                    lhs_layout,
-                    &lhs_tiles[begin..comptime!(2 * lhs_len)],
-                    comptime!(form.stride(form.lhs_is_deep) as u32),
-                );
-                #[unroll]
-                for j in 0..comptime!(ACROSS) {
-                    let sum = &sums[comptime!(i * ACROSS + j)];
-                    cmma::execute(&rows, &columns[j], sum, sum);
-                }
-            }
-        }
+        multiply::<E, N>(
+            &sums,
+            &lhs_tiles,
+            is_second * lhs_len,
+            &rhs_tiles,
+            is_second * rhs_len,
+            row,
+            column,
+            form,
+        );
         is_second = 1 - is_second;
         if next < end {
             put::<E, N>(&mut lhs_tiles, is_second * lhs_len, &own_lhs, form, form.lhs_is_deep);
@@ -282,19 +316,5 @@ pub(super) fn product_kernel<E: Numeric, N: Size>(
             }
             sync_cube();
         }
-    }
-}
-
-/// `output = Σ_z parts[z]`, of `n_numbers` each.
-#[cube(launch_unchecked)]
-pub(super) fn add_parts_kernel(parts: &Tensor<f32>, output: &mut Tensor<f32>, n_numbers: u32, n_parts: u32) {
-    let at = ABSOLUTE_POS;
-    let n = n_numbers as usize;
-    if at < n {
-        let mut sum = 0.0f32;
-        for part in 0..n_parts as usize {
-            sum += parts[part * n + at];
-        }
-        output[at] = sum;
     }
 }

@@ -12,11 +12,12 @@ use burn_cubecl::{
     },
     tensor::CubeTensor,
 };
-use cubecl::{calculate_cube_count_elemwise, client::Client, features::MmaConfig, prelude::*};
+use cubecl::{client::Client, features::MmaConfig, prelude::*};
 
 use super::{
     VECTOR,
-    product_kernels::{Form, TILE, UNITS, add_parts_kernel, product_kernel},
+    product_kernels::{Form, TILE, UNITS, product_kernel},
+    sums::sum_of_parts,
     tensors::{Rows, empty},
 };
 use crate::Precision;
@@ -150,29 +151,4 @@ fn on_tensor_cores(lhs: Operand, rhs: Operand, precision: Precision) -> CubeTens
         );
     }
     if n_parts == 1 { output } else { sum_of_parts(output, [m, n], n_parts) }
-}
-
-/// `Σ_i parts[i]` of `n_parts`, each of `dims`.
-pub(super) fn sum_of_parts<const D: usize>(
-    parts: CubeTensor,
-    dims: [usize; D],
-    n_parts: usize,
-) -> CubeTensor {
-    let sum = empty(&parts, dims);
-    let n_numbers = dims.iter().product();
-    let cube_dim = CubeDim::new(&sum.client, n_numbers);
-    #[allow(unsafe_code)]
-    // SAFETY: a unit beyond the last number does nothing.
-    unsafe {
-        add_parts_kernel::launch_unchecked(
-            &sum.client,
-            calculate_cube_count_elemwise(&sum.client, n_numbers, cube_dim),
-            cube_dim,
-            parts.into_tensor_arg(),
-            sum.clone().into_tensor_arg(),
-            n_numbers as u32,
-            n_parts as u32,
-        );
-    }
-    sum
 }

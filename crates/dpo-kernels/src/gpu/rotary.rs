@@ -4,8 +4,10 @@
 #![allow(clippy::too_many_arguments)]
 
 use burn::backend::TensorMetadata;
-use burn_cubecl::{kernel::into_contiguous, ops::numeric::empty_device_contiguous_dtype, tensor::CubeTensor};
+use burn_cubecl::{kernel::into_contiguous, tensor::CubeTensor};
 use cubecl::{calculate_cube_count_elemwise, prelude::*};
+
+use super::tensors::empty;
 
 /// `sign` is 1, or −1 to turn back.
 #[cube(launch)]
@@ -40,7 +42,7 @@ fn rotate_kernel(
 pub(super) fn rotate(inputs: [CubeTensor; 3], head_dim: usize, sign: f32) -> CubeTensor {
     let [x, cos, sin] = inputs.map(into_contiguous);
     let (n_numbers, width, half) = (x.shape().num_elements(), x.shape()[1], cos.shape()[1]);
-    let output = empty_device_contiguous_dtype(x.client.clone(), x.device.clone(), x.shape(), x.dtype);
+    let output = empty(&x, [x.shape()[0], width]);
     let cube_dim = CubeDim::new(&x.client, n_numbers);
     let cube_count = calculate_cube_count_elemwise(&x.client, n_numbers, cube_dim);
     rotate_kernel::launch(

@@ -5,38 +5,12 @@
 
 use cubecl::prelude::*;
 
+use super::sums::{sum_of_cube, sum_of_vector};
+
 /// Units that go through a row, or through as many columns.
 pub(super) const UNITS: usize = 128;
 /// Rows that a unit adds up.
 pub(super) const ROWS: usize = 64;
-
-/// The sum of what the units of a cube have, which each of them is given.
-#[cube]
-pub(super) fn sum_of_cube(own: f32, sums: &mut Shared<[f32]>) -> f32 {
-    let unit = UNIT_POS as usize;
-    sums[unit] = own;
-    sync_cube();
-    let mut half = CUBE_DIM as usize / 2;
-    while half > 0 {
-        if unit < half {
-            sums[unit] = sums[unit] + sums[unit + half];
-        }
-        sync_cube();
-        half = half / 2;
-    }
-    sums[0]
-}
-
-/// The sum of a vector's numbers.
-#[cube]
-pub(super) fn sum_of_vector<N: Size>(vector: Vector<f32, N>) -> f32 {
-    let mut sum = vector.extract(0usize);
-    #[unroll]
-    for number in 1..N::value() {
-        sum += vector.extract(number);
-    }
-    sum
-}
 
 /// A row a cube: `output = x·w/rms` and `1/rms`. Rows of `x` begin `pitch` vectors apart.
 #[cube(launch_unchecked)]

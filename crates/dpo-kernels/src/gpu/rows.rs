@@ -6,12 +6,12 @@ use cubecl::{calculate_cube_count_elemwise, prelude::*};
 
 use super::{
     VECTOR,
-    products::sum_of_parts,
     row_kernels::{
         NumbersLaunch, ROWS, UNITS, adamw_kernel, head_products_kernel, rms_norm_input_gradient_kernel,
         rms_norm_kernel, rms_norm_weight_gradient_kernel, span_sums_kernel, sum_of_squares_kernel,
     },
-    tensors::{Rows, empty, numbers},
+    sums::sum_of_parts,
+    tensors::{Rows, empty, numbers, own},
 };
 use crate::AdamWStep;
 
@@ -203,17 +203,13 @@ pub(super) fn sum_of_squares(x: CubeTensor) -> CubeTensor {
     parts
 }
 
-/// A tensor that no one else reads, side by side. A copy is made to last, apart from tensors that come and go.
-fn own(tensor: CubeTensor) -> CubeTensor {
+/// As [`own`], a copy made to last, apart from tensors that come and go.
+fn lasting(tensor: CubeTensor) -> CubeTensor {
     if tensor.is_contiguous() && tensor.can_mut() {
         return tensor;
     }
     let client = tensor.client.clone();
-    client.memory_persistent_allocation(tensor, |tensor| {
-        let tensor = into_contiguous(tensor);
-        // A copy may have padded rows.
-        if tensor.can_mut() { tensor } else { into_contiguous(tensor.copy()) }
-    })
+    client.memory_persistent_allocation(tensor, own)
 }
 
 /// Parameter, first and second moment after the step.
@@ -224,8 +220,8 @@ pub(super) fn adamw(
     step: &AdamWStep,
 ) -> (CubeTensor, CubeTensor, CubeTensor) {
     let grad = into_contiguous(grad);
-    let param = own(param);
-    let [first, second] = moments.map(own);
+    let param = lasting(param);
+    let [first, second] = moments.map(lasting);
     let (n_vectors, vector) = vectors(&param);
     let cube_dim = CubeDim::new(&param.client, n_vectors);
     let of_step = step.numbers();

@@ -5,7 +5,6 @@ use burn::{
     tensor::{DType, Shape},
 };
 use burn_cubecl::{kernel::into_contiguous, ops::numeric::empty_device_contiguous_dtype, tensor::CubeTensor};
-
 use cubecl::prelude::*;
 
 use super::VECTOR;
@@ -38,6 +37,13 @@ impl Rows {
 /// A tensor of f32 on the same device, of which nothing is written yet.
 pub(super) fn empty<const D: usize>(like: &CubeTensor, dims: [usize; D]) -> CubeTensor {
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), Shape::new(dims), DType::F32)
+}
+
+/// A tensor that no one else reads, its numbers side by side: the one that came, or a copy.
+pub(super) fn own(tensor: CubeTensor) -> CubeTensor {
+    let tensor = into_contiguous(tensor);
+    // A copy may have padded rows.
+    if tensor.can_mut() { tensor } else { into_contiguous(tensor.copy()) }
 }
 
 /// Numbers beside a tensor.
