@@ -267,9 +267,9 @@ pub trait FusedPrimitives: Backend {
         portable::divergence::backward::<Self>(saved, grads, wanted)
     }
 
-    /// Logits that exist at a time on the device of `like`.
-    fn logits_at_a_time(_like: &FloatTensor<Self>) -> usize {
-        portable::logps::CHUNK
+    /// Rows whose logits exist at a time on the device of `like`, one at least.
+    fn rows_at_a_time(_like: &FloatTensor<Self>, vocab: usize) -> usize {
+        (portable::logps::CHUNK / vocab).max(1)
     }
 
     /// What rows of logits, `[rows, vocab]` before the cap, say of their targets, `[rows, 1]`.

@@ -154,10 +154,11 @@ impl FusedPrimitives for Cube {
         attention_gradients(saved, grad, spec, wanted)
     }
 
-    fn logits_at_a_time(like: &FloatTensor<Self>) -> usize {
+    fn rows_at_a_time(like: &FloatTensor<Self>, vocab: usize) -> usize {
         // Half of what the device gives at once, and as much as keeps it busy.
         let most = like.device().client().properties().memory.max_page_size / 8;
-        (most as usize).clamp(portable::logps::CHUNK, MOST_LOGITS)
+        let n_logits = (most as usize).clamp(portable::logps::CHUNK, MOST_LOGITS);
+        (n_logits / vocab).clamp(1, rows::MOST_CUBES)
     }
 
     fn logit_rows(

@@ -66,10 +66,11 @@ pub(super) fn product(lhs: CubeTensor, rhs: CubeTensor, precision: Precision) ->
 }
 
 fn product_of_burn(lhs: CubeTensor, rhs: CubeTensor, precision: Precision) -> CubeTensor {
-    // Rows that lie further apart than they are long are read beyond their ends where vectors do not divide them.
-    let [lhs, rhs] = [lhs, rhs].map(|operand| match operand.shape()[1].is_multiple_of(VECTOR) {
-        true => operand,
-        false => into_contiguous(operand),
+    // Rows (or columns) that lie further apart than they are long are read beyond their ends where vectors do not divide them.
+    let [lhs, rhs] = [lhs, rhs].map(|operand| {
+        let side_by_side = usize::from(operand.meta.strides()[1] == 1);
+        let is_divided = operand.shape()[side_by_side].is_multiple_of(VECTOR);
+        if is_divided { operand } else { into_contiguous(operand) }
     });
     let [lhs, rhs] = match precision {
         Precision::F32 => [lhs, rhs],

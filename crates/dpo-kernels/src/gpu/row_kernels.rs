@@ -12,6 +12,16 @@ pub(super) const UNITS: usize = 128;
 /// Rows that a unit adds up.
 pub(super) const ROWS: usize = 64;
 
+/// The row of a cube; cubes beyond the last row have that one.
+#[cube]
+fn own_row(n_rows: u32) -> usize {
+    let mut row = CUBE_POS as usize;
+    if row >= n_rows as usize {
+        row = n_rows as usize - 1;
+    }
+    row
+}
+
 /// A row a cube: `output = x·w/rms` and `1/rms`. Rows of `x` begin `pitch` vectors apart.
 #[cube(launch_unchecked)]
 pub(super) fn rms_norm_kernel<N: Size>(
@@ -19,11 +29,12 @@ pub(super) fn rms_norm_kernel<N: Size>(
     weight: &Tensor<Vector<f32, N>>,
     output: &mut Tensor<Vector<f32, N>>,
     inv_rms: &mut Tensor<f32>,
+    n_rows: u32,
     pitch: u32,
     epsilon: f32,
     #[comptime] vectors: usize,
 ) {
-    let row = CUBE_POS_X as usize;
+    let row = own_row(n_rows);
     let at = row * pitch as usize;
     let unit = UNIT_POS as usize;
     let mut squares = Vector::<f32, N>::new(0.0f32);
@@ -55,11 +66,12 @@ pub(super) fn rms_norm_input_gradient_kernel<N: Size>(
     inv_rms: &Tensor<f32>,
     grad: &Tensor<Vector<f32, N>>,
     output: &mut Tensor<Vector<f32, N>>,
+    n_rows: u32,
     pitch: u32,
     grad_pitch: u32,
     #[comptime] vectors: usize,
 ) {
-    let row = CUBE_POS_X as usize;
+    let row = own_row(n_rows);
     let at = row * pitch as usize;
     let grad_at = row * grad_pitch as usize;
     let inverse = inv_rms[row];

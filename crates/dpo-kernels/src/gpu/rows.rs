@@ -24,8 +24,13 @@ pub(super) fn n_parts(n_numbers: usize) -> usize {
     n_numbers.div_ceil(NUMBERS_OF_A_PART).clamp(1, MOST_PARTS)
 }
 
+/// Cubes of a dimension that every device launches.
+pub(super) const MOST_CUBES: usize = 65_535;
+
+/// A cube for each row, at least: those beyond the last do as it does.
 fn row_cubes(n_rows: usize) -> CubeCount {
-    CubeCount::Static(n_rows as u32, 1, 1)
+    let across = n_rows.min(MOST_CUBES);
+    CubeCount::Static(across as u32, n_rows.div_ceil(across.max(1)) as u32, 1)
 }
 
 fn units() -> CubeDim {
@@ -40,7 +45,7 @@ pub(super) fn rms_norm(x: CubeTensor, weight: CubeTensor, epsilon: f64) -> (Cube
     let output = empty(&x.tensor, [n_rows, width]);
     let inv_rms = empty(&x.tensor, [n_rows, 1]);
     #[allow(unsafe_code)]
-    // SAFETY: units read and write whole rows of the tensors' own widths, one for each cube.
+    // SAFETY: units read and write whole rows of the tensors' own widths; cubes beyond the last row have that one.
     unsafe {
         rms_norm_kernel::launch_unchecked(
             &output.client,
@@ -51,6 +56,7 @@ pub(super) fn rms_norm(x: CubeTensor, weight: CubeTensor, epsilon: f64) -> (Cube
             into_contiguous(weight).into_tensor_arg(),
             output.clone().into_tensor_arg(),
             inv_rms.clone().into_tensor_arg(),
+            n_rows as u32,
             (x.pitch / vector) as u32,
             epsilon as f32,
             width / vector,
@@ -87,6 +93,7 @@ pub(super) fn rms_norm_input_gradient(
             into_contiguous(inv_rms).into_tensor_arg(),
             grad.tensor.into_tensor_arg(),
             output.clone().into_tensor_arg(),
+            n_rows as u32,
             (x.pitch / vector) as u32,
             (grad.pitch / vector) as u32,
             width / vector,
@@ -163,7 +170,7 @@ pub(super) fn sums_of_spans(x: CubeTensor, lengths: &[usize]) -> CubeTensor {
     unsafe {
         span_sums_kernel::launch_unchecked(
             &output.client,
-            row_cubes(lengths.len()),
+            CubeCount::Static(lengths.len() as u32, 1, 1),
             units(),
             x.into_tensor_arg(),
             ends.into_tensor_arg(),
@@ -191,7 +198,7 @@ pub(super) fn sum_of_squares(x: CubeTensor) -> CubeTensor {
     unsafe {
         sum_of_squares_kernel::launch_unchecked(
             &parts.client,
-            row_cubes(n_parts),
+            CubeCount::Static(n_parts as u32, 1, 1),
             units(),
             vector,
             x.into_tensor_arg(),

@@ -23,7 +23,7 @@ pub(super) fn chunks<B: FusedPrimitives>(
     vocab: usize,
 ) -> impl Iterator<Item = std::ops::Range<usize>> + use<B> {
     let n = hidden.shape()[0];
-    let n_rows = (B::logits_at_a_time(hidden) / vocab).max(1);
+    let n_rows = B::rows_at_a_time(hidden, vocab);
     (0..n).step_by(n_rows).map(move |start| start..(start + n_rows).min(n))
 }
 
