@@ -121,3 +121,29 @@ fn a_backend_trains_as_the_processor_does() {
         }
     }
 }
+
+/// Products of rounded operands, which both round alike; an adapter that has no half precision says so.
+#[test]
+fn half_precision_is_that_of_the_processor() {
+    for backend in backends() {
+        let mut args = score_args("llama_gqa_tied", backend, None);
+        args.extend(flags("--dtype f16"));
+        let ended = Sandbox::new().run("score", &args);
+        if ended.code != Some(0) {
+            assert!(
+                ended.messages.contains("`f16` is set, but the device has no such numbers"),
+                "{}",
+                ended.messages
+            );
+            eprintln!("SKIPPED {backend} in f16: {}", ended.messages.lines().last().unwrap_or_default());
+            continue;
+        }
+        for (name, more) in [("base_conv", "--dtype f16"), ("lora4", "--dtype f16"), ("tdpo", "--dtype f16")]
+        {
+            let sandbox = Sandbox::new();
+            let expected = trained(&sandbox, name, "cpu", more).steps();
+            let found = trained(&sandbox, name, backend, more).steps();
+            assert_same_steps(&format!("{backend}, {name} {more}"), &found, &expected);
+        }
+    }
+}

@@ -13,6 +13,9 @@ pub enum Precision {
     F32,
     /// Each rounded to bfloat16, the upper half of f32, to nearest even: forward and backward.
     Bf16,
+    /// Each rounded to the 11 digits of half precision, to nearest even: forward and backward. What half precision takes for
+    /// infinite or for 0 is neither: a device multiplies operands times a power of two that brings them into its range.
+    F16,
 }
 
 impl Precision {
@@ -21,6 +24,17 @@ impl Precision {
         match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        }
+    }
+
+    /// Binary digits of an f32 that rounding drops.
+    #[cfg(feature = "cpu")]
+    pub(crate) const fn dropped_digits(self) -> u32 {
+        match self {
+            Self::F32 => 0,
+            Self::Bf16 => 16,
+            Self::F16 => 13,
         }
     }
 }

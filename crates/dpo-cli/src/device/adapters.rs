@@ -104,13 +104,30 @@ mod wgpu {
             _ => (Backends::PRIMARY, "Vulkan, Metal or DirectX 12"),
         };
         let descriptor = InstanceDescriptor { backends, ..InstanceDescriptor::new_without_display_handle() };
-        let found = finished(Instance::new(descriptor).enumerate_adapters(backends));
+        let mut found = finished(Instance::new(descriptor).enumerate_adapters(backends));
+        let refused = found.extract_if(.., |adapter| fails_on_spirv(adapter)).next();
         let mut adapters: Vec<Adapter> = found.iter().map(|adapter| described(adapter, backend)).collect();
         adapters.sort_by_key(|adapter| adapter.is_software);
-        if adapters.is_empty() {
-            return Err(format!("no adapter was found through {interfaces}; install the GPU's driver"));
+        match (adapters.is_empty(), refused) {
+            (false, _) => Ok(adapters),
+            (true, None) => {
+                Err(format!("no adapter was found through {interfaces}; install the GPU's driver"))
+            }
+            (true, Some(refused)) => Err(format!(
+                "{} is software and fails on SPIR-V, which a program with `vulkan` hands to it; one built with \
+                 `--features wgpu` alone runs there",
+                refused.get_info().name
+            )),
         }
-        Ok(adapters)
+    }
+
+    /// Whether kernels come to this adapter as SPIR-V, whichever backend is asked for, and it is software: Mesa's crashes within
+    /// itself (22.3 and 25.0), Chromium's fills the memory.
+    fn fails_on_spirv(adapter: &wgpu::Adapter) -> bool {
+        let info = adapter.get_info();
+        cfg!(feature = "vulkan")
+            && info.backend == wgpu::Backend::Vulkan
+            && info.device_type == DeviceType::Cpu
     }
 
     fn described(adapter: &wgpu::Adapter, backend: Backend) -> Adapter {

@@ -126,19 +126,56 @@ fn mib(bytes: u64) -> String {
 
 /// What `dtype` means on a device; one that does not know the type refuses it.
 pub(crate) fn precision(device: &Device, dtype: Dtype) -> Result<Precision> {
-    if dtype == Dtype::Bf16 {
-        if !device.supports_dtype(DType::BF16) {
-            let problem = "`bf16` is set, but the device has no bfloat16; leave `model.dtype` out, or take the \
-                           backend `cpu`";
-            return Err(WrongUsage(problem.to_owned()).into());
+    let precision = dtype.precision();
+    if is_processor(device) {
+        if let Some(problem) = no_faster(dtype) {
+            note(&format!(
+                "{}: {problem}: rounded operands are multiplied in f32, no faster than f32",
+                precision.name()
+            ));
         }
-        if !dpo_kernels::has_bf16_unit() {
-            note(
-                "bf16: neither AMX nor AVX-512-BF16 is used here: rounded operands are multiplied in f32, no faster than f32",
-            );
-        }
+        return Ok(precision);
     }
-    Ok(dtype.precision())
+    let knows = |dtype: Dtype| number_type(dtype).is_none_or(|number| device.supports_dtype(number));
+    if knows(dtype) {
+        return Ok(precision);
+    }
+    let other = [Dtype::Bf16, Dtype::F16].into_iter().find(|other| *other != dtype && knows(*other));
+    let instead = other
+        .map_or_else(String::new, |other| format!("take `{}`, which it has, ", other.precision().name()));
+    let problem = format!(
+        "`{}` is set, but the device has no such numbers; {instead}leave `model.dtype` out, or take the backend `cpu`",
+        precision.name()
+    );
+    Err(WrongUsage(problem).into())
+}
+
+/// Why the processor multiplies such operands in f32.
+fn no_faster(dtype: Dtype) -> Option<&'static str> {
+    match dtype {
+        Dtype::Bf16 if !dpo_kernels::has_bf16_unit() => Some("neither AMX nor AVX-512-BF16 is used here"),
+        Dtype::F16 => Some("half precision is for GPUs"),
+        Dtype::F32 | Dtype::Bf16 => None,
+    }
+}
+
+/// What a device must know for a dtype.
+fn number_type(dtype: Dtype) -> Option<DType> {
+    match dtype {
+        Dtype::F32 => None,
+        Dtype::Bf16 => Some(DType::BF16),
+        Dtype::F16 => Some(DType::F16),
+    }
+}
+
+#[cfg(feature = "cpu")]
+fn is_processor(device: &Device) -> bool {
+    device.clone().inner() == Device::flex()
+}
+
+#[cfg(not(feature = "cpu"))]
+fn is_processor(_device: &Device) -> bool {
+    false
 }
 
 /// Says once, before training, that another setting of this program is faster here and as good.

@@ -24,6 +24,11 @@ pub(crate) enum Dtype {
     #[serde(alias = "bfloat16")]
     #[value(alias = "bfloat16")]
     Bf16,
+    /// Rounded to half precision where they are multiplied, each operand times a power of two that brings it into its range: the digits
+    /// of TF32, for GPUs
+    #[serde(alias = "float16")]
+    #[value(alias = "float16")]
+    F16,
 }
 
 impl Dtype {
@@ -32,6 +37,7 @@ impl Dtype {
         match self {
             Self::F32 => Precision::F32,
             Self::Bf16 => Precision::Bf16,
+            Self::F16 => Precision::F16,
         }
     }
 }

@@ -17,7 +17,9 @@ mod stream;
 pub(crate) mod tuning;
 mod workshop;
 
-pub(crate) use outputs::{give_name, make_readable, peak_memory_bytes, system_bytes, write_weights};
+#[cfg(feature = "cpu")]
+pub(crate) use outputs::system_bytes;
+pub(crate) use outputs::{give_name, make_readable, peak_memory_bytes, write_weights};
 pub(crate) use preview::printable;
 pub(crate) use progress::{Bar, StopFlag, duration, note};
 pub(crate) use reference::{Reference, cache_root, check_reference, digest};

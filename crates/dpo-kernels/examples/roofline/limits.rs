@@ -41,7 +41,8 @@ impl Limits {
 
     pub(crate) fn flops(&self, precision: Precision) -> f64 {
         match precision {
-            Precision::F32 => self.f32_flops,
+            // Numbers rounded to f16 are multiplied as f32.
+            Precision::F32 | Precision::F16 => self.f32_flops,
             Precision::Bf16 => self.bf16_flops,
         }
     }

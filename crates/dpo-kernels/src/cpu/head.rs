@@ -17,7 +17,7 @@ use super::{
     simd::{Arith, simd},
     tanh::cap,
 };
-use crate::{LogitSpec, Precision};
+use crate::LogitSpec;
 
 /// Rows of the batch in a tile, at most.
 pub(super) const ROWS: usize = 256;
@@ -43,8 +43,8 @@ pub(super) struct Head<'a> {
     pub(super) softcap: Option<f32>,
     /// What multiplies and rounds operands, of `Precision::Bf16` where there is such a unit.
     unit: Option<&'static bf16::Unit>,
-    /// Whether operands have to be rounded before they are multiplied.
-    pub(super) rounds: bool,
+    /// Digits that operands lose before they are multiplied, where no unit rounds them.
+    pub(super) dropped_digits: u32,
 }
 
 impl<'a> Head<'a> {
@@ -56,8 +56,8 @@ impl<'a> Head<'a> {
     ) -> Self {
         let softcap = softcap.map(|softcap| softcap as f32);
         let unit = bf16::Unit::for_precision(precision);
-        let rounds = precision == Precision::Bf16 && unit.is_none();
-        Self { hidden, weight, targets, d_model, vocab, softcap, unit, rounds }
+        let dropped_digits = if unit.is_none() { precision.dropped_digits() } else { 0 };
+        Self { hidden, weight, targets, d_model, vocab, softcap, unit, dropped_digits }
     }
 
     /// Chunks of rows whose tiles are made together.
@@ -101,17 +101,17 @@ impl<'a> Head<'a> {
     ) -> R {
         let rows = &self.weight[words.start * self.d_model..words.end * self.d_model];
         let (len, size) = (words.len() * lanes, [words.len(), self.d_model]);
-        if !self.rounds {
+        if self.dropped_digits == 0 {
             return with_scratch(len, |tile| work(tile, Matrix::new(rows, size, self.d_model)));
         }
         with_scratch(len + rows.len(), |scratch| {
             let (tile, rounded) = scratch.split_at_mut(len);
-            round_into(rounded, rows);
+            round_into(rounded, rows, self.dropped_digits);
             work(tile, Matrix::new(rounded, size, self.d_model))
         })
     }
 
-    /// An operand of products; rounded already where the head [`rounds`](Self::rounds).
+    /// An operand of products; rounded already where no unit does it.
     pub(super) fn operand<'m>(&self, matrix: Matrix<'m>, side: Side) -> Operand<'m> {
         Operand::new(self.unit, matrix, side)
     }

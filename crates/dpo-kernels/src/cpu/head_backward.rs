@@ -157,8 +157,8 @@ fn group_backward(
         head.with_tile(words, chunk.lanes, |tile, weight| {
             head.logits(tile, weight, &chunk.hidden_lanes, chunk.lanes);
             turn_into_slopes(head, chunk, words, tile);
-            if head.rounds {
-                round(tile);
+            if head.dropped_digits > 0 {
+                round(tile, head.dropped_digits);
             }
             let slope = Matrix::new(tile, [words.len(), chunk.rows.len()], chunk.lanes);
             if let Some(dweight) = &mut dweight {

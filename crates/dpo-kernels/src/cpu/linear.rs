@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::backend::{Flex, TensorMetadata, flex::FlexTensor};
 
 use super::{
-    bf16::{self, Packed, Side, Unit},
+    bf16::{Packed, Side, Unit},
     buffer::{all_f32, contiguous, dims2, strided, tensor, values},
     gemm::{self, Matrix},
     recent, round,
@@ -14,8 +14,8 @@ use crate::{Precision, portable};
 
 /// The operands of products in `precision`: rounded here, unless what multiplies them rounds them itself.
 pub(super) fn operands<const N: usize>(tensors: [FlexTensor; N], precision: Precision) -> [FlexTensor; N] {
-    let is_rounded_here = precision == Precision::Bf16 && !bf16::is_fast();
-    tensors.map(|operand| if is_rounded_here { rounded(operand) } else { strided(operand) })
+    let is_rounded_here = precision != Precision::F32 && Unit::for_precision(precision).is_none();
+    tensors.map(|operand| if is_rounded_here { rounded(operand, precision) } else { strided(operand) })
 }
 
 /// One of [`operands`] in a product.
@@ -93,8 +93,8 @@ fn of_packed(unit: &Unit, factors: &[[Factor<'_>; 2]]) -> Vec<f32> {
     unit.product(&factors)
 }
 
-/// Numbers of a matrix as bfloat16 has them, in f32.
-pub(super) fn rounded(x: FlexTensor) -> FlexTensor {
+/// Numbers of a matrix as `precision`, which is not f32, has them, in f32.
+pub(super) fn rounded(x: FlexTensor, precision: Precision) -> FlexTensor {
     let shape = x.shape();
-    tensor(round::rounded(values(&contiguous(x))), [shape[0], shape[1]])
+    tensor(round::rounded(values(&contiguous(x)), precision.dropped_digits()), [shape[0], shape[1]])
 }

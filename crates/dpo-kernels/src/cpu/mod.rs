@@ -62,7 +62,7 @@ impl FusedPrimitives for Flex {
         if precision == Precision::F32 || !all_f32([&x]) {
             return portable::linear::rounded::<Self>(x, precision);
         }
-        linear::rounded(x)
+        linear::rounded(x, precision)
     }
 
     fn linear_forward(

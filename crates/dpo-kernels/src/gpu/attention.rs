@@ -96,7 +96,7 @@ pub(super) fn forward(inputs: [CubeTensor; 3], spec: &AttentionSpec) -> (CubeTen
     unsafe {
         forward_kernel::launch_unchecked(
             &output.client,
-            cubes(table.blocks.n_row_blocks, spec.n_heads, 1),
+            cubes(table.blocks.n_of_rows, spec.n_heads, 1),
             CubeDim::new_1d(CUBE),
             VECTOR,
             query.into_tensor_arg(),
@@ -124,7 +124,7 @@ pub(super) fn query_gradient(inputs: [CubeTensor; 6], spec: &AttentionSpec) -> C
     unsafe {
         query_gradient_kernel::launch_unchecked(
             &output.client,
-            cubes(table.blocks.n_row_blocks, spec.n_heads, n_parts(heads(spec))),
+            cubes(table.blocks.n_of_rows, spec.n_heads, n_parts(heads(spec))),
             CubeDim::new_1d(CUBE),
             VECTOR,
             query.into_tensor_arg(),
@@ -165,7 +165,7 @@ pub(super) fn key_and_value_gradients(
     unsafe {
         key_and_value_gradients_kernel::launch_unchecked(
             &key_gradient.client,
-            cubes(table.blocks.n_key_blocks, spec.n_heads, n_parts(heads(spec))),
+            cubes(table.blocks.n_of_keys, spec.n_heads, n_parts(heads(spec))),
             CubeDim::new_1d(CUBE),
             VECTOR,
             query.into_tensor_arg(),

@@ -1,9 +1,6 @@
 //! Gradients of tree attention: a tile of rows a cube for the queries, a tile of keys a cube for keys and values, so that no two units
 //! write to one place. Scores are made again of what forward has kept, one number a row and head.
 
-// What a kernel is written in needs its indices.
-#![allow(clippy::needless_range_loop, clippy::too_many_arguments, clippy::assign_op_pattern)]
-
 use cubecl::prelude::*;
 
 use super::{

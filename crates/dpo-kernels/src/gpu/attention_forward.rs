@@ -3,9 +3,6 @@
 //! Scores are in shared memory for one tile only; the softmax is made on the way, as in
 //! <https://arxiv.org/abs/2205.14135>.
 
-// What a kernel is written in needs its indices.
-#![allow(clippy::needless_range_loop, clippy::too_many_arguments, clippy::assign_op_pattern)]
-
 use cubecl::prelude::*;
 
 use super::{

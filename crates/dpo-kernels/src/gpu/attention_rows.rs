@@ -1,8 +1,5 @@
 //! What the attention kernels know of their rows and keys.
 
-// What a kernel is written in needs its indices.
-#![allow(clippy::needless_range_loop, clippy::too_many_arguments, clippy::assign_op_pattern)]
-
 use cubecl::prelude::*;
 
 use super::{

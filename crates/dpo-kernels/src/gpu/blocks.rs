@@ -17,8 +17,8 @@ const ROWS_AT_A_TIME: usize = 256;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Blocks {
     pub(super) numbers: Vec<u32>,
-    pub(super) n_row_blocks: usize,
-    pub(super) n_key_blocks: usize,
+    pub(super) n_of_rows: usize,
+    pub(super) n_of_keys: usize,
 }
 
 impl Blocks {
@@ -41,19 +41,19 @@ impl Blocks {
                 table.add_keys(&segment.own, |block| block.start..end, segment.own.start);
             }
         }
-        let (n_row_blocks, n_key_blocks) = (table.rows.len() / ROW_NUMBERS, table.keys.len() / KEY_NUMBERS);
+        let (n_of_rows, n_of_keys) = (table.rows.len() / ROW_NUMBERS, table.keys.len() / KEY_NUMBERS);
         let numbers = table.rows.into_iter().chain(table.keys).chain(table.positions);
-        Self { numbers: numbers.map(|number| number as u32).collect(), n_row_blocks, n_key_blocks }
+        Self { numbers: numbers.map(|number| number as u32).collect(), n_of_rows, n_of_keys }
     }
 
     /// Where the numbers of the key blocks begin.
     pub(super) fn keys_at(&self) -> usize {
-        self.n_row_blocks * ROW_NUMBERS
+        self.n_of_rows * ROW_NUMBERS
     }
 
     /// Where the positions begin.
     pub(super) fn positions_at(&self) -> usize {
-        self.keys_at() + self.n_key_blocks * KEY_NUMBERS
+        self.keys_at() + self.n_of_keys * KEY_NUMBERS
     }
 }
 
@@ -107,6 +107,7 @@ fn blocks(rows: &Range<usize>) -> impl Iterator<Item = Range<usize>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // Lists of ranges, some of one.
 mod tests {
     use super::*;
 

@@ -14,7 +14,7 @@ pub(super) fn cap_slope(score: f32, softcap: f32, #[comptime] is_capped: bool) -
     let mut slope = 1.0f32;
     if comptime!(is_capped) {
         let tanh = score / softcap;
-        slope = slope - tanh * tanh;
+        slope -= tanh * tanh;
     }
     slope
 }

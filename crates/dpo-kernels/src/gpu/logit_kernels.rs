@@ -1,8 +1,5 @@
 //! Rows of logits, each a cube: what they say of their targets, and their gradient.
 
-// What a kernel is written in needs its indices.
-#![allow(clippy::needless_range_loop, clippy::too_many_arguments, clippy::assign_op_pattern)]
-
 use cubecl::prelude::*;
 
 use super::{

@@ -6,6 +6,18 @@
 //! Matrix products are our own where there are tensor cores for them, and else burn's, in the form it takes for best without trying others
 //! out: to try them, each compiled and timed, took minutes before the first step on an H100.
 
+// What a kernel is written in needs its indices and references, and to be in one piece.
+#![allow(
+    clippy::needless_range_loop,
+    clippy::too_many_arguments,
+    clippy::too_many_lines,
+    clippy::assign_op_pattern,
+    clippy::trivially_copy_pass_by_ref,
+    clippy::duplicate_underscore_argument,
+    clippy::used_underscore_binding,
+    clippy::type_complexity
+)]
+
 mod attention;
 mod attention_backward;
 mod attention_forward;
@@ -17,6 +29,7 @@ mod logits;
 mod ops;
 mod product_kernels;
 mod products;
+mod ranges;
 mod rotary;
 mod row_kernels;
 mod rows;
@@ -122,7 +135,7 @@ impl FusedPrimitives for Cube {
         if !is_f32(&param) {
             return portable::adamw::update::<Self>(param, grad, [first, second], step);
         }
-        let (param, first, second) = Self::adamw_of(param, grad, first, second, step.clone());
+        let (param, first, second) = Self::adamw_of(param, grad, first, second, *step);
         [param, first, second]
     }
 

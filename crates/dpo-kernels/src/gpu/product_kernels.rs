@@ -3,9 +3,6 @@
 //!
 //! Operands are read as f32 and rounded on their way into shared memory; sums are f32.
 
-// What a kernel is written in needs its indices.
-#![allow(clippy::needless_range_loop, clippy::too_many_arguments, clippy::assign_op_pattern)]
-
 use cubecl::{cmma, prelude::*};
 
 use super::VECTOR;

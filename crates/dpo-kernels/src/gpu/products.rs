@@ -2,7 +2,7 @@
 
 use burn::{
     backend::TensorMetadata,
-    tensor::{DType, bf16},
+    tensor::{DType, bf16, f16},
 };
 use burn_cubecl::{
     CubeDevice,
@@ -12,18 +12,26 @@ use burn_cubecl::{
     },
     tensor::CubeTensor,
 };
-use cubecl::{client::Client, features::MmaConfig, prelude::*};
+use cubecl::{client::Client, features::MmaConfig, prelude::*, zspace::metadata::Metadata};
 
 use super::{
     VECTOR,
     product_kernels::{Form, TILE, UNITS, product_kernel},
+    ranges::{scaled, unscaled},
     sums::sum_of_parts,
-    tensors::{Rows, empty},
+    tensors::{Rows, empty, lies_by_columns},
 };
 use crate::Precision;
 
 /// Tiles of depth that a part has at least.
 const LEAST_TILES: usize = 8;
+
+/// Cubes of burn's product that a large GPU computes at a time, and about how many rows and columns of the results one has.
+const MANY_CUBES: usize = 256;
+const RESULTS_OF_A_CUBE: usize = 64;
+/// Depth that a part of burn's product has at least, and of what it is a multiple: parts of f16 then begin where buffers may.
+const LEAST_DEPTH: usize = 512;
+const STEP_OF_DEPTH: usize = 128;
 
 /// An operand as it lies in memory.
 struct Operand {
@@ -55,7 +63,19 @@ impl Operand {
 /// `lhs · rhs` of f32 matrices, their numbers rounded to `precision`, or to TF32 where tensor cores multiply f32.
 pub(super) fn product(lhs: CubeTensor, rhs: CubeTensor, precision: Precision) -> CubeTensor {
     let [m, k, n] = [lhs.shape()[0], lhs.shape()[1], rhs.shape()[1]];
-    if m * k * n == 0 || !has_tensor_cores(&lhs, precision) {
+    if m * k * n == 0 {
+        return product_of_burn(lhs, rhs, Precision::F32);
+    }
+    if precision != Precision::F16 {
+        return of_ranged(lhs, rhs, precision);
+    }
+    let [(lhs, lhs_powers), (rhs, rhs_powers)] = [lhs, rhs].map(scaled);
+    unscaled(of_ranged(lhs, rhs, precision), [lhs_powers, rhs_powers])
+}
+
+/// Of operands in the range of `precision`.
+fn of_ranged(lhs: CubeTensor, rhs: CubeTensor, precision: Precision) -> CubeTensor {
+    if !has_tensor_cores(&lhs, precision) {
         return product_of_burn(lhs, rhs, precision);
     }
     let (lhs, rhs) = (Operand::of(lhs), Operand::of(rhs));
@@ -74,17 +94,80 @@ fn product_of_burn(lhs: CubeTensor, rhs: CubeTensor, precision: Precision) -> Cu
     });
     let [lhs, rhs] = match precision {
         Precision::F32 => [lhs, rhs],
-        Precision::Bf16 => [lhs, rhs].map(|operand| cast(operand, DType::BF16)),
+        Precision::Bf16 => [lhs, rhs].map(|operand| cast_as_it_lies(operand, DType::BF16)),
+        Precision::F16 => [lhs, rhs].map(|operand| cast_as_it_lies(operand, DType::F16)),
     };
-    matmul(lhs, rhs, None, MatmulStrategy::Cube, DType::F32)
+    match depth_of_part(&lhs, &rhs) {
+        Some(depth) => in_parts(&lhs, &rhs, depth),
+        None => burns(lhs, rhs, None),
+    }
+}
+
+/// Burn's product, into what is given.
+fn burns(lhs: CubeTensor, rhs: CubeTensor, output: Option<CubeTensor>) -> CubeTensor {
+    matmul(lhs, rhs, output, MatmulStrategy::Cube, DType::F32)
         .unwrap_or_else(|error| panic!("a product of matrices: {error:?}"))
+}
+
+/// An operand in other numbers, by columns if it lies so.
+fn cast_as_it_lies(mut operand: CubeTensor, dtype: DType) -> CubeTensor {
+    if !lies_by_columns(&operand) {
+        return cast(operand, dtype);
+    }
+    operand.meta.swap(0, 1);
+    let mut rounded = cast(operand, dtype);
+    rounded.meta.swap(0, 1);
+    rounded
+}
+
+/// Depth of a part of burn's product, where it falls into several: few results and much depth, as gradients of weights have, would leave
+/// most of a GPU waiting. What lies side by side must not be the depth, and parts must begin where a buffer may.
+fn depth_of_part(lhs: &CubeTensor, rhs: &CubeTensor) -> Option<usize> {
+    let [m, k, n] = [lhs.shape()[0], lhs.shape()[1], rhs.shape()[1]];
+    let is_outermost = lies_by_columns(lhs) && rhs.meta.strides()[1] == 1;
+    let n_results = m.div_ceil(RESULTS_OF_A_CUBE) * n.div_ceil(RESULTS_OF_A_CUBE);
+    let n_parts = (MANY_CUBES / n_results.max(1)).min(k / LEAST_DEPTH);
+    let alignment = lhs.client.properties().memory.alignment as usize;
+    let can_begin = (m * n * size_of::<f32>()).is_multiple_of(alignment);
+    (is_outermost && can_begin && n_parts > 1).then(|| k.div_ceil(n_parts).next_multiple_of(STEP_OF_DEPTH))
+}
+
+/// As [`burns`], of so much depth at a time, all at once but for what is left at the end; their sums are added in their order.
+fn in_parts(lhs: &CubeTensor, rhs: &CubeTensor, depth: usize) -> CubeTensor {
+    let [m, k, n] = [lhs.shape()[0], lhs.shape()[1], rhs.shape()[1]];
+    let [down, deep] = [0, 1].map(|axis| lhs.meta.strides()[axis]);
+    let [rhs_deep, across] = [0, 1].map(|axis| rhs.meta.strides()[axis]);
+    let (n_whole, rest) = (k / depth, k % depth);
+    let n_parts = n_whole + usize::from(rest > 0);
+    let output = empty(lhs, [n_parts * m, n]);
+    burns(
+        view(lhs, 0, [n_whole, m, depth], [depth * deep, down, deep]),
+        view(rhs, 0, [n_whole, depth, n], [depth * rhs_deep, rhs_deep, across]),
+        Some(view(&output, 0, [n_whole, m, n], [m * n, n, 1])),
+    );
+    if rest > 0 {
+        let begin = n_whole * depth;
+        burns(
+            view(lhs, begin * deep, [m, rest], [down, deep]),
+            view(rhs, begin * rhs_deep, [rest, n], [rhs_deep, across]),
+            Some(view(&output, n_whole * m * n, [m, n], [n, 1])),
+        );
+    }
+    sum_of_parts(output, [m, n], n_parts)
+}
+
+/// Numbers of a tensor from the `begin`-th of those in memory on.
+fn view<const D: usize>(of: &CubeTensor, begin: usize, dims: [usize; D], strides: [usize; D]) -> CubeTensor {
+    let bytes = begin * of.dtype.size();
+    let handle = of.handle.clone().offset_start(bytes as u64);
+    CubeTensor::new(of.client.clone(), handle, Metadata::new(dims, strides), of.device.clone(), of.dtype)
 }
 
 /// Depth of an instruction and of a tile, and the numbers in 16 bytes.
 fn form(precision: Precision, [lhs_is_deep, rhs_is_deep]: [bool; 2]) -> Form {
     match precision {
         Precision::F32 => Form { lhs_is_deep, rhs_is_deep, depth: 16, step: 8, pad: 4 },
-        Precision::Bf16 => Form { lhs_is_deep, rhs_is_deep, depth: 32, step: 16, pad: 8 },
+        Precision::Bf16 | Precision::F16 => Form { lhs_is_deep, rhs_is_deep, depth: 32, step: 16, pad: 8 },
     }
 }
 
@@ -97,12 +180,13 @@ fn has_tensor_cores(operand: &CubeTensor, precision: Precision) -> bool {
     let number = match precision {
         Precision::F32 => tf32::elem_type_native(),
         Precision::Bf16 => bf16::elem_type_native(),
+        Precision::F16 => f16::elem_type_native(),
     };
     let Form { step, .. } = form(precision, [true; 2]);
     let config = MmaConfig {
-        a_type: number.into(),
-        b_type: number.into(),
-        cd_type: f32::elem_type_native().into(),
+        a_type: number,
+        b_type: number,
+        cd_type: f32::elem_type_native(),
         m: 16,
         n: 16,
         k: step as u32,
@@ -130,6 +214,7 @@ fn on_tensor_cores(lhs: Operand, rhs: Operand, precision: Precision) -> CubeTens
     let launch = match precision {
         Precision::F32 => product_kernel::launch_unchecked::<tf32>,
         Precision::Bf16 => product_kernel::launch_unchecked::<bf16>,
+        Precision::F16 => product_kernel::launch_unchecked::<f16>,
     };
     #[allow(unsafe_code)]
     // SAFETY: the kernel reads and writes nothing beyond the lengths that it is given, which are those of the tensors, and ends.

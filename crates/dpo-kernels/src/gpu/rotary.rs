@@ -1,8 +1,5 @@
 //! Rotary position embedding in one pass.
 
-// What a kernel is written in needs its indices.
-#![allow(clippy::too_many_arguments)]
-
 use burn::backend::TensorMetadata;
 use burn_cubecl::{kernel::into_contiguous, tensor::CubeTensor};
 use cubecl::{calculate_cube_count_elemwise, prelude::*};

@@ -1,8 +1,5 @@
 //! Norms of rows, and sums over rows.
 
-// What a kernel is written in needs its indices.
-#![allow(clippy::needless_range_loop, clippy::too_many_arguments, clippy::assign_op_pattern)]
-
 use cubecl::prelude::*;
 
 use super::sums::{sum_of_cube, sum_of_vector};
@@ -15,7 +12,7 @@ pub(super) const ROWS: usize = 64;
 /// The row of a cube; cubes beyond the last row have that one.
 #[cube]
 fn own_row(n_rows: u32) -> usize {
-    let mut row = CUBE_POS as usize;
+    let mut row = CUBE_POS;
     if row >= n_rows as usize {
         row = n_rows as usize - 1;
     }

@@ -1,8 +1,5 @@
 //! Sums of what the units of a cube have, and of what cubes have left.
 
-// What a kernel is written in needs its indices.
-#![allow(clippy::assign_op_pattern)]
-
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::{calculate_cube_count_elemwise, prelude::*};
 

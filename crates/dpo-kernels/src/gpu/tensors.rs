@@ -27,11 +27,22 @@ impl Rows {
         Self { tensor: into_contiguous(tensor), pitch: width }
     }
 
+    /// How many rows, and numbers of one.
+    pub(super) fn dims(&self) -> [usize; 2] {
+        [0, 1].map(|axis| self.tensor.shape()[axis])
+    }
+
     /// Numbers that can be read at a time: [`VECTOR`], or one.
     pub(super) fn vector(&self) -> usize {
         let width = self.tensor.shape()[1];
         if width.is_multiple_of(VECTOR) && self.pitch.is_multiple_of(VECTOR) { VECTOR } else { 1 }
     }
+}
+
+/// Whether the numbers of a column, and not those of a row, lie side by side: what is transposed.
+pub(super) fn lies_by_columns(tensor: &CubeTensor) -> bool {
+    let strides = tensor.meta.strides();
+    strides[0] == 1 && strides[1] > 1
 }
 
 /// A tensor of f32 on the same device, of which nothing is written yet.

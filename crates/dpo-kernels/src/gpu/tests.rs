@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, DeviceType, Gradients, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, DeviceType, Gradients, Int, Tensor, TensorData};
 
 use crate::{
     AdamWStep, AttentionSpec, DivergenceSpec, LogitSpec, Precision, ReferenceRows, adamw, completion_logps,
@@ -197,41 +197,53 @@ fn angles_turn_as_on_the_processor() {
     }
 }
 
-/// Product of `[n, k]` and `[m, k]`, and gradients for both operands.
-fn multiplied([n, k, m]: [usize; 3], precision: Precision, device: &Device) -> Vec<Vec<f32>> {
-    let x = random([n, k], 1, device).require_grad();
-    let weight = random([m, k], 2, device).require_grad();
+/// Product of `[n, k]` and `[m, k]` of such sizes, and gradients for both operands, by the size that they have.
+fn multiplied(
+    [n, k, m]: [usize; 3],
+    [x_size, weight_size]: [f64; 2],
+    precision: Precision,
+    device: &Device,
+) -> Vec<Vec<f32>> {
+    let x = (random([n, k], 1, device) * x_size).require_grad();
+    let weight = (random([m, k], 2, device) * weight_size).require_grad();
     let output = linear(x.clone(), weight.clone(), precision);
-    let mut gradients = (output.clone() * random([n, m], 3, device)).sum().backward();
-    vec![floats(output), gradient(&x, &mut gradients), gradient(&weight, &mut gradients)]
+    let grad = random([n, m], 3, device) * weight_size;
+    let mut gradients = (output.clone() * grad).sum().backward();
+    let [dx, dweight] = [&x, &weight].map(|operand| operand.grad_remove(&mut gradients).unwrap());
+    let sized =
+        [output / x_size / weight_size, dx / weight_size / weight_size, dweight / x_size / weight_size];
+    sized.map(floats).into()
 }
 
 /// Tiles that are not filled, depths that fall into parts, rows that no vector divides.
-const PRODUCTS: [[usize; 3]; 6] =
-    [[70, 96, 50], [129, 36, 260], [1, 8, 3], [1500, 20, 132], [5, 2052, 140], [33, 7, 9]];
+const PRODUCTS: [[usize; 3]; 7] =
+    [[70, 96, 50], [129, 36, 260], [1, 8, 3], [1500, 20, 132], [2111, 64, 32], [5, 2052, 140], [33, 7, 9]];
 
 #[test]
 fn products_are_those_of_the_processor() {
     let Some(device) = device() else { return };
     for dims in PRODUCTS {
-        let found = multiplied(dims, Precision::F32, &device);
-        let expected = multiplied(dims, Precision::F32, &Device::flex());
+        let found = multiplied(dims, [1.0; 2], Precision::F32, &device);
+        let expected = multiplied(dims, [1.0; 2], Precision::F32, &Device::flex());
         assert_close(&found, &expected, tolerance(&device), &format!("{dims:?}"));
     }
 }
 
-/// Rounded operands, added up in f32: the same products on both.
+/// Rounded operands, added up in f32: the same products on both, of numbers far beyond the range of f16 too.
 #[test]
-fn bf16_products_are_those_of_the_processor() {
+fn rounded_products_are_those_of_the_processor() {
     let Some(device) = device() else { return };
-    if !device.supports_dtype(burn::tensor::DType::BF16) {
-        eprintln!("SKIPPED: the adapter has no bfloat16");
-        return;
-    }
-    for dims in PRODUCTS {
-        let found = multiplied(dims, Precision::Bf16, &device);
-        let expected = multiplied(dims, Precision::Bf16, &Device::flex());
-        assert_close(&found, &expected, 2e-5, &format!("{dims:?}"));
+    let sizes = [[1.0; 2], [1e-12, 1e7], [1e9, 1e-14]];
+    for (precision, number) in [(Precision::Bf16, DType::BF16), (Precision::F16, DType::F16)] {
+        if !device.supports_dtype(number) {
+            eprintln!("SKIPPED: the adapter has no {}", precision.name());
+            continue;
+        }
+        for (dims, sizes) in PRODUCTS.into_iter().flat_map(|dims| sizes.map(|sizes| (dims, sizes))) {
+            let found = multiplied(dims, sizes, precision, &device);
+            let expected = multiplied(dims, sizes, precision, &Device::flex());
+            assert_close(&found, &expected, 2e-5, &format!("{dims:?} of {sizes:?} in {precision:?}"));
+        }
     }
 }
 

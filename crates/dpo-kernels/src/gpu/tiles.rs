@@ -4,9 +4,6 @@
 //! [`PART`] vectors of each row are in shared memory at a time, so that heads of any width fit into the 16 KiB that
 //! WebGPU promises.
 
-// What a kernel is written in needs its indices.
-#![allow(clippy::needless_range_loop, clippy::too_many_arguments, clippy::assign_op_pattern)]
-
 use cubecl::prelude::*;
 
 /// Rows and columns of a tile.

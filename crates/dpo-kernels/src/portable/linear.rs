@@ -1,22 +1,51 @@
 //! `x · Wᵀ`.
 
 use burn::{
-    backend::{Backend, TensorMetadata, tensor::FloatTensor},
+    backend::{Backend, Scalar, TensorMetadata, get_device_settings, tensor::FloatTensor},
     tensor::DType,
 };
 
 use crate::{FusedPrimitives, Precision};
 
 pub(crate) fn rounded<B: Backend>(x: FloatTensor<B>, precision: Precision) -> FloatTensor<B> {
-    match precision {
-        Precision::F32 => x,
-        Precision::Bf16 => {
-            let dtype = x.dtype();
-            // From f64 the cast to bfloat16 takes numbers just past the middle for the middle.
-            let x = if dtype == DType::F64 { B::float_cast(x, DType::F32.into()) } else { x };
-            B::float_cast(B::float_cast(x, DType::BF16.into()), dtype.into())
-        }
+    if precision == Precision::F32 {
+        return x;
     }
+    let dtype = x.dtype();
+    // From f64 the cast takes numbers just past the middle for the middle.
+    let x = if dtype == DType::F64 { B::float_cast(x, DType::F32.into()) } else { x };
+    let rounded = match precision {
+        Precision::F16 => in_ranges_of_f16::<B>(x),
+        _ => through::<B>(x, DType::BF16),
+    };
+    B::float_cast(rounded, dtype.into())
+}
+
+/// Numbers as `dtype` has them.
+fn through<B: Backend>(x: FloatTensor<B>, dtype: DType) -> FloatTensor<B> {
+    let back = x.dtype();
+    B::float_cast(B::float_cast(x, dtype.into()), back.into())
+}
+
+/// Powers of two between the least and the largest number that f16 has with all its digits, and from there on.
+const F16_RANGE: [i32; 2] = [-14, 15];
+
+/// Numbers with the digits of f16: each is rounded where a power of two brings it into the range of f16. What is no number stays as it is.
+fn in_ranges_of_f16<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    let power = |exponent: i32| Scalar::from(2f64.powi(exponent));
+    let [least, most] = F16_RANGE;
+    let bool_dtype = get_device_settings::<B>(&x.device()).bool_dtype;
+    let sizes = B::float_abs(x.clone());
+    // Nine ranges of 29 powers of two: all of f32's.
+    (-4..=4).fold(x.clone(), |rounded, idx| {
+        let shift = (most - least) * idx;
+        let digits = through::<B>(B::float_mul_scalar(x.clone(), power(shift)), DType::F16);
+        let is_here = B::bool_and(
+            B::float_greater_equal_elem(sizes.clone(), power(least - shift), bool_dtype),
+            B::float_lower_elem(sizes.clone(), power(most - shift), bool_dtype),
+        );
+        B::float_mask_where(rounded, is_here, B::float_mul_scalar(digits, power(-shift)))
+    })
 }
 
 /// `lhs · rhs`, of operands in `precision`.

@@ -85,11 +85,6 @@ impl Unit {
     }
 }
 
-/// Whether there is a unit for bfloat16 [here](Unit::here).
-pub(crate) fn is_fast() -> bool {
-    Unit::here().is_some()
-}
-
 /// An operand of products that run on one thread each: packed for a unit, or as it is.
 #[derive(Debug)]
 pub(super) enum Operand<'a> {

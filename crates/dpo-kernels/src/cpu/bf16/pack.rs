@@ -1,7 +1,12 @@
 //! Rounded pairs of a matrix in tiles.
 
 use super::tile::{DEPTH, LINES, PAIRS, SQUARE, Tile};
-use crate::cpu::{gemm::Matrix, round::nearest};
+use crate::{
+    Precision,
+    cpu::{gemm::Matrix, round::nearest},
+};
+
+const DROPPED: u32 = Precision::Bf16.dropped_digits();
 
 /// Which operand of a product a matrix is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +48,9 @@ pub(super) fn fill_plain(tiles: &mut [Tile], part: Part<'_>) {
         let (strip, step) = (idx / 2 / part.n_steps, idx / 2 % part.n_steps);
         let [line, depth] = part.place(strip, step, idx % 2);
         for (of_line, of_pair) in (0..LINES).flat_map(|line| (0..PAIRS).map(move |pair| (line, pair))) {
-            let number =
-                |idx| nearest(part.matrix.number(line + of_line, depth + 2 * of_pair + idx)).to_bits();
+            let number = |idx| {
+                nearest(part.matrix.number(line + of_line, depth + 2 * of_pair + idx), DROPPED).to_bits()
+            };
             let place = match part.side {
                 Side::Left => of_line * PAIRS + of_pair,
                 Side::Right => of_pair * LINES + of_line,

@@ -6,10 +6,13 @@ use super::{
     Operand, Packed, Side, UNITS, Unit, multiply,
     tile::{Multiplier, Plain, SQUARE, Square, Start, Tile, is_right},
 };
-use crate::cpu::{
-    gemm::{Matrix, Target, Write},
-    round::rounded,
-    tests::numbers,
+use crate::{
+    Precision,
+    cpu::{
+        gemm::{Matrix, Target, Write},
+        round::rounded,
+        tests::numbers,
+    },
 };
 
 /// What lies around a unit is tested on every machine.
@@ -96,7 +99,7 @@ fn assert_product(
     [m, k, n]: [usize; 3],
     what: &str,
 ) {
-    let (a, b) = (rounded(a), rounded(b));
+    let [a, b] = [a, b].map(|operand| rounded(operand, Precision::Bf16.dropped_digits()));
     for (row, col) in (0..m).flat_map(|row| (0..n).map(move |col| (row, col))) {
         let products = (0..k).map(|idx| f64::from(a[row * k + idx]) * f64::from(b[idx * n + col]));
         let (sum, size) = products.fold((f64::from(add), f64::from(add.abs())), |(sum, size), product| {

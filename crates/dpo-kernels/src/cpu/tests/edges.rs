@@ -8,10 +8,7 @@ use super::*;
 use crate::{
     Activation, AdamWStep, AttentionSpec, FusedPrimitives, LogitSpec, Precision, TreeLayout, TreeRange,
     backend::Rotation,
-    cpu::{
-        bf16::tests::{on, units},
-        buffer::values,
-    },
+    cpu::{bf16::tests::on, buffer::values},
     saved::{AttentionSaved, LayerNormSaved, LogpsSaved},
 };
 
@@ -70,14 +67,15 @@ fn elementwise(n: usize) -> Vec<Kernel> {
         let turn = |direction| Flex::rotate(x.clone(), [cos.clone(), sin.clone()], 11, direction);
         vec![turn(Rotation::Forward), turn(Rotation::Backward)]
     });
-    let rounded = kernel("rounded", [x.clone()], 1, |[x]| vec![Flex::rounded(x, Precision::Bf16)]);
+    let rounded = [Precision::Bf16, Precision::F16]
+        .map(|precision| kernel("rounded", [x.clone()], 1, move |[x]| vec![Flex::rounded(x, precision)]));
     let second = Flex::float_mul(y.clone(), y.clone());
     let adamw =
         kernel("adamw", [x.clone(), y.clone(), grad.clone(), second], 4, |[param, first, grad, second]| {
             Flex::adamw_update(param, grad, [first, second], &STEP).into()
         });
     let squares = kernel("sum of squares", [x.clone()], 0, |[x]| vec![Flex::sum_of_squares(x)]);
-    of_activations.chain([rotary, rounded, adamw, squares]).collect()
+    of_activations.chain(rounded).chain([rotary, adamw, squares]).collect()
 }
 
 const STEP: AdamWStep = AdamWStep {
@@ -108,8 +106,7 @@ fn norms(n: usize) -> Vec<Kernel> {
 
 /// Linear layers and the head: in f32; with rounded operands and no unit, and on each.
 fn products(n: usize) -> Vec<Kernel> {
-    let on_units = units().into_iter().map(|unit| (Precision::Bf16, Some(unit)));
-    let settings = [(Precision::F32, None), (Precision::Bf16, None)].into_iter().chain(on_units);
+    let settings = precision::settings().into_iter();
     let of_setting = |(precision, unit): (Precision, Option<&'static _>)| {
         let inputs = [random([n, 33], 1), random([n, 17], 2), random([17, 33], 3)];
         let linear = kernel("linear", inputs, 2, move |[x, grad, weight]| {

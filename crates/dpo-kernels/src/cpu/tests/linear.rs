@@ -1,7 +1,7 @@
 use burn::backend::Flex;
 
 use super::*;
-use crate::{FusedPrimitives, Precision, portable};
+use crate::{FusedPrimitives, Precision, cpu::buffer::values, portable};
 
 /// From so many rows on, a row's product is the same bits whatever the others are: below, the matrix product takes
 /// another path.
@@ -22,20 +22,40 @@ fn a_row_does_not_depend_on_how_many_there_are() {
 /// Products of rounded operands, forward and backward, whatever multiplies them: sums are in f32.
 #[test]
 fn operands_are_rounded_before_they_are_multiplied() {
-    let [x, weight, grad] = [random([70, 33], 1), random([20, 33], 2), random([70, 20], 3)];
-    let rounded = |x: &FlexTensor| portable::linear::rounded::<Flex>(x.clone(), Precision::Bf16);
+    let inputs = || [random([70, 33], 1), random([20, 33], 2), random([70, 20], 3)];
     let run = |[x, weight, grad]: [FlexTensor; 3], precision| {
         let output = Flex::linear_forward(x.clone(), weight.clone(), precision);
         let into_x = Flex::linear_input_backward(weight.clone(), grad.clone(), precision);
         let grads = Flex::linear_backward(x, weight, grad, precision, [true, true]).map(Option::unwrap);
         [output, into_x].into_iter().chain(grads).collect::<Vec<_>>()
     };
-    let found = run([x.clone(), weight.clone(), grad.clone()], Precision::Bf16);
-    let expected = run([&x, &weight, &grad].map(rounded), Precision::F32);
-    let exact = run([x, weight, grad], Precision::F32);
-    for ((found, expected), exact) in found.iter().zip(&expected).zip(&exact) {
-        assert_close(found, expected, 2e-6, "rounded operands");
-        assert_ne!(bits(found), bits(exact));
+    let exact = run(inputs(), Precision::F32);
+    for precision in [Precision::Bf16, Precision::F16] {
+        let found = run(inputs(), precision);
+        let rounded = inputs().map(|x| portable::linear::rounded::<Flex>(x, precision));
+        let expected = run(rounded, Precision::F32);
+        for ((found, expected), exact) in found.iter().zip(&expected).zip(&exact) {
+            assert_close(found, expected, 2e-6, &format!("{precision:?}"));
+            assert_ne!(bits(found), bits(exact));
+        }
+    }
+}
+
+/// Up to the largest f32, and down to near where f32 itself runs out of digits.
+#[test]
+fn numbers_of_every_size_are_rounded_as_by_the_portable_body() {
+    let digits = random([1, 300], 4);
+    let of_sizes = (-100..127).flat_map(|exponent| {
+        let size = 2f32.powi(exponent);
+        values(&digits).iter().map(move |digits| digits * size).collect::<Vec<_>>()
+    });
+    let x: Vec<f32> = of_sizes.chain([0.0, f32::INFINITY, f32::NEG_INFINITY]).collect();
+    let x = matrix(&x, [1, x.len()]);
+    for precision in [Precision::Bf16, Precision::F16] {
+        let found = Flex::rounded(x.clone(), precision);
+        let expected = portable::linear::rounded::<Flex>(x.clone(), precision);
+        assert_eq!(bits(&found), bits(&expected), "{precision:?}");
+        assert_ne!(bits(&found), bits(&x), "{precision:?}");
     }
 }
 

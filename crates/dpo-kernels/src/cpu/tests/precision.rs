@@ -15,7 +15,8 @@ use crate::{
 /// In f32; with rounded operands and no unit, and on each unit.
 pub(super) fn settings() -> Vec<(Precision, Option<&'static Unit>)> {
     let on_units = units().into_iter().map(|unit| (Precision::Bf16, Some(unit)));
-    [(Precision::F32, None), (Precision::Bf16, None)].into_iter().chain(on_units).collect()
+    let on_none = [Precision::F32, Precision::Bf16, Precision::F16].map(|precision| (precision, None));
+    on_none.into_iter().chain(on_units).collect()
 }
 
 pub(super) fn name((precision, unit): (Precision, Option<&'static Unit>)) -> String {
