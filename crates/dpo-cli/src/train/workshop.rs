@@ -48,8 +48,8 @@ impl Workshop {
         device::set_threads(config.run.threads)?;
         let hub = Hub::from_env(true)?;
         let precision = device::precision(&device, config.model.dtype)?;
-        device::recommend(config.run.backend, config.model.dtype);
         let base = ModelSource::open(&config.model.base, &hub, clock)?.in_precision(precision);
+        device::recommend(config.run.backend, config.model.dtype);
         note_max_length(&config.data, base.config());
         let (kept, digest, stop) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
         Ok(Self {
