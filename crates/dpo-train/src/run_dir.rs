@@ -1,7 +1,7 @@
 //! The directory of a run: who may write there, and what lies where.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::TrainError;
@@ -53,7 +53,11 @@ impl RunDir {
 
     /// Whether a new run could begin there; an error says why not. Nothing is made or locked.
     pub fn check_free(path: &Path) -> Result<(), TrainError> {
+        if path.exists() && !path.is_dir() {
+            return Err(TrainError::io("make the directory", path)(io::ErrorKind::NotADirectory.into()));
+        }
         if path.join(CONFIG).exists() {
+            refuse_used(path)?;
             return Err(TrainError::HoldsRun { dir: path.to_owned() });
         }
         if path.exists() { refuse_foreign_files(path) } else { Ok(()) }
@@ -145,6 +149,17 @@ fn refuse_foreign_files(path: &Path) -> Result<(), TrainError> {
     Ok(())
 }
 
+/// Refuses a directory that another process holds.
+fn refuse_used(dir: &Path) -> Result<(), TrainError> {
+    let Ok(mut file) = File::open(dir.join(LOCK)) else { return Ok(()) };
+    match file.try_lock_shared() {
+        Err(fs::TryLockError::WouldBlock) => {
+            Err(TrainError::RunInUse { dir: dir.to_owned(), holder: holder(&mut file) })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Locks the directory for as long as the file stays open; the system unlocks it when the process ends.
 fn lock(dir: &Path) -> Result<File, TrainError> {
     let path = dir.join(LOCK);
@@ -209,6 +224,21 @@ mod tests {
         assert!(matches!(again, Err(TrainError::HoldsRun { .. })));
         drop(again);
         RunDir::open(dir.path(), RunMode::Resume, "seed = 1\n").unwrap();
+    }
+
+    #[test]
+    fn whether_a_run_could_begin_is_known_before_one_does() {
+        let dir = dir();
+        let path = dir.path().join("run");
+        RunDir::check_free(&path).unwrap();
+        assert!(!path.exists());
+        let run = RunDir::open(&path, RunMode::Fresh, "").unwrap();
+        assert!(matches!(RunDir::check_free(&path), Err(TrainError::RunInUse { .. })));
+        drop(run);
+        assert!(matches!(RunDir::check_free(&path), Err(TrainError::HoldsRun { .. })));
+        let config = path.join(CONFIG);
+        let TrainError::Io { source, .. } = RunDir::check_free(&config).unwrap_err() else { panic!() };
+        assert_eq!(source.kind(), io::ErrorKind::NotADirectory);
     }
 
     #[test]

@@ -14,13 +14,13 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::Args;
-use dpo_train::{Ending, RunDir};
+use dpo_train::Ending;
 
 use crate::{
     hub::Hub,
-    run_file::{RunConfig, values::Resume},
+    run_file::RunConfig,
     terminal::print,
-    train::{Session, note},
+    train::{Session, note, refuse_taken},
 };
 
 use flags::RoundFlags;
@@ -64,7 +64,7 @@ pub(crate) fn run(args: &RoundArgs) -> Result<ExitCode> {
         session.preview()?;
         return Ok(ExitCode::SUCCESS);
     }
-    refuse_taken(&config)?;
+    refuse_taken(&config.run)?;
     let out = config.run.out.clone();
     replay.add_to(&mut config, &out)?;
     if !train(config.clone())? {
@@ -79,15 +79,6 @@ pub(crate) fn run(args: &RoundArgs) -> Result<ExitCode> {
     print(&table::text(&drift))?;
     note(&format!("lineage    {}", out.join(lineage::FILE).display()));
     Ok(ExitCode::SUCCESS)
-}
-
-/// A new round does not begin where there is something already.
-fn refuse_taken(config: &RunConfig) -> Result<()> {
-    let resumes = config.run.resume != Resume::No && config.run.out.join("config.toml").exists();
-    if !resumes {
-        RunDir::check_free(&config.run.out)?;
-    }
-    Ok(())
 }
 
 /// Trains to the end; `false` if somebody stopped it.

@@ -17,8 +17,8 @@ pub(crate) use loss_kind::LossKind;
 pub(crate) enum Dtype {
     /// Single precision
     #[default]
-    #[serde(alias = "float32")]
-    #[value(alias = "float32")]
+    #[serde(alias = "float32", alias = "fp32")]
+    #[value(aliases = ["float32", "fp32"])]
     F32,
     /// Rounded to bfloat16 where they are multiplied; sums, norms, softmax, weights and optimizer stay in f32
     #[serde(alias = "bfloat16")]
@@ -26,8 +26,8 @@ pub(crate) enum Dtype {
     Bf16,
     /// Rounded to half precision where they are multiplied, each operand times a power of two that brings it into its range: the digits
     /// of TF32, for GPUs
-    #[serde(alias = "float16")]
-    #[value(alias = "float16")]
+    #[serde(alias = "float16", alias = "fp16")]
+    #[value(aliases = ["float16", "fp16"])]
     F16,
 }
 

@@ -23,7 +23,7 @@ pub(crate) use outputs::{give_name, make_readable, peak_memory_bytes, write_weig
 pub(crate) use preview::printable;
 pub(crate) use progress::{Bar, StopFlag, duration, note};
 pub(crate) use reference::{Reference, cache_root, check_reference, digest};
-pub(crate) use resume::{old_config, past_clock};
+pub(crate) use resume::{holds_run, old_config, past_clock, refuse_taken};
 pub(crate) use running::{Finished, Running};
 pub(crate) use session::Session;
 pub(crate) use workshop::Workshop;
@@ -42,7 +42,11 @@ pub(crate) fn run(args: &TrainArgs) -> Result<ExitCode> {
     resume::refuse_two_places(&args.settings.0.run)?;
     let rows = RowCache::default();
     let beneath = default_loss::beneath(&args.run_file()?, &rows)?;
-    let session = Session::of_rows(args.run_config(&beneath)?, rows)?;
+    let config = args.run_config(&beneath)?;
+    if !args.dry_run {
+        refuse_taken(&config.run)?;
+    }
+    let session = Session::of_rows(config, rows)?;
     session.introduce();
     if args.dry_run {
         session.preview()?;

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use dpo_data::{Clock, FileReport};
-use dpo_train::RunMode;
+use dpo_train::{RunDir, RunMode, TrainError};
 
 use super::progress::note;
 use crate::{
@@ -32,6 +32,30 @@ pub(super) fn settle(config: &mut RunConfig) -> Result<(RunMode, Clock)> {
     }
     let clock = past_clock(&config.run.out).unwrap_or_else(Clock::now);
     Ok((mode, clock))
+}
+
+/// A new run does not begin where there is something already; said before rows are read.
+pub(crate) fn refuse_taken(run: &RunSettings) -> Result<()> {
+    let goes_on = match run.resume {
+        Resume::No => false,
+        Resume::Auto => run.out.join("config.toml").exists(),
+        Resume::From(_) => true,
+    };
+    if goes_on {
+        return Ok(());
+    }
+    match RunDir::check_free(&run.out) {
+        Err(TrainError::HoldsRun { dir }) => Err(holds_run(&dir)),
+        is_free => Ok(is_free?),
+    }
+}
+
+/// What to do about a run that is there already.
+pub(crate) fn holds_run(dir: &Path) -> anyhow::Error {
+    anyhow!(
+        "{} holds a run already; go on with it with `--resume auto`, or choose another directory with --out",
+        dir.display()
+    )
 }
 
 /// When the first sitting of the run in this directory began.

@@ -10,7 +10,7 @@ mod train;
 
 use std::{path::PathBuf, process::ExitCode, rc::Rc};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use dpo_train::Ending;
 
@@ -21,7 +21,7 @@ use crate::{
         variants::{Layer, VariantsFile},
     },
     terminal::{WrongUsage, print},
-    train::{Workshop, note, past_clock},
+    train::{Workshop, holds_run, note, past_clock},
 };
 
 use plan::Plan;
@@ -99,10 +99,7 @@ fn refuse_taken(plan: &Plan) -> Result<()> {
         config.run.resume == Resume::No && config.run.out.join("config.toml").exists()
     };
     match plan.variants.iter().find(|variant| is_taken(&variant.config)) {
-        Some(variant) => bail!(
-            "{} holds a run already; go on with it with `--resume auto`, or choose another directory with --out",
-            variant.config.run.out.display()
-        ),
+        Some(variant) => Err(holds_run(&variant.config.run.out)),
         None => Ok(()),
     }
 }
