@@ -3,14 +3,15 @@
 //! `DPO_TEST_BACKENDS=wgpu` (or `wgpu,cuda`) says which have to be there; otherwise a backend that is not built in, or has
 //! no adapter, is skipped aloud.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use safetensors::{Dtype, tensor::TensorView};
+use serde_json::{Value, json};
 
 use crate::{
     adapters::initial_adapter,
-    program::{Run, Sandbox, flags, paths, train_args},
-    support::{golden, json, json_lines},
+    program::{Run, Sandbox, flags, paths, tiny, train_args},
+    support::{asset, golden, json, json_lines, tensors},
     training_golden,
 };
 
@@ -145,5 +146,69 @@ fn half_precision_is_that_of_the_processor() {
             let found = trained(&sandbox, name, backend, more).steps();
             assert_same_steps(&format!("{backend}, {name} {more}"), &found, &expected);
         }
+    }
+}
+
+/// The first steps of `dpo train` without a model and data, with its settings.
+#[test]
+fn the_built_in_experiment_begins_as_on_the_processor() {
+    for backend in backends() {
+        let sandbox = Sandbox::new();
+        let steps = |backend: &str| {
+            let settings = "--max-length 256 --learning-rate 6e-4 --batch-size 32 --max-steps 4 --samples 0 --save-every 0";
+            let text = format!("{settings} --backend {backend}");
+            let out = sandbox.path(backend);
+            let args = train_args(&asset("model"), &asset("pairs/train.jsonl"), &out, &text);
+            let messages = sandbox.run("train", &args).success().messages;
+            Run { dir: out, messages }.steps()
+        };
+        assert_same_steps(&format!("{backend}, the experiment"), &steps(backend), &steps("cpu"));
+    }
+}
+
+/// Words whose embedding, 64 numbers each, exceeds the 128 MiB which WebGPU promises for a buffer.
+const MANY_WORDS: usize = 530_000;
+
+/// The tiny model with so many words that its embedding, which is its head, is larger than that: the new ones are never read, but are in
+/// every softmax.
+fn with_many_words(sandbox: &Sandbox) -> PathBuf {
+    let (from, to) = (golden("runs/model"), sandbox.path("many-words"));
+    std::fs::create_dir(&to).unwrap();
+    for name in ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] {
+        std::fs::copy(from.join(name), to.join(name)).unwrap();
+    }
+    let mut config = json(from.join("config.json"));
+    config["vocab_size"] = json!(MANY_WORDS);
+    std::fs::write(to.join("config.json"), config.to_string()).unwrap();
+    let mut stored = tensors(&from.join("model.safetensors"));
+    let embedding = stored.get_mut("model.embed_tokens.weight").unwrap();
+    let (n_words, width) = (embedding.shape[0], embedding.shape[1]);
+    embedding.shape[0] = MANY_WORDS;
+    // As large as those of the model: −0.08 to 0.08, one after the other in steps of the golden ratio.
+    let numbers = (0..(MANY_WORDS - n_words) * width).map(|idx| (idx as f64 * 0.618_033_988_75).fract());
+    embedding.bytes.extend(numbers.flat_map(|number| ((number - 0.5) as f32 * 0.16).to_le_bytes()));
+    let views = stored.iter().map(|(name, tensor)| {
+        (name.as_str(), TensorView::new(Dtype::F32, tensor.shape.clone(), &tensor.bytes).unwrap())
+    });
+    safetensors::serialize_to_file(views, None, &to.join("model.safetensors")).unwrap();
+    to
+}
+
+/// On an adapter whose buffers hold less, the embedding is in several tensors, and so is its head: as Mesa's software driver has it.
+#[test]
+fn an_embedding_larger_than_a_buffer_trains_as_on_the_processor() {
+    for backend in backends() {
+        let sandbox = Sandbox::new();
+        let model = with_many_words(&sandbox);
+        let steps = |backend: &str| {
+            let text = tiny(&format!(
+                "--loss tdpo --max-steps 2 --batch-size 2 --learning-rate 1e-3 --backend {backend}"
+            ));
+            let out = sandbox.path(backend);
+            let args = train_args(&model, &golden("runs/train_conv.json"), &out, &text);
+            let messages = sandbox.run("train", &args).success().messages;
+            Run { dir: out, messages }.steps()
+        };
+        assert_same_steps(&format!("{backend}, many words"), &steps(backend), &steps("cpu"));
     }
 }
