@@ -105,6 +105,12 @@ fn result(run: &Run) -> Option<String> {
     ))
 }
 
+/// Pairs that were held out, where they are of one set.
+fn n_pairs(run: &Run) -> Option<f64> {
+    let n = run.margins_after.len();
+    (n > 0 && run.sets().len() == 1).then_some(n as f64)
+}
+
 /// How long training took.
 pub(super) fn seconds(run: &Run) -> Option<f64> {
     ["seconds", "train_seconds", "total_seconds", "wall_seconds"]
@@ -135,6 +141,7 @@ fn cards(run: &Run) -> String {
             let before = first.filter(|e| e.margin != Some(0.0)).and_then(|e| e.accuracy);
             let note =
                 before.map_or("chance is 50\u{2009}%".to_owned(), |b| format!("before: {}", percent(b)));
+            let note = n_pairs(run).map_or(note.clone(), |n| format!("of {} pairs; {note}", count(n)));
             card(&format!("Held-out accuracy{suffix}"), &percent(accuracy), &note);
         }
         if let Some(margin) = last.margin {
