@@ -79,7 +79,11 @@ pub(crate) fn open(backend: Backend) -> Result<Device> {
         note(&format!("{n_gpus} GPUs are there, and a run uses one of them, which {chooses} chooses"));
     }
     if wanted != Backend::Cpu && there.iter().all(|adapter| adapter.is_software) {
-        note(&format!("{} is software that runs on the processor; `--backend cpu` is faster", there[0].name));
+        let program = if is_built_in(Backend::Cpu) { "" } else { ", of a program that has it," };
+        note(&format!(
+            "{} is software that runs on the processor; `--backend cpu`{program} is faster",
+            there[0].name
+        ));
     }
     Ok(device(wanted))
 }
